@@ -1,0 +1,34 @@
+"""A small PWC-Net on generated pairs, for two CPU cores and an hour or two.
+
+    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py
+
+The experiment of pwcnet_pwcnetneck_flyingchairs.py with other sizes and another schedule; what is
+assigned here replaces the variable of the same name there. docs/training.md makes its data set.
+"""
+
+import torch
+
+_base_ = "pwcnet_pwcnetneck_flyingchairs.py"
+
+task_name = "pwcnet_lite_flyingchairs"
+data_dir = "./tmp_data/GeneratedChairs"
+data_num_workers = 2
+enable_amp = True
+
+# 0.5 M parameters, 0.46 GMAC at 192x256
+out_channels = [12, 16, 24, 32, 48, 64]
+predictor_channels = [32, 32, 24, 16, 8]
+context_channels = [32, 32, 32, 24, 16, 8]
+use_dense = False
+use_res = False  # context network at the last level only
+
+train_size = (192, 256)
+lr = 2e-3
+warmup_epochs = 0.2
+float_trainer = dict(
+    optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
+    stop_by="step",
+    num_steps=24000,
+    clip_grad_norm=1.0,
+    ema_decay=0.999,
+)

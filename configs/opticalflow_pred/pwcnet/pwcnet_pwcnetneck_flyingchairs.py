@@ -1,0 +1,229 @@
+"""PWC-Net on FlyingChairs.
+
+    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_pwcnetneck_flyingchairs.py
+
+Schedule of the PWC-Net paper: 1.2 M steps of batch 8, Adam, learning rate 1e-4 per 16 samples,
+weight decay 4e-4 on the weights, crops of 256x448.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.transforms import InterpolationMode
+
+import hat
+
+task_name = "pwcnet_pwcnetneck_flyingchairs"
+seed = 0
+batch_size_per_gpu = 8
+data_num_workers = 4
+data_dir = "./tmp_data/FlyingChairs"
+ckpt_dir = f"./tmp_models/{task_name}"
+max_epoch = 432  # of 2,779 steps: 1.2 M steps
+warmup_epochs = 10
+lr = 1e-4 * batch_size_per_gpu / 16
+enable_amp = False
+train_size = (256, 448)
+train_scales = [4, 8, 16, 32, 64]
+log_freq = 100
+
+# Model
+loss_weights = [0.005, 0.01, 0.02, 0.08, 0.32]
+out_channels = [16, 32, 64, 96, 128, 196]
+flow_pred_lvl = 2
+pyr_lvls = 6
+use_bn = True
+bn_kwargs = {}
+use_res = True
+use_dense = True
+predictor_channels = [128, 128, 96, 64, 32]
+context_channels = [128, 128, 128, 96, 64, 32]
+
+model = dict(
+    type="PwcnetTask",
+    backbone=dict(
+        type="PwcNet",
+        out_channels=out_channels,
+        use_bn=use_bn,
+        bn_kwargs=bn_kwargs,
+        pyr_lvls=pyr_lvls,
+        flow_pred_lvl=flow_pred_lvl,
+        act_type=nn.ReLU(),
+    ),
+    head=dict(
+        type="PwcnetHead",
+        in_channels=out_channels,
+        bn_kwargs=bn_kwargs,
+        use_bn=use_bn,
+        md=4,
+        use_res=use_res,
+        use_dense=use_dense,
+        pyr_lvls=pyr_lvls,
+        flow_pred_lvl=flow_pred_lvl,
+        act_type=nn.ReLU(),
+        predictor_channels=predictor_channels,
+        context_channels=context_channels,
+    ),
+    loss=dict(type="LnNormLoss", norm_order=2, power=1, reduction="mean"),
+    loss_weights=loss_weights,
+)
+
+# Data
+data_loader = dict(
+    type=torch.utils.data.DataLoader,
+    dataset=dict(
+        type="FlyingChairs",
+        data_path=f"{data_dir}/train_lmdb/",
+        transforms=[
+            dict(type="RandomCrop", size=train_size),
+            dict(type="RandomFlip", px=0.5, py=0.5),
+            dict(type="ToTensor", to_yuv=False),
+            dict(
+                type="SegRandomAffine",
+                degrees=0,
+                translate=(0.05, 0.05),
+                scale=(1.0, 1.0),
+                interpolation=InterpolationMode.BILINEAR,
+                label_fill_value=0,
+                translate_p=0.5,
+                scale_p=0.0,
+            ),
+            dict(type="FlowRandomAffineScale", scale_p=0.5, scale_r=0.05),
+        ],
+        to_rgb=True,
+        seed=seed,
+    ),
+    sampler=dict(type=torch.utils.data.DistributedSampler),
+    batch_size=batch_size_per_gpu,
+    pin_memory=True,
+    shuffle=True,
+    num_workers=data_num_workers,
+    collate_fn=hat.data.collates.collate_2d,
+)
+
+val_data_loader = dict(
+    type=torch.utils.data.DataLoader,
+    dataset=dict(
+        type="FlyingChairs",
+        data_path=f"{data_dir}/val_lmdb/",
+        transforms=[dict(type="ToTensor", to_yuv=False)],
+        to_rgb=True,
+    ),
+    batch_size=batch_size_per_gpu,
+    shuffle=False,
+    num_workers=data_num_workers,
+    pin_memory=True,
+    collate_fn=hat.data.collates.collate_2d,
+)
+
+
+def loss_collector(outputs: dict):
+    return outputs["losses"]
+
+
+# uint8 RGB -> YUV444 in -1..1, what the board's int8 input with scale 1/128 stands for
+image_transforms = [
+    dict(type="BgrToYuv444", rgb_input=True),
+    dict(type="TorchVisionAdapter", interface="Normalize", mean=128.0, std=128.0),
+]
+
+batch_processor = dict(
+    type="MultiBatchProcessor",
+    need_grad_update=True,
+    batch_transforms=[
+        *image_transforms,
+        dict(type="Scale", scales=tuple(1 / np.array(train_scales)), mode="bilinear"),
+    ],
+    loss_collector=loss_collector,
+    enable_amp=enable_amp,
+)
+
+val_batch_processor = dict(
+    type="MultiBatchProcessor",
+    need_grad_update=False,
+    batch_transforms=image_transforms,
+    loss_collector=None,
+)
+
+
+# Callbacks
+def update_train_metrics(metrics, batch, model_outs):
+    loss_show, end_point_error = metrics
+    loss_show.update(model_outs["losses"])
+    # at a quarter of the size, which is what the finest loss sees
+    valid = batch["gt_valid"][0] if "gt_valid" in batch else None
+    end_point_error.update(batch["gt_flow"][0], model_outs["pred_flows"], valid)
+
+
+stat_callback = dict(type="StatsMonitor", log_freq=log_freq)
+loss_metirc_show_update = dict(
+    type="MetricUpdater",
+    metric_update_func=update_train_metrics,
+    step_log_freq=log_freq,
+    epoch_log_freq=1,
+    log_prefix=task_name,
+)
+val_callback = dict(
+    type="Validation",
+    data_loader=val_data_loader,
+    batch_processor=val_batch_processor,
+    val_interval=1,
+)
+ckpt_callback = dict(
+    type="Checkpoint",
+    save_dir=ckpt_dir,
+    name_prefix="float-",
+    save_interval=1,
+    strict_match=True,
+    mode="min",
+    monitor_metric_key="EPE",
+    keep_epochs=False,
+)
+
+# Float
+float_trainer = dict(
+    type="distributed_data_parallel_trainer",
+    model=model,
+    data_loader=data_loader,
+    optimizer=dict(
+        type=torch.optim.Adam,
+        params={"weight": dict(weight_decay=4e-4)},
+        lr=lr,
+    ),
+    batch_processor=batch_processor,
+    stop_by="epoch",
+    num_epochs=max_epoch,
+    device=None,
+    callbacks=[
+        stat_callback,
+        loss_metirc_show_update,
+        dict(
+            type="CosLrUpdater", warmup_by="epoch", warmup_len=warmup_epochs, step_log_interval=1000
+        ),
+        val_callback,
+        ckpt_callback,
+    ],
+    train_metrics=[dict(type="LossShow"), dict(type="EndPointError")],
+    val_metrics=[dict(type="EndPointError")],
+    sync_bn=True,
+    seed=seed,
+)
+
+float_predictor = dict(
+    type="Predictor",
+    model=model,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        converters=[
+            dict(
+                type="LoadCheckpoint",
+                checkpoint_path=f"{ckpt_dir}/float-checkpoint-best.pth.tar",
+            ),
+        ],
+    ),
+    data_loader=[val_data_loader],
+    batch_processor=val_batch_processor,
+    device=None,
+    metrics=[dict(type="FlowMetrics")],
+    log_interval=50,
+)

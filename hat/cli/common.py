@@ -1,0 +1,131 @@
+"""What several commands share: config arguments, models of a stage, logging, errors."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hat.config import Config, parse_opts
+from hat.engine.checkpoint import checkpoint_path
+from hat.engine.convert import LoadCheckpoint
+from hat.registry import build_from_registry
+
+STAGES = ("float",)
+
+
+def add_config_arguments(
+    parser: argparse.ArgumentParser, stages: Sequence[str] | None = STAGES, stage: str | None = None
+) -> None:
+    """``--config``, ``--opts`` and, with ``stages``, ``--stage`` (required without a default)."""
+    if stages:
+        parser.add_argument(
+            "-s",
+            "--stage",
+            choices=stages,
+            default=stage,
+            required=stage is None,
+            help="stage of the model" + (f" (default: {stage})" if stage else ""),
+        )
+    parser.add_argument("-c", "--config", required=True, help="config file of the experiment")
+    parser.add_argument(
+        "--opts",
+        nargs="+",
+        default=[],
+        metavar="KEY VALUE",
+        help="override config values by dotted key: --opts float_trainer.num_epochs 2 seed 1",
+    )
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--device-ids``, ``--launcher`` and ``--dist-url``."""
+    parser.add_argument(
+        "-ids",
+        "--device-ids",
+        help="GPUs such as 0,1, one process each (without a GPU: as many CPU processes)",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("pytorch", "mp"),
+        help="'pytorch': started by torchrun; 'mp': start the processes here (default: detect)",
+    )
+    parser.add_argument(
+        "--dist-url", default="auto", help="rendezvous of the processes, such as tcp://host:port"
+    )
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config that ``args.config`` names, with ``args.opts`` applied."""
+    return Config.fromfile(args.config, parse_opts(args.opts))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that building a model or user code may draw from."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def stage_model(
+    config: Config, stage: str, ckpt: str | Path | None = None, section: str = "model"
+) -> nn.Module:
+    """The model of ``section`` with the weights of ``stage``, in evaluation mode.
+
+    Weights come from ``ckpt`` or ``{ckpt_dir}/{stage}-checkpoint-best.pth.tar``.
+
+    Raises:
+        InputError: no such file (says which command makes it) or weights that do not fit.
+    """
+    seed_everything(config.get("seed", 0))
+    model = build_from_registry(config.section(section), section)
+    path = ckpt or checkpoint_path(config.section("ckpt_dir"), stage)
+    return LoadCheckpoint(path)(model).eval()
+
+
+def setup_logging(log_file: Path | None = None, quiet: bool = False) -> None:
+    """Log to the terminal (warnings only if ``quiet``) and, if given, to ``log_file``."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    terminal: logging.Handler = _TqdmHandler()
+    terminal.setLevel(logging.WARNING if quiet else logging.INFO)
+    handlers = [terminal]
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log_file))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
+        root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+class _TqdmHandler(logging.Handler):
+    """Writes lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def print_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:
+    """Print rows under a header, columns aligned: text to the left, numbers to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    align: list[Callable[[str, int], str]] = [str.rjust if n else str.ljust for n in numeric]
+    for line in (list(header), ["-" * w for w in widths], *cells):
+        print("  ".join(a(c, w) for a, c, w in zip(align, line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,66 @@
+"""The ``hat`` command: ``hat train``, ``hat predict`` ... one subcommand per tool."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from hat.errors import InputError
+
+COMMANDS = {
+    "flyingchairs_generator": "make a FlyingChairs-like data set",
+    "flyingchairs_packer": "pack FlyingChairs into LMDB",
+    "calops": "count parameters and MACs",
+    "train": "train a stage of a model",
+    "predict": "compute the metrics of a trained model",
+    "infer": "estimate and draw the flow between two images",
+    "export_onnx": "export a trained model to ONNX and check it",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``hat``."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        print("usage: hat COMMAND [options]\n")
+        for name, summary in COMMANDS.items():
+            print(f"  {name.replace('_', '-'):{width}}  {summary}")
+        return 0 if words else 2
+    name = words[0].replace("-", "_")
+    if name not in COMMANDS:
+        from hat.registry import nearest
+
+        print(f"hat: no command {words[0]!r}{nearest(name, COMMANDS)}", file=sys.stderr)
+        return 2
+    return run_command(name, words[1:], prog=f"hat {words[0]}")
+
+
+def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command ``hat/cli/{name}.py``; exit code 2 and one line for a user's mistake."""
+    module = importlib.import_module(f"hat.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        return int(module.run(args))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""``train.py --pipeline-test``: a few steps of everything a config names.
+
+The config's own model, loaders, callbacks and metrics run; only lengths and folders change. Where
+its data set is missing, a few generated pairs stand in for it, so that a config can be tried before
+the data has arrived.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hat.data.packers.flyingchairs import pack_flyingchairs
+from hat.data.synthesis.dataset import generate_dataset
+
+STEPS = 3
+PAIRS = 16
+
+
+def shorten(trainer: dict[str, Any], ckpt_dir: Path) -> Path:
+    """Make a trainer config (a copy of the section) short, in place.
+
+    Returns the folder that takes its results: ``{ckpt_dir}/pipeline_test``, emptied first.
+    """
+    folder = ckpt_dir / "pipeline_test"
+    shutil.rmtree(folder, ignore_errors=True)
+    trainer.update(stop_by="step", num_steps=STEPS)
+    for config in _typed_dicts(trainer):
+        kind = config["type"]
+        if kind == "Checkpoint":
+            config["save_dir"] = folder
+        elif kind == "Validation":
+            config["max_batches"] = 2
+        elif kind in ("StatsMonitor", "MetricUpdater"):
+            config["log_freq" if kind == "StatsMonitor" else "step_log_freq"] = 1
+        elif "data_path" in config and not Path(config["data_path"]).exists():
+            split = "val" if "val" in Path(config["data_path"]).name else "train"
+            config["data_path"] = str(_stand_in(config["data_path"], folder, split))
+    return folder
+
+
+def _stand_in(missing: str, folder: Path, split: str) -> Path:
+    raw = folder / "generated"
+    packed = raw / f"{split}_lmdb"
+    if not packed.exists():
+        print(f"{missing} does not exist; the pipeline test uses {PAIRS} generated pairs instead.")
+        generate_dataset(raw, num_pairs=PAIRS)
+        pack_flyingchairs(raw, raw, split)
+    return packed
+
+
+def _typed_dicts(value: Any, seen: set[int] | None = None) -> Iterator[dict[str, Any]]:
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, dict):
+        if "type" in value:
+            yield value
+        for item in value.values():
+            yield from _typed_dicts(item, seen)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _typed_dicts(item, seen)

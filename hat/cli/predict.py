@@ -1,0 +1,91 @@
+"""Compute the metrics of a trained model.
+
+Builds ``{stage}_predictor`` of the config, evaluates every data set of its ``data_loader`` and
+prints a table. ``--json`` writes the numbers to a file as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hat.cli import common
+from hat.data.files import write_file
+from hat.engine import distributed
+from hat.engine.predictor import Predictor
+from hat.errors import InputError
+from hat.registry import build_from_registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_config_arguments(parser)
+    common.add_device_arguments(parser)
+    parser.add_argument("--ckpt", help="checkpoint (default: the one that the config names)")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the metrics to this file (default: {ckpt_dir}/{stage}-metrics.json)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return distributed.run_distributed(predict, args, args.device_ids, args.launcher, args.dist_url)
+
+
+def predict(device: torch.device, args: argparse.Namespace) -> int:
+    """Evaluate in this process (one of the process group's)."""
+    config = common.load_config(args)
+    section = f"{args.stage}_predictor"
+    predictor_config = copy.deepcopy(config.section(section))
+    if args.ckpt:
+        use_checkpoint(predictor_config, args.ckpt, section)
+    if predictor_config.get("device") is None:
+        predictor_config["device"] = device
+    common.setup_logging(quiet=True)
+    common.seed_everything(config.get("seed", 0))
+    predictor: Predictor = build_from_registry(predictor_config, section)
+    started = time.perf_counter()
+    results = predictor.fit()
+    if not distributed.is_main():
+        return 0
+    names = [str(getattr(x.dataset, "data_path", i)) for i, x in enumerate(predictor.loaders)]
+    content = {
+        "task": config.get("task_name"),
+        "stage": args.stage,
+        "seconds": round(time.perf_counter() - started, 2),
+        "data_sets": [
+            {"data": name, "samples": len(loader.dataset), "metrics": metrics}  # type: ignore[arg-type]
+            for name, loader, metrics in zip(names, predictor.loaders, results, strict=True)
+        ],
+    }
+    show(content)
+    path = Path(args.json or Path(config.section("ckpt_dir")) / f"{args.stage}-metrics.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, json.dumps(content, indent=2).encode() + b"\n")
+    print(f"\nMetrics: {path}")
+    return 0
+
+
+def use_checkpoint(predictor: dict[str, Any], path: str, section: str) -> None:
+    """Let the last LoadCheckpoint of the predictor's pipeline read ``path``."""
+    converters = predictor.get("model_convert_pipeline", {}).get("converters", [])
+    loads = [c for c in converters if isinstance(c, dict) and c.get("type") == "LoadCheckpoint"]
+    if not loads:
+        raise InputError(
+            f"{section}.model_convert_pipeline: no LoadCheckpoint for --ckpt to replace"
+        )
+    loads[-1]["checkpoint_path"] = path
+
+
+def show(content: dict[str, Any]) -> None:
+    for entry in content["data_sets"]:
+        print(
+            f"\n{content['task']}, {content['stage']}: {entry['data']}, {entry['samples']} samples"
+        )
+        common.print_table(list(entry["metrics"].items()), ("metric", "value"))

@@ -1,0 +1,106 @@
+"""Train a stage of a model.
+
+Builds ``{stage}_trainer`` of the config and runs it. Writes into the config's ``ckpt_dir``:
+``{stage}-checkpoint-{last,best}.pth.tar``, ``{stage}-log.txt``, ``{stage}-log.jsonl`` and
+``tensorboard/``. ``--resume`` continues a run that was stopped, to the same weights.
+
+Exit code 2: a mistake in the config, the data or the command line. Exit code 1: the training
+diverged (the message says on what).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hat.cli import common, pipeline_test
+from hat.engine import distributed
+from hat.engine.callbacks import ProgressBar, TrainingLog, ZeroFlowWatch
+from hat.engine.checkpoint import checkpoint_path, load_checkpoint
+from hat.engine.updater import TrainingDiverged
+from hat.registry import build_from_registry
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_config_arguments(parser)
+    common.add_device_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="last",
+        metavar="CHECKPOINT",
+        help="continue from this checkpoint (default: the stage's 'last' one)",
+    )
+    parser.add_argument(
+        "--pipeline-test",
+        action="store_true",
+        help="a few steps of everything, in a folder of its own, to see that a config works",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return distributed.run_distributed(train, args, args.device_ids, args.launcher, args.dist_url)
+
+
+def train(device: torch.device, args: argparse.Namespace) -> int:
+    """Train in this process (one of the process group's)."""
+    config = common.load_config(args)
+    section = f"{args.stage}_trainer"
+    trainer_config = copy.copy(config.section(section))
+    ckpt_dir = Path(config.section("ckpt_dir"))
+    if args.pipeline_test:
+        ckpt_dir = pipeline_test.shorten(trainer_config, ckpt_dir)
+    if trainer_config.get("device") is None:
+        trainer_config["device"] = device
+    prefix = f"{args.stage}-"
+    log_file = ckpt_dir / f"{prefix}log.txt" if distributed.is_main() else None
+    common.setup_logging(log_file, quiet=not distributed.is_main())
+    common.seed_everything(config.get("seed", 0))
+    trainer = build_from_registry(trainer_config, section)
+    trainer.callbacks += [TrainingLog(ckpt_dir, prefix), ZeroFlowWatch()]
+    if sys.stderr.isatty():
+        trainer.callbacks.append(ProgressBar())
+    if args.resume:
+        path = (
+            args.resume if args.resume != "last" else checkpoint_path(ckpt_dir, args.stage, "last")
+        )
+        trainer.load_state_dict(load_checkpoint(path, "leave out --resume to start a new run"))
+        logger.info("Resumed from %s at epoch %d, step %d", path, trainer.epoch, trainer.step)
+    logger.info(
+        "Training %s, stage %s: %d steps, %d per epoch, on %d x %s",
+        config.get("task_name", Path(args.config).stem),
+        args.stage,
+        trainer.total_steps,
+        trainer.steps_per_epoch,
+        distributed.world_size(),
+        trainer.device,
+    )
+    try:
+        trainer.fit()
+    except TrainingDiverged as error:
+        logger.error("%s", error)
+        return 1
+    if distributed.is_main():
+        report(trainer, ckpt_dir, args.stage)
+    return 0
+
+
+def report(trainer: Any, ckpt_dir: Path, stage: str) -> None:
+    """Say what was made."""
+    results = {k: v for k, v in trainer.val_results.items() if k != "step"}
+    logger.info("Finished: %s", json.dumps(results) if results else "no validation")
+    if trainer.updater.skipped_total:
+        logger.warning("%d steps were skipped, not finite", trainer.updater.skipped_total)
+    for which in ("last", "best"):
+        path = checkpoint_path(ckpt_dir, stage, which)
+        if path.is_file():
+            logger.info("%s: %s", which, path)

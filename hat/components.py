@@ -1,0 +1,8 @@
+"""Importing this module registers everything that a config can name."""
+
+import hat.data.datasets
+import hat.data.transforms
+import hat.engine
+import hat.metrics
+import hat.models
+import hat.visualize  # noqa: F401

@@ -1,0 +1,1 @@
+"""Reading, packing, transforming and collating pairs of images with their flow."""

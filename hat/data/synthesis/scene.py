@@ -1,0 +1,77 @@
+"""A scene: a background and a stack of objects, each with its affine motion between two frames."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hat.data.synthesis.affine import random_motion, scaling, similarity_about, translation
+from hat.data.synthesis.distributions import BACKGROUND_MOTION, OBJECT_MOTION, object_size
+from hat.data.synthesis.shapes import Part, random_shape
+
+__all__ = ["Layer", "Scene", "random_scene"]
+
+MIN_OBJECTS, MAX_OBJECTS = 16, 24
+TEXTURE_ZOOM = (0.8, 1.2)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One moving surface.
+
+    Attributes:
+        parts: outlines in image 1 (pixels); empty for the background, which is everywhere.
+        motion: map from image 1 to image 2, 3x3.
+        texture_to_image: map from texture pixels, origin in the texture's middle, to image 1.
+        texture_rng: the stream that draws the texture, a child of the pair's.
+    """
+
+    parts: tuple[Part, ...]
+    motion: np.ndarray
+    texture_to_image: np.ndarray
+    texture_rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Scene:
+    """``layers`` from back to front; the first is the background. ``size`` is (H, W)."""
+
+    size: tuple[int, int]
+    layers: tuple[Layer, ...]
+
+
+def random_scene(rng: np.random.Generator, size: tuple[int, int], unit: float = 1.0) -> Scene:
+    """Draw a scene for images of ``size`` = (H, W).
+
+    ``unit`` multiplies the published pixel lengths (translations and outlines): 1 at 384x512.
+    """
+    height, width = size
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    count = int(rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1))
+    streams = rng.spawn(count + 1)
+    background_motion = random_motion(rng, BACKGROUND_MOTION, middle, unit)
+    layers = [Layer((), background_motion, _texture_map(rng, middle), streams[0])]
+    for stream in streams[1:]:
+        centre = (
+            middle[0] + float(rng.uniform(-1, 1)) * width,
+            middle[1] + float(rng.uniform(-1, 1)) * height,
+        )
+        factor = object_size(rng)
+        placement = translation(*centre) @ similarity_about(
+            (0.0, 0.0), float(rng.uniform(-math.pi, math.pi)), factor * unit
+        )
+        own = random_motion(rng, OBJECT_MOTION, centre, unit)
+        parts = tuple(
+            Part(part.outline @ placement[:2, :2].T + placement[:2, 2], part.hole)
+            for part in random_shape(rng)
+        )
+        # The object moves relative to the background, so it is carried along by its motion.
+        layers.append(Layer(parts, background_motion @ own, _texture_map(rng, centre), stream))
+    return Scene(size, tuple(layers))
+
+
+def _texture_map(rng: np.random.Generator, centre: tuple[float, float]) -> np.ndarray:
+    turn = similarity_about((0.0, 0.0), float(rng.uniform(-math.pi, math.pi)), 1.0)
+    return translation(*centre) @ turn @ scaling(float(rng.uniform(*TEXTURE_ZOOM)))

@@ -1,0 +1,138 @@
+"""Saves checkpoints: the last, the best, and every so many epochs."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hat.engine import distributed
+from hat.engine.callbacks.base import Callback
+from hat.engine.checkpoint import save_checkpoint
+from hat.errors import InputError
+from hat.registry import OBJECT_REGISTRY
+
+if TYPE_CHECKING:
+    from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@OBJECT_REGISTRY.register
+class Checkpoint(Callback):
+    """Writes ``{name_prefix}checkpoint-{last,best,epoch-0000}.pth.tar`` into ``save_dir``.
+
+    ``last`` and ``epoch-...`` can be resumed from; ``best`` holds weights only. Place it after
+    Validation, whose results choose the best.
+
+    Args:
+        save_dir: the folder.
+        name_prefix: usually the stage and a dash, ``"float-"``.
+        save_interval, interval_by: every so many epochs or steps; steps write ``last`` only.
+        strict_match: a missing ``monitor_metric_key`` is an error; otherwise it is a warning and
+            the last checkpoint counts as the best.
+        mode: "min" or "max": which value of the metric is better.
+        monitor_metric_key: the metric that chooses the best; None takes the last.
+        save_on_train_end: write ``last`` at the end as well.
+        keep_epochs: write the ``epoch-...`` files.
+    """
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        name_prefix: str = "",
+        save_interval: int = 1,
+        interval_by: str = "epoch",
+        strict_match: bool = False,
+        mode: str = "min",
+        monitor_metric_key: str | None = None,
+        save_on_train_end: bool = True,
+        keep_epochs: bool = True,
+    ) -> None:
+        if interval_by not in ("epoch", "step"):
+            raise ValueError(f"interval_by must be 'epoch' or 'step', found {interval_by!r}")
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', found {mode!r}")
+        if save_interval < 1:
+            raise ValueError(f"save_interval must be at least 1, found {save_interval}")
+        self.save_dir = Path(save_dir)
+        self.name_prefix = name_prefix
+        self.save_interval = save_interval
+        self.interval_by = interval_by
+        self.strict_match = strict_match
+        self.mode = mode
+        self.monitor_metric_key = monitor_metric_key
+        self.save_on_train_end = save_on_train_end
+        self.keep_epochs = keep_epochs
+        self.best_value: float | None = None
+        self._judged_step = -1.0
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self._save_if_best(trainer)
+        if self.interval_by == "step" and trainer.step % self.save_interval == 0:
+            self._save(trainer, "last")
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self._save_if_best(trainer)
+        due = self.interval_by == "epoch" and trainer.epoch % self.save_interval == 0
+        if due and trainer.step_in_epoch == 0:
+            self._save(trainer, "last")
+            if self.keep_epochs:
+                self._save(trainer, f"epoch-{trainer.epoch - 1:04d}")
+
+    def on_loop_end(self, trainer: Trainer) -> None:
+        if self.save_on_train_end:
+            self._save(trainer, "last")
+        if self.best_value is None and self.monitor_metric_key is None:
+            self._save(trainer, "best")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_value": self.best_value, "judged_step": self._judged_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best_value = state.get("best_value")
+        self._judged_step = state.get("judged_step", -1.0)
+
+    def _save_if_best(self, trainer: Trainer) -> None:
+        """Judge the newest validation, once."""
+        results = trainer.val_results
+        if not results or results["step"] == self._judged_step or self.monitor_metric_key is None:
+            return
+        self._judged_step = results["step"]
+        value = results.get(self.monitor_metric_key)
+        if value is None:
+            message = (
+                f"Checkpoint: no metric {self.monitor_metric_key!r} to choose the best by; "
+                f"validation gives {', '.join(results)}"
+            )
+            if self.strict_match:
+                raise InputError(message)
+            logger.warning("%s. The last checkpoint counts as the best.", message)
+        elif not math.isfinite(value) or not self._better(value):
+            return
+        else:
+            self.best_value = value
+        self._save(trainer, "best")
+
+    def _better(self, value: float) -> bool:
+        if self.best_value is None:
+            return True
+        return value < self.best_value if self.mode == "min" else value > self.best_value
+
+    def _save(self, trainer: Trainer, which: str) -> None:
+        if not distributed.is_main():
+            return
+        content: dict[str, Any] = {
+            "stage": self.name_prefix.rstrip("-"),
+            "epoch": trainer.epoch,
+            "step": trainer.step,
+            "metrics": dict(trainer.val_results),
+            "state_dict": trainer.eval_model.state_dict(),
+        }
+        if which != "best":
+            content["resume"] = trainer.state_dict()
+        path = self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"
+        save_checkpoint(path, content)
+        if which != "last":
+            logger.info("Saved %s", path)

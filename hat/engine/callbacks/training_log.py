@@ -1,0 +1,96 @@
+"""Keeps the values of a run: JSON lines for scripts, TensorBoard for people."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from hat.engine import distributed
+from hat.engine.callbacks.base import Callback
+from hat.registry import OBJECT_REGISTRY
+
+if TYPE_CHECKING:
+    from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
+
+
+@OBJECT_REGISTRY.register
+class TrainingLog(Callback):
+    """Writes recorded values to ``{save_dir}/{name_prefix}log.jsonl`` and to TensorBoard.
+
+    A resumed run continues both files; lines of steps that are run again are dropped first.
+    """
+
+    def __init__(self, save_dir: str | Path, name_prefix: str = "") -> None:
+        self.save_dir = Path(save_dir)
+        self.path = self.save_dir / f"{name_prefix}log.jsonl"
+        self.tensorboard_dir = self.save_dir / "tensorboard" / (name_prefix.rstrip("-") or "run")
+        self._writer: Any = None
+
+    def on_loop_begin(self, trainer: Trainer) -> None:
+        if not distributed.is_main():
+            return
+        self.save_dir.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in read_log(self.path) if line["step"] <= trainer.step]
+        if trainer.step == 0:
+            kept = []
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._writer = SummaryWriter(str(self.tensorboard_dir), purge_step=trainer.step + 1)
+
+    def on_scalars(self, trainer: Trainer, scalars: dict[str, float]) -> None:
+        if self._writer is None:
+            return
+        line = {"step": trainer.step, "epoch": trainer.epoch, "time": round(time.time(), 1)}
+        with self.path.open("a") as file:
+            file.write(json.dumps({**line, **scalars}) + "\n")
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, trainer.step)
+
+    def on_loop_end(self, trainer: Trainer) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a training log; a last line cut off by a crash is left out."""
+    if not Path(path).is_file():
+        return []
+    lines = []
+    for text in Path(path).read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+@OBJECT_REGISTRY.register
+class ProgressBar(Callback):
+    """A progress bar over all steps of the run, with the loss of the last log line."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_loop_begin(self, trainer: Trainer) -> None:
+        if distributed.is_main():
+            self._bar = tqdm(
+                total=trainer.total_steps, initial=trainer.step, unit="step", dynamic_ncols=True
+            )
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def on_scalars(self, trainer: Trainer, scalars: dict[str, float]) -> None:
+        wanted = {k.split("/")[-1]: v for k, v in scalars.items() if k.endswith(("/loss", "/EPE"))}
+        if self._bar is not None and wanted:
+            self._bar.set_postfix({name: f"{value:.3f}" for name, value in wanted.items()})
+
+    def on_loop_end(self, trainer: Trainer) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,108 @@
+"""Validation during training."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from hat.engine import distributed
+from hat.engine.callbacks.base import Callback
+from hat.engine.data_loading import build_eval_loader
+from hat.engine.evaluate import evaluate
+from hat.engine.processors import BatchProcessor
+from hat.registry import OBJECT_REGISTRY, Deferred
+
+if TYPE_CHECKING:
+    from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@OBJECT_REGISTRY.register
+class Validation(Callback):
+    """Evaluates the trainer's ``eval_model`` with its ``val_metrics``.
+
+    Args:
+        data_loader: config of the validation data loader.
+        batch_processor: with need_grad_update=False.
+        callbacks: those with a ``metric_update_func`` say how metrics are updated; by default with
+            the batch's full-resolution flow and the model's output.
+        val_model: evaluate this model with the trained weights instead of the trained one.
+        val_interval, interval_by: every so many epochs or steps.
+        val_on_train_end: validate at the end as well.
+        max_batches: evaluate the first batches only.
+    """
+
+    deferred_args = ("data_loader",)
+
+    def __init__(
+        self,
+        data_loader: Deferred,
+        batch_processor: BatchProcessor,
+        callbacks: Sequence[Any] = (),
+        val_model: nn.Module | None = None,
+        val_interval: int = 1,
+        interval_by: str = "epoch",
+        val_on_train_end: bool = True,
+        max_batches: int | None = None,
+    ) -> None:
+        if interval_by not in ("epoch", "step"):
+            raise ValueError(f"interval_by must be 'epoch' or 'step', found {interval_by!r}")
+        if val_interval < 1:
+            raise ValueError(f"val_interval must be at least 1, found {val_interval}")
+        self.loader = build_eval_loader(data_loader)
+        self.batch_processor = batch_processor
+        self.update: Callable[..., None] | None = next(
+            (c.metric_update_func for c in callbacks if hasattr(c, "metric_update_func")), None
+        )
+        self.val_model = val_model
+        self.val_interval = val_interval
+        self.interval_by = interval_by
+        self.val_on_train_end = val_on_train_end
+        self.max_batches = max_batches
+        self._last_step = -1
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self.interval_by == "step" and trainer.step % self.val_interval == 0:
+            self._validate(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        due = self.interval_by == "epoch" and trainer.epoch % self.val_interval == 0
+        if due or (trainer.finished and self.val_on_train_end):
+            self._validate(trainer)
+
+    def _validate(self, trainer: Trainer) -> None:
+        if self._last_step == trainer.step:
+            return
+        self._last_step = trainer.step
+        model = trainer.eval_model
+        if self.val_model is not None:
+            self.val_model.load_state_dict(model.state_dict())
+            model = self.val_model.to(trainer.device)
+        was_training = model.training
+        started = time.perf_counter()
+        results = evaluate(
+            model,
+            self.loader,
+            self.batch_processor,
+            trainer.val_metrics,
+            trainer.device,
+            update=self.update,
+            max_batches=self.max_batches,
+        )
+        model.train(was_training)
+        trainer.val_results = {**results, "step": float(trainer.step)}
+        if distributed.is_main():
+            shown = " ".join(f"{name}[{value:.4f}]" for name, value in results.items())
+            logger.info(
+                "Validation after %d epoch(s), step %d: %s (%.1f s)",
+                trainer.epoch,
+                trainer.step,
+                shown,
+                time.perf_counter() - started,
+            )
+        trainer.record({f"val/{name}": value for name, value in results.items()})

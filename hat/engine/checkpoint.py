@@ -1,0 +1,130 @@
+"""Checkpoint files: written whole or not at all, read as weights and plain values only.
+
+A checkpoint is one dict: ``format`` and ``version``, ``stage``, ``epoch`` and ``step`` reached,
+``metrics``, ``state_dict`` (the weights to use: averaged ones where averaging is on) and, in files
+that a run can continue from, ``resume``.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hat.data.files import atomic_path
+from hat.errors import InputError
+from hat.registry import nearest
+
+FORMAT = "hat-checkpoint"
+VERSION = 1
+
+
+def checkpoint_path(ckpt_dir: str | Path, stage: str, which: str = "best") -> Path:
+    """``{ckpt_dir}/{stage}-checkpoint-{which}.pth.tar``."""
+    return Path(ckpt_dir) / f"{stage}-checkpoint-{which}.pth.tar"
+
+
+def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
+    """Write ``content`` (with format and version added) to ``path`` atomically.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+        ValueError: a tensor of ``state_dict`` is not finite; nothing is written.
+    """
+    for name, value in content["state_dict"].items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"{path}: not saved, {name} is not finite")
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, open(temporary, "xb") as file:
+            torch.save({"format": FORMAT, "version": VERSION, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (InputError, OSError, RuntimeError) as error:  # torch reports a failed write as such
+        raise InputError(
+            f"{path}: the checkpoint could not be written ({error}); free some space or choose "
+            "another ckpt_dir, then continue with --resume"
+        ) from error
+
+
+def load_checkpoint(path: str | Path, hint: str = "") -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; a bare state dict is accepted as ``state_dict``.
+
+    Raises:
+        InputError: missing (``hint`` says how to make it), damaged, or not a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint{'; ' + hint if hint else ''}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: not a readable checkpoint ({reason}); it is damaged or holds more than "
+            "weights and plain values"
+        ) from error
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        if content.get("version") != VERSION:
+            raise InputError(
+                f"{path}: checkpoint version {content.get('version')}, this program reads {VERSION}"
+            )
+        return content
+    if isinstance(content, dict) and "state_dict" in content:
+        return content
+    if isinstance(content, dict) and content and _all_tensors(content.values()):
+        return {"state_dict": content}
+    raise InputError(f"{path}: holds no 'state_dict'; found {_describe(content)}")
+
+
+def load_weights(
+    model: nn.Module,
+    state_dict: dict[str, Tensor],
+    source: str,
+    allow_miss: bool = False,
+    ignore_extra: bool = False,
+) -> None:
+    """Copy ``state_dict`` into ``model``.
+
+    Raises:
+        InputError: a missing or extra name (unless allowed) or a shape that differs.
+    """
+    state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
+    own = model.state_dict()
+    missing = [name for name in own if name not in state_dict]
+    extra = [name for name in state_dict if name not in own]
+    for name, value in state_dict.items():
+        if name in own and own[name].shape != value.shape:
+            raise InputError(
+                f"{source}: {name} has the shape {tuple(value.shape)}, the config's model expects "
+                f"{tuple(own[name].shape)}; use the config that the checkpoint was trained with"
+            )
+    if missing and not allow_miss:
+        raise InputError(
+            f"{source}: {len(missing)} of the model's entries are missing, first "
+            f"{missing[0]}{nearest(missing[0], extra)}; use the config that the checkpoint was "
+            "trained with, or allow_miss=True"
+        )
+    if extra and not ignore_extra:
+        raise InputError(
+            f"{source}: {len(extra)} entries do not belong to the model, first {extra[0]}"
+            f"{nearest(extra[0], missing)}; use the config that the checkpoint was trained with, "
+            "or ignore_extra=True"
+        )
+    model.load_state_dict(state_dict, strict=False)
+
+
+def _all_tensors(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, Tensor) for value in values)
+
+
+def _describe(content: Any) -> str:
+    if isinstance(content, dict):
+        return f"a dict with the keys {', '.join(map(str, list(content)[:8]))}"
+    return f"a {type(content).__name__}"

@@ -1,0 +1,135 @@
+"""Processes and devices: one process per device, under ``torchrun`` or started here.
+
+``nccl`` on GPUs and ``gloo`` on CPUs. Every helper also works in a single process without a
+process group.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+
+from hat.errors import InputError
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    return rank() == 0
+
+
+def barrier() -> None:
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def everywhere(flag: bool, device: torch.device) -> bool:
+    """True if ``flag`` is true in every process."""
+    if not dist.is_initialized():
+        return flag
+    value = torch.tensor(int(flag), device=device)
+    dist.all_reduce(value, op=dist.ReduceOp.MIN)
+    return bool(value.item())
+
+
+def parse_device_ids(text: str | None) -> list[int]:
+    """``"0,1"`` as ``[0, 1]``; None as ``[0]``."""
+    if text is None:
+        return [0]
+    try:
+        ids = [int(word) for word in text.split(",")]
+    except ValueError:
+        ids = []
+    if not ids or min(ids) < 0 or len(set(ids)) != len(ids):
+        raise InputError(f"--device-ids {text!r}: expected different numbers such as 0 or 0,1")
+    if torch.cuda.is_available() and max(ids) >= torch.cuda.device_count():
+        raise InputError(
+            f"--device-ids {text}: this machine has {torch.cuda.device_count()} CUDA device(s), "
+            f"numbered from 0"
+        )
+    return ids
+
+
+def device_of(index: int) -> torch.device:
+    """GPU ``index``, or the CPU on a machine without one."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(index)
+        return torch.device("cuda", index)
+    return torch.device("cpu")
+
+
+def run_distributed(
+    worker: Callable[[torch.device, Any], int],
+    argument: Any,
+    device_ids: str | None,
+    launcher: str | None = None,
+    dist_url: str = "auto",
+) -> int:
+    """Call ``worker(device, argument)`` once per device and return the largest exit code.
+
+    Under ``torchrun`` (or ``launcher="pytorch"`` with its environment variables) this process is
+    one of many already. Otherwise several ``device_ids`` start one process each; on a machine
+    without a GPU they are CPU processes. ``worker`` and ``argument`` must be picklable.
+    """
+    under_torchrun = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    if launcher == "pytorch" and not under_torchrun:
+        raise InputError(
+            "--launcher pytorch: RANK and WORLD_SIZE are not set; start with "
+            "'torchrun --nproc-per-node N tools/train.py ...'"
+        )
+    if under_torchrun:
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        return _run_member(worker, argument, device_of(local_rank), "env://")
+    ids = parse_device_ids(device_ids)
+    if device_ids is not None and not torch.cuda.is_available():
+        print(f"No CUDA device: --device-ids {device_ids} runs {len(ids)} CPU process(es).")
+    if len(ids) == 1:
+        return worker(device_of(ids[0]), argument)
+    url = f"tcp://127.0.0.1:{_free_port()}" if dist_url == "auto" else dist_url
+    context = multiprocessing.get_context("spawn")
+    codes = context.Array("i", [1] * len(ids))
+    multiprocessing.spawn(
+        _spawned, args=(worker, argument, ids, url, codes), nprocs=len(ids), join=True
+    )
+    return max(list(codes))
+
+
+def _spawned(
+    index: int, worker: Callable[..., int], argument: Any, ids: list[int], url: str, codes: Any
+) -> None:
+    os.environ.update(RANK=str(index), WORLD_SIZE=str(len(ids)), LOCAL_RANK=str(index))
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // len(ids)))
+    codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
+
+
+def _run_member(worker: Callable[..., int], argument: Any, device: torch.device, url: str) -> int:
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend,
+        init_method=url,
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+    )
+    try:
+        return worker(device, argument)
+    finally:
+        dist.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

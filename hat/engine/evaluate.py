@@ -1,0 +1,57 @@
+"""One pass over a data loader with metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from hat.engine import distributed
+from hat.engine.processors import BatchProcessor
+from hat.errors import InputError
+
+
+def update_flow_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
+    """Update flow metrics with the full-resolution ground truth and the predicted flow."""
+    labels = batch.get("gt_ori_flow", batch.get("gt_flow"))
+    if labels is None:
+        raise InputError("the data set gives no 'gt_flow', and metrics need the true flow")
+    valid = batch.get("gt_ori_valid", batch.get("gt_valid"))
+    flow = outputs["pred_flows"] if isinstance(outputs, dict) else outputs
+    for metric in metrics:
+        metric.update(labels, flow, valid)
+
+
+def evaluate(
+    model: nn.Module,
+    loader: Iterable[dict],
+    batch_processor: BatchProcessor,
+    metrics: Sequence[Any],
+    device: torch.device,
+    update: Callable[..., None] | None = None,
+    max_batches: int | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> dict[str, float]:
+    """The metrics of ``model`` over ``loader``, over all processes. Leaves the model in eval mode.
+
+    Raises:
+        InputError: the loader is empty in every process.
+    """
+    model.eval()
+    for metric in metrics:
+        metric.reset()
+    count = 0
+    for number, batch in enumerate(progress(loader)):
+        if max_batches is not None and number >= max_batches:
+            break
+        prepared, outputs = batch_processor.evaluate(model, batch, device)
+        (update or update_flow_metrics)(metrics, prepared, outputs)
+        count += 1
+    if distributed.everywhere(count == 0, device):
+        raise InputError("nothing to evaluate: the data set is empty")
+    results: dict[str, float] = {}
+    for metric in metrics:
+        results.update(metric.results())
+    return results

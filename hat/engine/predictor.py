@@ -1,0 +1,87 @@
+"""Evaluation of a trained model on data sets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from hat.engine import distributed
+from hat.engine.convert import ModelConvertPipeline
+from hat.engine.data_loading import build_eval_loader
+from hat.engine.evaluate import evaluate
+from hat.engine.processors import BatchProcessor
+from hat.registry import OBJECT_REGISTRY, Deferred
+
+logger = logging.getLogger(__name__)
+
+
+@OBJECT_REGISTRY.register
+class Predictor:
+    """Computes metrics of a model on one or more data sets.
+
+    Args:
+        model: the model.
+        data_loader: config of a data loader, or a list of them.
+        batch_processor: with need_grad_update=False.
+        device: None takes the process's own device.
+        model_convert_pipeline: loads the weights (and converts the model).
+        callbacks: those with a ``metric_update_func`` say how metrics are updated.
+        metrics: what to compute.
+        log_interval: log every so many batches; a terminal shows a progress bar besides.
+    """
+
+    deferred_args = ("data_loader",)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader: Deferred | Sequence[Any],
+        batch_processor: BatchProcessor,
+        device: torch.device | str | int | None = None,
+        model_convert_pipeline: ModelConvertPipeline | None = None,
+        callbacks: Sequence[Any] = (),
+        metrics: Sequence[Any] = (),
+        log_interval: int = 50,
+    ) -> None:
+        if log_interval < 1:
+            raise ValueError(f"log_interval must be at least 1, found {log_interval}")
+        self.device = torch.device(device if device is not None else "cpu")
+        if model_convert_pipeline is not None:
+            model = model_convert_pipeline(model)
+        self.model = model.to(self.device).eval()
+        loaders = [data_loader] if isinstance(data_loader, Deferred) else list(data_loader)
+        self.loaders = [build_eval_loader(loader) for loader in loaders]
+        self.batch_processor = batch_processor
+        self.update = next(
+            (c.metric_update_func for c in callbacks if hasattr(c, "metric_update_func")), None
+        )
+        self.metrics = [metric.to(self.device) for metric in metrics]
+        self.log_interval = log_interval
+
+    def fit(self) -> list[dict[str, float]]:
+        """The metrics of each data set, in the order of the loaders."""
+        return [
+            evaluate(
+                self.model,
+                loader,
+                self.batch_processor,
+                self.metrics,
+                self.device,
+                update=self.update,
+                progress=self._progress,
+            )
+            for loader in self.loaders
+        ]
+
+    def _progress(self, batches: Iterable) -> Iterable:
+        total = len(batches)  # type: ignore[arg-type]
+        bar = tqdm(batches, unit="batch", disable=None if distributed.is_main() else True)
+        for number, batch in enumerate(bar, start=1):
+            yield batch
+            if distributed.is_main() and number % self.log_interval == 0:
+                logger.info("Batch %d of %d", number, total)

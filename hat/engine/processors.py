@@ -1,0 +1,96 @@
+"""What happens to one batch: to the device, batch transforms, forward, loss, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hat.engine.updater import Updater
+from hat.errors import InputError
+from hat.registry import OBJECT_REGISTRY
+
+
+@OBJECT_REGISTRY.register(name="MultiBatchProcessor")
+@OBJECT_REGISTRY.register(name="BasicBatchProcessor")
+class BatchProcessor:
+    """Runs one step of training (``need_grad_update``) or of evaluation.
+
+    Args:
+        need_grad_update: train: collect the loss, propagate it back and update the weights.
+        batch_transforms: called in turn on the batch, on the device.
+        loss_collector: takes the model's outputs, returns a loss or a sequence of losses to sum.
+        enable_amp: run the forward pass in bfloat16 autocast, on CPU and GPU. bfloat16 has the
+            range of float32, so that no loss scaling is needed.
+
+    A batch that is a list of dicts (one per data loader) is processed dict by dict; their losses
+    are averaged into one update.
+    """
+
+    def __init__(
+        self,
+        need_grad_update: bool,
+        batch_transforms: Sequence[Callable[[dict], dict]] | None = None,
+        loss_collector: Callable[[Any], Any] | None = None,
+        enable_amp: bool = False,
+    ) -> None:
+        if need_grad_update and loss_collector is None:
+            raise ValueError("need_grad_update=True needs a loss_collector")
+        self.need_grad_update = need_grad_update
+        self.batch_transforms = list(batch_transforms or [])
+        self.loss_collector = loss_collector
+        self.enable_amp = enable_amp
+
+    def prepare(self, batch: dict, device: torch.device) -> dict:
+        """The batch on ``device`` after the batch transforms."""
+        batch = to_device(batch, device)
+        for transform in self.batch_transforms:
+            batch = transform(batch)
+        return batch
+
+    def forward(self, model: nn.Module, batch: dict, device: torch.device) -> Any:
+        """The model's outputs for a prepared batch."""
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.enable_amp):
+            return model(batch)
+
+    def evaluate(self, model: nn.Module, batch: dict, device: torch.device) -> tuple[dict, Any]:
+        """Prepared batch and outputs, without gradients. The model should be in eval mode."""
+        with torch.inference_mode():
+            prepared = self.prepare(batch, device)
+            return prepared, self.forward(model, prepared, device)
+
+    def train(
+        self,
+        model: nn.Module,
+        batch: dict | Sequence[dict],
+        device: torch.device,
+        updater: Updater,
+    ) -> tuple[dict, Any]:
+        """One update of the weights; returns the last prepared batch and its outputs."""
+        if self.loss_collector is None or not self.need_grad_update:
+            raise InputError("the trainer's batch_processor needs need_grad_update=True")
+        parts = [batch] if isinstance(batch, Mapping) else list(batch)
+        updater.begin()
+        prepared: dict = {}
+        outputs: Any = None
+        for part in parts:
+            prepared = self.prepare(dict(part), device)
+            outputs = self.forward(model, prepared, device)
+            losses = self.loss_collector(outputs)
+            loss = losses if isinstance(losses, Tensor) else sum(losses)
+            updater.backward(loss / len(parts), prepared, outputs)
+        updater.step()
+        return prepared, outputs
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Every tensor in nested dicts, lists and tuples moved to ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {key: to_device(item, device) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(to_device(item, device) for item in value)
+    return value

@@ -1,0 +1,259 @@
+"""The training loop.
+
+``fit`` repeats: take a batch, let the batch processor turn it into one guarded update of the
+weights, let the callbacks look. Everything that the next step depends on is in ``state_dict``, so
+that a run which was killed and resumed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from hat.engine import distributed
+from hat.engine.callbacks.base import Callback
+from hat.engine.checkpoint import load_weights
+from hat.engine.convert import ModelConvertPipeline
+from hat.engine.data_loading import build_train_loader, set_epoch
+from hat.engine.ema import averaged_model
+from hat.engine.optimizer import build_optimizer
+from hat.engine.processors import BatchProcessor
+from hat.engine.sync_batchnorm import convert_sync_batchnorm
+from hat.engine.updater import Updater
+from hat.errors import InputError
+from hat.registry import OBJECT_REGISTRY, Deferred
+
+
+@OBJECT_REGISTRY.register(name="distributed_data_parallel_trainer")
+class DistributedDataParallelTrainer:
+    """Trains a model in this process, or in step with the other processes of its group.
+
+    Args:
+        model: the model to train.
+        data_loader: config of a ``torch.utils.data.DataLoader``.
+        optimizer: config of an optimizer; its ``params`` may give groups of their own to the
+            parameters whose names contain a key.
+        batch_processor: what to do with a batch.
+        device: where to train; None takes the process's own device.
+        stop_by: "epoch" (``num_epochs``) or "step" (``num_steps``).
+        callbacks: called in this order at every moment.
+        train_metrics, val_metrics: metrics that MetricUpdater and Validation fill.
+        sync_bn: batch statistics over the batch of all processes.
+        model_convert_pipeline: applied to the model before anything else.
+        resume_optimizer, resume_epoch_or_step: continue from the checkpoint that the pipeline
+            loads: the optimizer's state; the counters, random state and callbacks.
+        clip_grad_norm: largest L2 norm of the gradients; None does not clip.
+        ema_decay: evaluate and save an exponential moving average of the weights; None does not.
+        max_skipped_steps: this many non-finite steps in a row end the training.
+        channels_last: keep weights and activations in channels-last memory format.
+        seed: order of the samples and seed of the data loader.
+    """
+
+    deferred_args = ("optimizer", "data_loader")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader: Deferred,
+        optimizer: Deferred,
+        batch_processor: BatchProcessor,
+        device: torch.device | str | int | None = None,
+        stop_by: str = "epoch",
+        num_epochs: int | None = None,
+        num_steps: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        train_metrics: Sequence[Any] = (),
+        val_metrics: Sequence[Any] = (),
+        sync_bn: bool = False,
+        model_convert_pipeline: ModelConvertPipeline | None = None,
+        resume_optimizer: bool = False,
+        resume_epoch_or_step: bool = False,
+        clip_grad_norm: float | None = None,
+        ema_decay: float | None = None,
+        max_skipped_steps: int = 5,
+        channels_last: bool = False,
+        seed: int = 0,
+    ) -> None:
+        _check_length(stop_by, num_epochs, num_steps)
+        self.device = torch.device(device if device is not None else _default_device())
+        self.stop_by, self.num_epochs, self.num_steps = stop_by, num_epochs, num_steps
+        self.batch_processor = batch_processor
+        self.callbacks = list(callbacks)
+        self.train_metrics = [metric.to(self.device) for metric in train_metrics]
+        self.val_metrics = [metric.to(self.device) for metric in val_metrics]
+        self.loader, self._sampler = build_train_loader(data_loader, seed)
+        if model_convert_pipeline is not None:
+            model = model_convert_pipeline(model)
+        model = model.to(self.device)
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        if sync_bn and distributed.world_size() > 1:
+            model = convert_sync_batchnorm(model, self.device)
+        self.model = model
+        self.optimizer = build_optimizer(optimizer, model)
+        self.ema = None if ema_decay is None else averaged_model(model, ema_decay)
+        self.updater = Updater(model, self.optimizer, clip_grad_norm, max_skipped_steps)
+        self._replica = self._wrap(model)
+        self.seed = seed
+        self.epoch = self.step = self.step_in_epoch = 0
+        self.batch: dict[str, Any] = {}
+        self.outputs: Any = None
+        self.seconds_waiting = self.seconds_total = 0.0
+        self.val_results: dict[str, float] = {}
+        checkpoint = model_convert_pipeline.checkpoint if model_convert_pipeline else None
+        self._resume_from = checkpoint if resume_optimizer or resume_epoch_or_step else None
+        self._resume_parts = (resume_optimizer, resume_epoch_or_step)
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The weights to evaluate and to save: averaged ones where averaging is on."""
+        return self.model if self.ema is None else self.ema.module
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.loader)
+
+    @property
+    def total_steps(self) -> int:
+        if self.stop_by == "step":
+            return int(self.num_steps or 0)
+        return int(self.num_epochs or 0) * self.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.total_steps
+
+    def fit(self) -> None:
+        """Train until the end.
+
+        Raises:
+            TrainingDiverged: several steps in a row were not finite.
+        """
+        if self._resume_from is not None:
+            self.load_state_dict(self._resume_from, *self._resume_parts)
+        self._call("on_loop_begin")
+        while not self.finished:
+            self._run_epoch()
+        self._call("on_loop_end")
+
+    def record(self, scalars: dict[str, float]) -> None:
+        """Hand named values to every callback that keeps or shows them."""
+        for callback in self.callbacks:
+            callback.on_scalars(self, scalars)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs besides ``eval_model``'s weights."""
+        state: dict[str, Any] = {
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "step_in_epoch": self.step_in_epoch,
+            "skipped": [self.updater.skipped_total, self.updater.skipped_in_a_row],
+            "world_size": distributed.world_size(),
+            "val_results": dict(self.val_results),
+            "rng": torch.get_rng_state(),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+        }
+        if self.device.type == "cuda":
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        if self.ema is not None:
+            state["model"] = self.model.state_dict()
+            state["ema_updates"] = int(self.ema.n_averaged)
+        return state
+
+    def load_state_dict(
+        self, checkpoint: dict[str, Any], optimizer: bool = True, counters: bool = True
+    ) -> None:
+        """Continue from ``checkpoint`` (see :mod:`hat.engine.checkpoint`).
+
+        Raises:
+            InputError: it was not saved for resuming, or by another number of processes.
+        """
+        state = checkpoint.get("resume")
+        if state is None:
+            raise InputError(
+                "this checkpoint holds weights only and cannot be resumed; resume from the "
+                "'...-checkpoint-last.pth.tar' or '...-checkpoint-epoch-....pth.tar' of the run"
+            )
+        load_weights(self.eval_model, checkpoint["state_dict"], "resume")
+        if self.ema is not None:
+            load_weights(self.model, state.get("model", checkpoint["state_dict"]), "resume")
+            self.ema.n_averaged.fill_(state.get("ema_updates", 0))
+        if optimizer:
+            self.optimizer.load_state_dict(state["optimizer"])
+        if counters:
+            if state["world_size"] != distributed.world_size():
+                raise InputError(
+                    f"the run was made by {state['world_size']} process(es), this one has "
+                    f"{distributed.world_size()}; resume with as many (an epoch's samples are "
+                    "dealt out by process)"
+                )
+            self.epoch, self.step = state["epoch"], state["step"]
+            self.step_in_epoch = state["step_in_epoch"]
+            self.updater.skipped_total, self.updater.skipped_in_a_row = state["skipped"]
+            self.val_results = dict(state["val_results"])
+            torch.set_rng_state(state["rng"])
+            if "cuda_rng" in state and self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+            for callback, saved in zip(self.callbacks, state["callbacks"], strict=False):
+                callback.load_state_dict(saved)
+
+    def _run_epoch(self) -> None:
+        start = self.step_in_epoch * (self.loader.batch_size or 1)
+        set_epoch(self.loader, self._sampler, self.epoch, start)
+        self._call("on_epoch_begin")
+        self._replica.train()
+        before = time.perf_counter()
+        for batch in self.loader:
+            self.seconds_waiting += time.perf_counter() - before
+            self._run_step(batch)
+            self.seconds_total += time.perf_counter() - before
+            before = time.perf_counter()
+            if self.finished:
+                break
+        if self.step_in_epoch >= self.steps_per_epoch:
+            self.epoch, self.step_in_epoch = self.epoch + 1, 0
+        self._call("on_epoch_end")
+
+    def _run_step(self, batch: Any) -> None:
+        self._call("on_step_begin")
+        self.batch, self.outputs = self.batch_processor.train(
+            self._replica, batch, self.device, self.updater
+        )
+        if self.ema is not None and self.updater.skipped_in_a_row == 0:
+            self.ema.update_parameters(self.model)
+        self.step += 1
+        self.step_in_epoch += 1
+        self._call("on_step_end")
+
+    def _call(self, moment: str) -> None:
+        hooks: list[Callable[..., None]] = [getattr(c, moment) for c in self.callbacks]
+        for hook in hooks:
+            hook(self)
+
+    def _wrap(self, model: nn.Module) -> nn.Module:
+        if distributed.world_size() == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+
+
+def _default_device() -> torch.device:
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else (torch.device("cpu"))
+    )
+
+
+def _check_length(stop_by: str, num_epochs: int | None, num_steps: int | None) -> None:
+    if stop_by not in ("epoch", "step"):
+        raise ValueError(f"stop_by must be 'epoch' or 'step', found {stop_by!r}")
+    name, value = ("num_epochs", num_epochs) if stop_by == "epoch" else ("num_steps", num_steps)
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"stop_by={stop_by!r} needs {name} of at least 1, found {value!r}")

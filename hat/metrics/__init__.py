@@ -1,0 +1,9 @@
+"""Metrics of optical flow."""
+
+from hat.metrics.base import ResultMetric
+from hat.metrics.end_point_error import EndPointError
+from hat.metrics.flow_metrics import FlowMetrics
+from hat.metrics.loss_show import LossShow
+from hat.metrics.resize import full_resolution
+
+__all__ = ["EndPointError", "FlowMetrics", "LossShow", "ResultMetric", "full_resolution"]

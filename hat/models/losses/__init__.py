@@ -1,0 +1,5 @@
+"""Training losses."""
+
+from hat.models.losses.ln_norm_loss import LnNormLoss
+
+__all__ = ["LnNormLoss"]

@@ -1,0 +1,5 @@
+"""Networks with their losses: batch in, losses or predictions out."""
+
+from hat.models.tasks.pwcnet_task import PwcnetTask
+
+__all__ = ["PwcnetTask"]

@@ -1,0 +1,170 @@
+"""Optical flow as a task: batch in, losses or flow out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hat.errors import InputError
+from hat.registry import OBJECT_REGISTRY
+from horizon.nn import DeQuantStub, QuantStub
+
+
+@OBJECT_REGISTRY.register
+class PwcnetTask(nn.Module):
+    """PWC-Net with its loss.
+
+    The network regresses flow divided by ``flow_scale``; this class alone knows that. Everything
+    it takes and returns is in pixels of the full-resolution image. Images of any size are padded
+    at the right and at the bottom to a multiple of ``2 ** pyr_lvls`` (border pixels repeated), and
+    the padding's share of the result is cut off.
+
+    Args:
+        backbone: images (2N, 3, H, W) to features, finest level first.
+        head: features of both images to flow per level, finest first.
+        loss: ``loss(pred, gt, valid)`` of one level.
+        loss_weights: factors of the levels' losses, finest first.
+        flow_scale: pixels per unit of the network's output.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        loss: nn.Module | None = None,
+        loss_weights: Sequence[float] | None = None,
+        flow_scale: float = 20.0,
+    ) -> None:
+        super().__init__()
+        for name in ("pyr_lvls", "flow_pred_lvl"):
+            if getattr(backbone, name) != getattr(head, name):
+                raise ValueError(
+                    f"backbone and head must agree in {name}, "
+                    f"found {getattr(backbone, name)} and {getattr(head, name)}"
+                )
+        if not flow_scale > 0:
+            raise ValueError(f"flow_scale must be positive, found {flow_scale!r}")
+        self.pyr_lvls: int = head.pyr_lvls  # type: ignore[assignment]
+        self.flow_pred_lvl: int = head.flow_pred_lvl  # type: ignore[assignment]
+        levels = self.pyr_lvls - self.flow_pred_lvl + 1
+        if loss is not None and (loss_weights is None or len(loss_weights) != levels):
+            raise ValueError(
+                f"loss_weights needs one entry per predicted level, {levels} (levels "
+                f"{self.flow_pred_lvl} to {self.pyr_lvls}, finest first), found {loss_weights!r}"
+            )
+        self.quant = QuantStub(scale=1 / 128)
+        self.backbone = backbone
+        self.head = head
+        self.dequants = nn.ModuleList(DeQuantStub() for _ in range(levels))
+        self.loss = loss
+        self.loss_weights = None if loss_weights is None else [float(w) for w in loss_weights]
+        self.flow_scale = flow_scale
+
+    def forward(self, data: Mapping[str, Any]) -> dict[str, Any] | Tensor:
+        """Run the network on ``data["img"]``, (N, 6, H, W): image 1 and image 2, normalised.
+
+        Returns:
+            In evaluation: flow (N, 2, ceil(H / 4), ceil(W / 4)), for the finest level 2.
+            In training: ``losses``, one scalar per level, finest first, weighted; and
+            ``pred_flows``, the same flow as in evaluation, without gradient. Needs
+            ``data["gt_flow"]``, a list of (N, 2, ceil(H / 2**l), ceil(W / 2**l)), finest first,
+            and takes ``data["gt_valid"]``, a list of (N, 1, ...) masks, if it is there.
+
+        Raises:
+            InputError: a batch without the entries or shapes above.
+        """
+        image = data.get("img")
+        if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 6:
+            raise InputError(
+                f'batch["img"]: expected a tensor (N, 6, H, W), image 1 and image 2, '
+                f"found {describe(image)}"
+            )
+        if not image.is_floating_point():
+            raise InputError(
+                f'batch["img"]: expected normalised float values, found {image.dtype}; add '
+                "BgrToYuv444 and TorchVisionAdapter to the batch_transforms"
+            )
+        if not self.training:
+            flow = self.dequants[0](self.predict(image)[0])
+            return self.crop(flow, image, self.flow_pred_lvl) * self.flow_scale
+        ground_truth, valid = self.ground_truth(data, image)
+        flows = [
+            self.crop(dequant(flow), image, self.flow_pred_lvl + index)
+            for index, (dequant, flow) in enumerate(
+                zip(self.dequants, self.predict(image), strict=True)
+            )
+        ]
+        assert self.loss is not None
+        assert self.loss_weights is not None
+        losses = [
+            weight * self.loss(flow, truth / self.flow_scale, mask)
+            for weight, flow, truth, mask in zip(
+                self.loss_weights, flows, ground_truth, valid, strict=True
+            )
+        ]
+        return {"losses": losses, "pred_flows": flows[0].detach() * self.flow_scale}
+
+    def predict(self, image: Tensor) -> list[Tensor]:
+        """The network alone: flows of the padded image pair in network units, finest first."""
+        multiple = 2**self.pyr_lvls
+        height, width = image.shape[-2:]
+        bottom, right = -height % multiple, -width % multiple
+        if bottom or right:
+            image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
+        image = self.quant(image)
+        # One pass over both images: the same weights and, in training, the same statistics.
+        pair = torch.cat([image[:, :3], image[:, 3:]])
+        features = [level.chunk(2) for level in self.backbone(pair)]
+        return self.head(
+            [first for first, _ in features], [second for _, second in features], self.flow_scale
+        )
+
+    def crop(self, flow: Tensor, image: Tensor, level: int) -> Tensor:
+        """The part of a level's flow that belongs to the image and not to its padding."""
+        height, width = (-(-size // 2**level) for size in image.shape[-2:])
+        return flow[..., :height, :width]
+
+    def ground_truth(
+        self, data: Mapping[str, Any], image: Tensor
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
+        """Ground truth and masks per level; InputError unless they fit the network's levels."""
+        if self.loss is None:
+            raise InputError("model.loss: training needs a loss and loss_weights, found none")
+        levels = len(self.dequants)
+        sizes = [
+            tuple(-(-size // 2 ** (self.flow_pred_lvl + index)) for size in image.shape[-2:])
+            for index in range(levels)
+        ]
+        wanted = f"a list of {levels} tensors, finest first, of the sizes {sizes}"
+        advice = "add Scale with these levels to the batch_transforms"
+        truth = data.get("gt_flow")
+        valid = data.get("gt_valid", [None] * levels)
+        for key, entries, channels in (("gt_flow", truth, 2), ("gt_valid", valid, 1)):
+            if not isinstance(entries, list | tuple) or len(entries) != levels:
+                raise InputError(
+                    f"batch[{key!r}]: training needs {wanted}; found {describe(entries)}; {advice}"
+                )
+            for entry, size in zip(entries, sizes, strict=True):
+                shape = (image.shape[0], channels, *size)
+                if entry is not None and tuple(entry.shape) != shape:
+                    raise InputError(
+                        f"batch[{key!r}]: training needs {wanted}; found {describe(entry)} where "
+                        f"{shape} belongs; {advice}"
+                    )
+        assert truth is not None
+        return list(truth), list(valid)
+
+
+def describe(value: object) -> str:
+    """What an entry of a batch is, for error messages."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)} of {value.dtype}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} of {len(value)} entries"
+    return type(value).__name__

@@ -1,0 +1,130 @@
+"""Curves of a training run from its log."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from hat.data.files import atomic_path, read_file
+from hat.errors import InputError
+
+INK = "#222222"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: safe for all eyes
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """Read a JSON-lines training log: one object per line.
+
+    A last line without its end (the run was stopped while writing it) is left out.
+
+    Raises:
+        InputError: no such file, no records in it, or a line that is no JSON object.
+    """
+    lines = read_file(path, "training log").tobytes().decode("utf-8", "replace").split("\n")
+    records = []
+    for number, line in enumerate(lines[:-1], start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path}:{number}: expected a JSON object, found {line[:60]!r}")
+        records.append(record)
+    if not records:
+        raise InputError(f"{path}: this training log has no records")
+    return records
+
+
+def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw end-point error, loss and learning rate against the step.
+
+    Args:
+        records: ``step`` with any of ``EPE``, ``loss``, ``lr``, and of the same with a prefix
+            (``val_EPE``), each in a curve of its own. Values that are not finite leave a gap.
+        path: the PNG file.
+
+    Raises:
+        InputError: no record has a step and a value to draw, or the file cannot be written.
+    """
+    series = collect(records)
+    panels = [
+        (title, {name: s for name, s in series.items() if name.split("_")[-1] == key}, log)
+        for title, key, log in (
+            ("End-point error, px", "EPE", True),
+            ("Loss", "loss", True),
+            ("Learning rate", "lr", False),
+        )
+    ]
+    panels = [panel for panel in panels if panel[1]]
+    if not panels:
+        raise InputError(
+            f"{path}: nothing to draw: no record of the log has 'step' and one of 'EPE', 'loss', "
+            "'lr'"
+        )
+    heights = [1.0 if title == "Learning rate" else 2.2 for title, _, _ in panels]
+    figure = Figure(figsize=(9, 1.0 + 1.3 * sum(heights)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    for (title, curves, log), axis in zip(panels, axes[:, 0], strict=True):
+        draw(axis, title, curves, log)
+    axes[-1, 0].set_xlabel("Step", color=INK)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+    return Path(path)
+
+
+def collect(records: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Per name the steps and values of the records that have it, in order of the steps."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        if not _is_number(record.get("step")):
+            continue
+        for name, value in record.items():
+            if name != "step" and _is_number(value):
+                value = value if math.isfinite(value) else math.nan
+                series.setdefault(name, []).append((record["step"], value))
+    columns = {}
+    for name, pairs in series.items():
+        pairs.sort(key=lambda pair: pair[0])
+        steps, values = zip(*pairs, strict=True)
+        columns[name] = (list(steps), list(values))
+    return columns
+
+
+def draw(
+    axis: Axes, title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], log: bool
+) -> None:
+    """One panel; a single curve needs no key."""
+    for colour, (name, (steps, values)) in zip(COLOURS, curves.items(), strict=False):
+        marker = "o" if len(steps) < 30 else ""
+        axis.plot(steps, values, color=colour, linewidth=1.4, marker=marker, markersize=4)
+        known = [(s, v) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
+        if known:
+            label = f"{name}: last {known[-1][1]:.4g}"
+            axis.plot([], [], color=colour, label=label)
+    axis.set_title(title, loc="left", fontsize=11, color=INK)
+    positive = all(v > 0 for _, values in curves.values() for v in values if math.isfinite(v))
+    if log and positive:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(ScalarFormatter())
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.grid(True, color="#dddddd", linewidth=0.6)
+    axis.set_axisbelow(True)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    axis.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Fixed-point tool chain: quantisable layers, quantisation, program graph, compiler, runtime."""

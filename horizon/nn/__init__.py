@@ -1,0 +1,8 @@
+"""Layers that the tool chain can quantise, beside torch's own."""
+
+from horizon.nn.correlation import Correlation
+from horizon.nn.functional import FloatFunctional
+from horizon.nn.grid_sample import GridSample
+from horizon.nn.stubs import DeQuantStub, QuantStub
+
+__all__ = ["Correlation", "DeQuantStub", "FloatFunctional", "GridSample", "QuantStub"]

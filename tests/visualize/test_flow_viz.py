@@ -1,0 +1,95 @@
+"""The pictures of a pair: which files, which size, what they show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hat.data.image_io import read_image
+from hat.errors import InputError
+from hat.registry import build_from_registry
+from hat.visualize import FlowViz, error_colours, flow_colours
+from hat.visualize.figure import Pair, pair_figure
+
+
+def pair(height: int, width: int) -> Pair:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    flow = rng.normal(0, 5, (2, height, width, 2)).astype(np.float32)
+    return Pair(images[0], images[1], flow[0], flow[1], np.ones((height, width), np.uint8))
+
+
+def test_files_of_a_pair_with_ground_truth(tmp_path: Path) -> None:
+    p = pair(40, 60)
+    viz = build_from_registry({"type": "FlowViz", "save_path": tmp_path / "new" / "folder"})
+    files = viz(p.image1, p.image2, p.flow, "a", p.gt_flow, p.gt_valid)
+    assert {kind: path.name for kind, path in files.items()} == {
+        "flow": "a_flow.png",
+        "error": "a_error.png",
+        "figure": "a_figure.png",
+    }
+    scale = float(np.hypot(*p.gt_flow.transpose(2, 0, 1)).max())  # type: ignore[union-attr]
+    np.testing.assert_array_equal(read_image(files["flow"]), flow_colours(p.flow, scale))
+    np.testing.assert_array_equal(read_image(files["error"]), error_colours(p.error))
+    assert sorted(path.name for path in files["flow"].parent.iterdir()) == sorted(
+        path.name for path in files.values()
+    )
+
+
+def test_without_ground_truth_and_figure(tmp_path: Path) -> None:
+    p = pair(40, 60)
+    files = FlowViz(is_plot=False, max_flow=20.0)(
+        p.image1, p.image2, p.flow, "b", save_path=tmp_path
+    )
+    assert list(files) == ["flow"]
+    np.testing.assert_array_equal(read_image(files["flow"]), flow_colours(p.flow, 20.0))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (384, 512), (300, 8), (8, 300), (1, 1)])
+@pytest.mark.parametrize("truth", [False, True])
+def test_figure_shows_the_images_and_fits(size: tuple[int, int], truth: bool) -> None:
+    p = pair(*size)
+    # Images of one colour are found again in the figure.
+    colours = np.array([(10, 200, 30), (200, 10, 220)], np.uint8)
+    first, second = (np.full((*size, 3), colour, np.uint8) for colour in colours)
+    shown = Pair(first, second, p.flow, *((p.gt_flow, p.gt_valid) if truth else ()))
+    png = np.frombuffer(pair_figure(shown, max_flow=10.0), np.uint8)
+    image = cv2.cvtColor(cv2.imdecode(png, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    boxes = []
+    for colour in colours:
+        rows, columns = np.nonzero((np.abs(image.astype(int) - colour) < 3).all(axis=2))
+        box = rows.min(), rows.max(), columns.min(), columns.max()
+        height, width = box[1] - box[0] + 1, box[3] - box[2] + 1
+        assert max(height, width) in range(398, 514)
+        assert height / width == pytest.approx(size[0] / size[1], rel=0.15)
+        boxes.append(box)
+    if truth:
+        assert boxes[1][0] > boxes[0][1]  # image 2 below image 1
+    else:
+        assert boxes[1][2] > boxes[0][3]  # image 2 right of image 1
+    border = np.concatenate([image[:5].ravel(), image[-5:].ravel(), image[:, -3:].ravel()])
+    assert (border == 255).all()  # nothing runs over the edge
+
+
+def test_mean_error_counts_valid_pixels() -> None:
+    p = pair(4, 4)
+    valid = np.zeros((4, 4), np.uint8)
+    valid[0, 0] = 1
+    shown = Pair(p.image1, p.image2, p.flow, p.gt_flow, valid)
+    assert shown.mean_error == pytest.approx(shown.error[0, 0])
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    p = pair(8, 8)
+    with pytest.raises(ValueError, match=r"flow: \(4, 8\) pixels, but image1 has \(8, 8\)"):
+        FlowViz(save_path=tmp_path)(p.image1, p.image2, p.flow[:4], "a")
+    with pytest.raises(ValueError, match="no folder"):
+        FlowViz()(p.image1, p.image2, p.flow, "a")
+    with pytest.raises(InputError, match=r"viz_func: .*max_flow"):
+        build_from_registry({"type": "FlowViz", "max_flow": -1}, "viz_func")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot make this folder"):
+        FlowViz()(p.image1, p.image2, p.flow, "a", save_path=tmp_path / "file" / "folder")
