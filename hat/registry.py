@@ -113,9 +113,7 @@ def build_from_registry(config: Any, path: str = "") -> Any:
         deferred = getattr(target, "deferred_args", ())
         check_arguments(target, arguments, path)
         built = {
-            key: Deferred(value, _join(path, key))
-            if key in deferred and is_typed(value)
-            else build_from_registry(value, _join(path, key))
+            key: (_defer if key in deferred else build_from_registry)(value, _join(path, key))
             for key, value in arguments.items()
         }
         try:
@@ -134,6 +132,15 @@ def build_from_registry(config: Any, path: str = "") -> Any:
             for index, value in enumerate(config)
         )
     return config
+
+
+def _defer(value: Any, path: str) -> Any:
+    """A typed dict, or a list of them, as Deferred; anything else is built now."""
+    if is_typed(value):
+        return Deferred(value, path)
+    if isinstance(value, list | tuple):
+        return [_defer(item, _join(path, index)) for index, item in enumerate(value)]
+    return build_from_registry(value, path)
 
 
 def check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], path: str) -> None:

@@ -114,16 +114,16 @@ def check_png(path: PathLike, data: np.ndarray) -> None:
     Raises:
         InputError: no PNG, a chunk with a wrong checksum, or a file that ends early.
     """
-    name, content = os.fspath(path), memoryview(data)
-    if bytes(content[:8]) != PNG_MAGIC:
-        raise InputError(f"{name}: not a PNG: it starts with {bytes(content[:8])!r}")
+    name, content = os.fspath(path), data.tobytes()
+    if content[:8] != PNG_MAGIC:
+        raise InputError(f"{name}: not a PNG: it starts with {content[:8]!r}")
     position, kind = 8, b""
     while kind != b"IEND":
         if position + 12 > len(content):
             raise InputError(f"{name}: this PNG is truncated: {len(content)} bytes and no end")
         length = int.from_bytes(content[position : position + 4], "big")
         end = position + 8 + length
-        kind = bytes(content[position + 4 : position + 8])
+        kind = content[position + 4 : position + 8]
         if end + 4 > len(content):
             raise InputError(f"{name}: this PNG is truncated in its chunk {kind!r}")
         if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):

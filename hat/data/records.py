@@ -86,11 +86,12 @@ def decode_record(data: bytes | memoryview, name: str = "record") -> Record:
             not describe its payload.
     """
     view = memoryview(data)
+    if len(view) >= len(MAGIC) and view[: len(MAGIC)] != MAGIC:
+        found = bytes(view[: len(MAGIC)])
+        raise InputError(f"{name}: not a packed record: it starts with {found!r}, not {MAGIC!r}")
     if len(view) < PREFIX.size + CHECKSUM.size:
         raise InputError(f"{name}: truncated: {len(view)} bytes are too few for a record")
-    magic, version, zero, header_bytes, payload_bytes = PREFIX.unpack_from(view)
-    if magic != MAGIC:
-        raise InputError(f"{name}: not a packed record: it starts with {magic!r}, not {MAGIC!r}")
+    _, version, zero, header_bytes, payload_bytes = PREFIX.unpack_from(view)
     if version != FORMAT_VERSION or zero != 0:
         raise InputError(
             f"{name}: record format {version}.{zero}, this program reads {FORMAT_VERSION}.0; the "

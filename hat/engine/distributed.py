@@ -103,7 +103,7 @@ def run_distributed(
     multiprocessing.spawn(
         _spawned, args=(worker, argument, ids, url, codes), nprocs=len(ids), join=True
     )
-    return max(list(codes))
+    return max(codes[:])
 
 
 def _spawned(

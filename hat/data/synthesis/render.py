@@ -24,7 +24,7 @@ __all__ = ["Pair", "TextureSource", "render_flow", "render_pair"]
 SUPERSAMPLING = 4  # coverage points per pixel and axis
 FRACTION_BITS = 6  # sub-pixel bits of the coordinates that OpenCV's fillPoly takes
 
-# (stream, side in texture pixels, is it the background) -> RGB uint8 (h, w, 3)
+# (rng, side in texture pixels, is it the background) -> RGB uint8 (h, w, 3)
 TextureSource = Callable[[np.random.Generator, int, bool], np.ndarray]
 
 
@@ -60,15 +60,16 @@ def render_pair(scene: Scene, texture: TextureSource) -> Pair:
     """Draw the scene. ``texture`` is called for the layers that a frame shows, and for no other."""
     background = scene.layers[0]
     height, width = scene.size
-    image = texture(background.texture_rng, math.ceil(math.hypot(height, width)), True)
+    diagonal = math.ceil(math.hypot(height, width))
+    image = texture(np.random.default_rng(background.texture_seed), diagonal, True)
     full = (0, 0, width, height)
     frames = [_resample(image, background, moved, full) for moved in (False, True)]
     coverages = [_coverages(scene, moved) for moved in (False, True)]
-    for layer, *both in zip(scene.layers[1:], *coverages[:], strict=True):
+    for layer, *both in zip(scene.layers[1:], *coverages, strict=True):
         if not any(both):
             continue
         side = max(_texture_side(layer.parts, layer.texture_to_image), 16)
-        image = texture(layer.texture_rng, side, False)
+        image = texture(np.random.default_rng(layer.texture_seed), side, False)
         for frame, cover, moved in zip(frames, both, (False, True), strict=True):
             if cover is not None:
                 _paint(frame, cover, image, layer, moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -25,13 +26,13 @@ class Layer:
         parts: outlines in image 1 (pixels); empty for the background, which is everywhere.
         motion: map from image 1 to image 2, 3x3.
         texture_to_image: map from texture pixels, origin in the texture's middle, to image 1.
-        texture_rng: the stream that draws the texture, a child of the pair's.
+        texture_seed: of the texture, a child of the pair's seed.
     """
 
     parts: tuple[Part, ...]
     motion: np.ndarray
     texture_to_image: np.ndarray
-    texture_rng: np.random.Generator
+    texture_seed: np.random.SeedSequence
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], unit: float = 
     height, width = size
     middle = ((width - 1) / 2, (height - 1) / 2)
     count = int(rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1))
-    streams = rng.spawn(count + 1)
+    seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq).spawn(count + 1)
     background_motion = random_motion(rng, BACKGROUND_MOTION, middle, unit)
-    layers = [Layer((), background_motion, _texture_map(rng, middle), streams[0])]
-    for stream in streams[1:]:
+    layers = [Layer((), background_motion, _texture_map(rng, middle), seeds[0])]
+    for seed in seeds[1:]:
         centre = (
             middle[0] + float(rng.uniform(-1, 1)) * width,
             middle[1] + float(rng.uniform(-1, 1)) * height,
@@ -68,7 +69,7 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], unit: float = 
             for part in random_shape(rng)
         )
         # The object moves relative to the background, so it is carried along by its motion.
-        layers.append(Layer(parts, background_motion @ own, _texture_map(rng, centre), stream))
+        layers.append(Layer(parts, background_motion @ own, _texture_map(rng, centre), seed))
     return Scene(size, tuple(layers))
 
 

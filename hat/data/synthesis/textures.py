@@ -78,7 +78,7 @@ def _fractal(rng: np.random.Generator, n: int, coarsest: float | None = None) ->
     """
     roughness = rng.uniform(0.35, 1.3)
     count = max(2, round(n / (rng.uniform(40, 256) if coarsest is None else coarsest)))
-    field = rng.standard_normal((count, count), dtype=np.float32)
+    field: np.ndarray = rng.standard_normal((count, count), dtype=np.float32)
     amplitude = 1.0
     while 2 * count * FINEST_GRID <= n:
         count *= 2
@@ -102,7 +102,7 @@ def _stripes(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _wave(rng: np.random.Generator, n: int) -> np.ndarray:
-    period, angle = math.exp(rng.uniform(math.log(7), math.log(80))), rng.uniform(0, math.pi)
+    period, angle = math.exp(rng.uniform(math.log(8), math.log(100))), rng.uniform(0, math.pi)
     x = np.arange(n, dtype=np.float32)
     frequency = np.float32(2 * math.pi / period)
     phase = (x * np.float32(math.cos(angle)) + x[:, None] * np.float32(math.sin(angle))) * frequency
@@ -127,7 +127,8 @@ def _unit_outline(corners: int) -> np.ndarray:
 
 
 _UNIT_OUTLINES = {corners: _unit_outline(corners) for corners in (*range(3, 8), ROUND_LEAF)}
-_FIELDS = (_fractal, _fractal, _blobs, _stripes, _gradient, _veins)
+# How often each is drawn. Stripes least: one cannot tell motions of a whole period apart.
+_FIELDS = (*[_fractal] * 3, *[_blobs] * 2, *[_veins] * 2, *[_gradient] * 2, _stripes)
 
 
 def _mix(rng: np.random.Generator, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -141,7 +142,7 @@ def _mix(rng: np.random.Generator, first: np.ndarray, second: np.ndarray) -> np.
 def _scatter_leaves(rng: np.random.Generator, texture: np.ndarray) -> None:
     """Paint dead leaves on the texture, in place: discs, ellipses and polygons of one colour each.
 
-    Radii have the density r^-3 between 2 px and a quarter of the side: then no scale is special.
+    Radii have the density r^-3, from a few pixels to a good part of the side: no scale is special.
     """
     n = len(texture)
     count = int(n * n / LEAF_AREA * rng.uniform(0.1, 1.5))

@@ -1,4 +1,4 @@
-"""Sign and unit of every transform on flow, proved by warping the new image 2 to the new image 1."""
+"""Sign and unit of every transform on flow, proved by warping new image 2 to new image 1."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def turned(degrees: float) -> Wrong:
     return lambda flow: (flow @ np.array([[cos, sin], [-sin, cos]])).astype(np.float32)
 
 
-ALWAYS = dict(translate_p=0.0, scale_p=1.0)
+ALWAYS = {"translate_p": 0.0, "scale_p": 1.0}
 CASES: dict[str, tuple[Any, list[Wrong]]] = {
     "crop": (RandomCrop((64, 80)), [negated]),
     "centre crop": (CenterCrop((64, 80)), [negated]),
@@ -87,6 +87,19 @@ def test_translation_moves_image_2_and_adds_to_the_flow(seed: int, layout: str) 
     assert warp_error(pair, 2 * old_flow - flow, known) > 5 * error
 
 
+def test_translations_go_everywhere_up_to_the_limit() -> None:
+    transform = SegRandomAffine(0, (0.1, 0.15), (1.0, 1.0), translate_p=1.0, scale_p=0.0)
+    shifts = []
+    for seed in range(60):
+        data = {**make_sample(), "gt_flow": np.zeros((96, 128, 2), np.float32)}
+        shifts.append(transform(data, np.random.default_rng(seed))["gt_flow"][0, 0])
+    x, y = np.array(shifts).T
+    for values, limit in ((x, 12.8), (y, 14.4)):
+        assert -limit - 0.5 <= values.min() < -0.8 * limit
+        assert limit + 0.5 >= values.max() > 0.8 * limit
+    assert abs(np.corrcoef(x, y)[0, 1]) < 0.4
+
+
 def test_both_branches_together() -> None:
     transform = SegRandomAffine((20, 20), (0.1, 0.1), (1.2, 1.2), translate_p=1.0, scale_p=1.0)
     pair, flow, known = arrays(transform(make_sample(), np.random.default_rng(3)))
@@ -111,6 +124,9 @@ def test_random_zoom(layout: str) -> None:
         assert warp_error(pair, -flow, known) > 5 * error
         if abs(factor - 1) > 0.2:
             assert warp_error(pair, flow / np.float32(factor), known) > 5 * error
+        middle = slice(47, 49), slice(63, 65)
+        ratio = flow[middle].mean(axis=(0, 1)) / arrays(make_sample())[1][middle].mean(axis=(0, 1))
+        np.testing.assert_allclose(ratio, factor, rtol=2e-3)
         factors.append(factor)
     assert min(factors) < 0.8, "the seeds reach both ends of the range"
     assert max(factors) > 1.2

@@ -170,6 +170,14 @@ def test_unknown_flow_never_leaks_into_known_pixels(layout: str) -> None:
     np.testing.assert_allclose(flow[known], clean[known], atol=1e-4)
 
 
+def test_unknown_flow_does_not_leak_with_a_weight_of_zero() -> None:
+    """After half a turn pixels fall onto pixels: the neighbours' weight is 0, and 0 x NaN is NaN."""
+    transform = SegRandomAffine((180, 180), None, None, translate_p=0, scale_p=1.0)
+    _, flow, known = arrays(transform(with_hole(), rng()))
+    assert known.sum() > HEIGHT * WIDTH - 25 * 35
+    np.testing.assert_allclose(flow[known], -flow_field(*grid())[::-1, ::-1][known], atol=1e-4)
+
+
 def test_nearest_takes_vectors_from_the_map() -> None:
     transform = SegRandomAffine(
         0, None, (1.5, 1.5), InterpolationMode.NEAREST, translate_p=0, scale_p=1.0

@@ -1,0 +1,99 @@
+"""Generate a FlyingChairs-like data set (pairs of images with exact flow) in FlyingChairs' layout.
+
+A recipe: settings from the command line, the data set from :mod:`hat.data.synthesis`, its flow
+statistics printed beside the published ones. The same command after an interruption goes on where
+it stopped.
+
+Raises (exit code 2): :class:`hat.errors.InputError` for values out of range, a folder with other
+data or other settings, a folder without photographs, a damaged photograph, a full disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from hat.data.synthesis.data_set import generate_data_set
+from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.settings import GeneratorSettings
+from hat.data.synthesis.statistics import PUBLISHED_STATISTICS
+from hat.errors import InputError
+
+__all__ = ["add_arguments", "run"]
+
+PUBLISHED_VAL_FRACTION = 640 / 22872  # of FlyingChairs' own split
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the generator's options to ``parser``."""
+    parser.add_argument("--target-data-dir", required=True, type=Path, help="folder to write to")
+    parser.add_argument("--num-pairs", required=True, type=int, help="how many pairs")
+    parser.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        default=(384, 512),
+        metavar=("H", "W"),
+        help="height and width of the images (default: 384 512)",
+    )
+    parser.add_argument(
+        "--scale-motion",
+        action="store_true",
+        help="multiply motions and shapes by H / 384 (default: the published pixels at any size)",
+    )
+    share = parser.add_mutually_exclusive_group()
+    share.add_argument(
+        "--val-fraction",
+        type=float,
+        default=PUBLISHED_VAL_FRACTION,
+        help="share of validation pairs (default: FlyingChairs' 0.028)",
+    )
+    share.add_argument("--num-val", type=int, help="number of validation pairs")
+    parser.add_argument(
+        "--backgrounds",
+        type=Path,
+        metavar="DIR",
+        help="photographs for backgrounds and half of the objects (default: procedural textures)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="processes (default: one for each CPU)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Generate the data set that ``args`` describes; print its statistics."""
+    if not 0 <= args.val_fraction <= 1:
+        raise InputError(f"--val-fraction: {args.val_fraction}; expected 0 to 1")
+    if args.num_workers < 1:
+        raise InputError(f"--num-workers: {args.num_workers}; expected at least 1")
+    photographs = PhotographTextures(args.backgrounds) if args.backgrounds else None
+    num_val = args.num_val
+    settings = GeneratorSettings(
+        num_pairs=args.num_pairs,
+        num_val=round(args.val_fraction * args.num_pairs) if num_val is None else num_val,
+        size=tuple(args.size),
+        seed=args.seed,
+        scale_motion=args.scale_motion,
+        backgrounds=photographs.fingerprint() if photographs else "",
+    )
+    summary = generate_data_set(args.target_data_dir, settings, photographs, args.num_workers)
+    train = settings.num_pairs - settings.num_val
+    print(f"{args.target_data_dir}: {train} training and {settings.num_val} validation pairs")
+    _print_statistics(summary["flow_length_px"], settings)
+    return 0
+
+
+def _print_statistics(found: dict[str, float], settings: GeneratorSettings) -> None:
+    """Lengths scale with the unit, so the published ones do where the proportions are the same."""
+    height, width = settings.size
+    comparable = height * 4 == width * 3 and settings.unit == height / 384
+    print("|flow| px" + ("    here  published" if comparable else "    here"))
+    for name, value in found.items():
+        published = PUBLISHED_STATISTICS.get(name)
+        beside = f"{published * settings.unit:11.2f}" if comparable and published else ""
+        print(f"{name:9s}{value:8.2f}{beside}")

@@ -1,0 +1,174 @@
+"""Estimate the flow between two images and draw it.
+
+Writes to --save-path, under the name of the first image:
+
+  NAME.flo          flow at the images' size, px (Middlebury format)
+  NAME_flow.png     the same in the colours of the flow wheel
+  NAME_figure.png   images, flow and, with ground truth, error side by side
+  NAME_error.png    with ground truth: error map in KITTI's colours
+
+Images may have any format and any size, the same for both. Ground truth is .flo, KITTI's 16-bit
+.png or .pfm:
+
+  --model-inputs img1:A.png,img2:B.png,gt:A.flo
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hat.cli import common
+from hat.config import Config
+from hat.data.flow_io import read_flow, write_flo
+from hat.engine.checkpoint import checkpoint_path
+from hat.engine.convert import LoadCheckpoint
+from hat.engine.processors import to_device
+from hat.errors import InputError
+from hat.metrics import FlowMetrics
+from hat.registry import build_from_registry
+from hat.visualize.flow_viz import make_folder
+
+INPUT_KEYS = ("img1", "img2", "gt")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_config_arguments(parser, stage="float")
+    parser.add_argument(
+        "--model-inputs",
+        metavar="img1:PATH,img2:PATH[,gt:PATH]",
+        help="the images and, if known, their true flow (default: infer_cfg.infer_inputs)",
+    )
+    parser.add_argument("--save-path", required=True, metavar="DIR", help="folder of the results")
+    parser.add_argument("--ckpt", help="checkpoint (default: the stage's best in ckpt_dir)")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = common.load_config(args)
+    settings = config.section("infer_cfg")
+    inputs = (
+        parse_model_inputs(args.model_inputs)
+        if args.model_inputs
+        else {key: str(path) for key, path in settings.get("infer_inputs", {}).items()}
+    )
+    folder = make_folder(args.save_path)
+    batch = settings["process_inputs"](inputs)
+    name = Path(inputs["img1"]).stem
+    flo = folder / f"{name}.flo"
+    check_not_input(flo, inputs)
+    height, width = batch["img"].shape[-2:]
+    truth = read_truth(inputs["gt"], (height, width)) if "gt" in inputs else None
+    pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(config, settings, args.stage, args.ckpt).to(device)
+    transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
+    viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
+
+    started = time.perf_counter()
+    with torch.inference_mode():
+        batch = to_device(batch, device)
+        for transform in transforms:
+            batch = transform(batch)
+        flow = settings["process_outputs"](model(batch), batch)
+    seconds = time.perf_counter() - started
+
+    files = {"flo": flo}
+    write_flo(flo, flow)
+    gt_flow, gt_valid = truth if truth else (None, None)
+    files |= viz(
+        pair[..., :3],
+        pair[..., 3:],
+        flow,
+        name,
+        gt_flow=gt_flow,
+        gt_valid=gt_valid,
+        save_path=folder,
+    )
+    speed = np.hypot(flow[..., 0], flow[..., 1])
+    print(f"{width}x{height} pixels, {seconds:.2f} s on {device.type}")
+    print(f"Flow: mean {speed.mean():.2f} px, largest {speed.max():.2f} px")
+    if truth:
+        print(errors(flow, *truth))
+    for kind, path in files.items():
+        print(f"{kind:7}{path}")
+    return 0
+
+
+def parse_model_inputs(text: str) -> dict[str, str]:
+    """``"img1:a.png,img2:b.png"`` as a dict.
+
+    Only ``img1:``, ``img2:`` and ``gt:`` at the beginning or after a comma separate entries, so
+    that paths may contain colons and commas themselves.
+
+    Raises:
+        InputError: another beginning, a key twice, an empty path, or an image missing.
+    """
+    keys = "|".join(INPUT_KEYS)
+    form = "expected img1:PATH,img2:PATH or img1:PATH,img2:PATH,gt:PATH"
+    words = re.split(rf"(?:^|,)\s*({keys}):", text.strip())
+    if words[0]:
+        raise InputError(f"--model-inputs {text!r}: found {words[0]!r} before a key; {form}")
+    inputs: dict[str, str] = {}
+    for key, path in zip(words[1::2], words[2::2], strict=True):
+        if key in inputs:
+            raise InputError(f"--model-inputs {text!r}: {key} is given twice; {form}")
+        if not path.strip():
+            raise InputError(f"--model-inputs {text!r}: {key} has no path; {form}")
+        inputs[key] = path.strip()
+    for key in ("img1", "img2"):
+        if key not in inputs:
+            raise InputError(f"--model-inputs {text!r}: {key} is missing; {form}")
+    return inputs
+
+
+def check_not_input(output: Path, inputs: Mapping[str, str]) -> None:
+    """InputError if ``output`` is one of the files that are read."""
+    for key, path in inputs.items():
+        if output.exists() and Path(path).exists() and output.samefile(path):
+            raise InputError(
+                f"{output}: the result would overwrite the input {key}; choose another --save-path"
+            )
+
+
+def read_truth(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """True flow and its mask; InputError unless it has the images' size (H, W)."""
+    flow, valid = read_flow(path)
+    if flow.shape[:2] != size:
+        raise InputError(
+            f"{path}: true flow of {flow.shape[1]}x{flow.shape[0]} pixels for images of "
+            f"{size[1]}x{size[0]}"
+        )
+    return flow, valid
+
+
+def load_model(
+    config: Config, settings: Mapping[str, Any], stage: str, ckpt: str | None
+) -> nn.Module:
+    """The model of ``infer_cfg`` with the weights of ``stage``, in evaluation mode."""
+    common.seed_everything(config.get("seed", 0))
+    model = build_from_registry(settings["model"], "infer_cfg.model")
+    return LoadCheckpoint(ckpt or checkpoint_path(config.section("ckpt_dir"), stage))(model).eval()
+
+
+def errors(flow: np.ndarray, gt_flow: np.ndarray, gt_valid: np.ndarray) -> str:
+    """The main metrics of one pair, as a line."""
+    metric = FlowMetrics()
+    metric.update(
+        torch.from_numpy(gt_flow).permute(2, 0, 1)[None],
+        torch.from_numpy(flow).permute(2, 0, 1)[None],
+        torch.from_numpy(gt_valid)[None, None],
+    )
+    results = metric.results()
+    return (
+        f"EPE {results['EPE']:.2f} px (zero flow: {results['zero-flow EPE']:.2f} px), "
+        f"3px {results['3px']:.2f} %, Fl-all {results['Fl-all']:.2f} %"
+    )

@@ -1,0 +1,189 @@
+"""The data set FlyingChairs (Dosovitskiy et al., ICCV 2015), packed or raw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from hat.data.flow_io import UNKNOWN_FLOW, known_flow
+from hat.data.packers.flyingchairs_layout import (
+    DATA_FOLDERS,
+    SPLITS,
+    find_raw_folder,
+    packer_command,
+    read_pair,
+)
+from hat.data.packers.lmdb_reader import LmdbReader
+from hat.errors import InputError
+from hat.registry import OBJECT_REGISTRY
+
+__all__ = ["FlyingChairs"]
+
+Sample = dict[str, Any]
+
+
+@OBJECT_REGISTRY.register
+class FlyingChairs(Dataset[Sample]):
+    """Image pairs with ground-truth flow.
+
+    A sample holds ``img`` (uint8 (H, W, 6): image 1, image 2), ``gt_flow`` (float32 (H, W, 2) in
+    px), ``gt_valid`` (uint8 (H, W), only if ground truth may be unknown), ``img_id``,
+    ``img_name``, ``img_shape``, ``layout`` (``"hwc"``) and ``color_space`` (``"rgb"`` or
+    ``"bgr"``); then it goes through ``transforms``, with random numbers that depend on (seed,
+    epoch, index) alone.
+
+    Args:
+        data_path: a packed folder (``.../train_lmdb/``) or the raw one (with
+            ``FlyingChairs_release/data`` and ``FlyingChairs_train_val.txt``).
+        transforms: callables ``t(sample, rng) -> sample``, applied in order.
+        to_rgb: images in the order RGB; BGR if false.
+        split_name: ``"train"`` or ``"val"``; needed for a raw folder that holds both.
+        seed: of the random numbers handed to the transforms.
+        skip_missing: a raw folder may lack files; pairs without all three are left out.
+        with_valid: whether samples have ``gt_valid``. By default a packed data set knows whether
+            any of its ground truth is unknown, and a raw one is taken as dense.
+
+    Raises:
+        InputError: wrong path, unknown or ambiguous split, missing files; when reading a sample:
+            a damaged file or record.
+    """
+
+    def __init__(
+        self,
+        data_path: str,
+        transforms: Sequence[Callable[..., Sample]] | None = None,
+        to_rgb: bool = True,
+        split_name: str | None = None,
+        seed: int = 0,
+        skip_missing: bool = False,
+        with_valid: bool | None = None,
+    ) -> None:
+        if split_name is not None and split_name not in SPLITS:
+            raise ValueError(f"split_name is {split_name!r}; expected 'train' or 'val'")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; expected 0 or more")
+        self.data_path = Path(data_path)
+        self.transforms = list(transforms or [])
+        self.to_rgb = to_rgb
+        self.seed = seed
+        self._reader: LmdbReader | None = None
+        if (self.data_path / "data.mdb").exists():
+            self._reader = LmdbReader(self.data_path)
+            self.names = self._reader.names
+            self.split_name = str(self._reader.meta.get("split"))
+            if split_name not in (None, self.split_name):
+                raise InputError(
+                    f"{self.data_path}: holds the split {self.split_name!r}, but split_name is "
+                    f"{split_name!r}"
+                )
+            sparse = bool(self._reader.meta.get("sparse"))
+        else:
+            self._open_raw(split_name, skip_missing)
+            sparse = False
+        self.with_valid = sparse if with_valid is None else with_valid
+        # In shared memory: workers that outlive an epoch see the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def _open_raw(self, split_name: str | None, skip_missing: bool) -> None:
+        path = self.data_path
+        if not any((path / folder).is_dir() for folder in DATA_FOLDERS):
+            raise InputError(_nothing_found(path))
+        raw = find_raw_folder(path)
+        if split_name is None:
+            found = raw.splits()
+            if len(found) != 1:
+                raise InputError(
+                    f"{path}: a raw folder with the splits {found}; set split_name, or pack one "
+                    f"and give the path {path / 'train_lmdb'}: {packer_command(path, 'train')}"
+                )
+            split_name = found[0]
+        self.split_name = split_name
+        self.names = raw.whole_names(
+            split_name, skip_missing, "set skip_missing=True to go without"
+        )
+        self._raw_data = raw.data
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose random numbers the samples use (in all worker processes)."""
+        self._epoch.fill_(epoch)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in use."""
+        return int(self._epoch)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        size = len(self.names)
+        if not -size <= index < size:
+            raise IndexError(f"index {index} of a data set of {size} pairs")
+        index = int(index) % size
+        images, flow, valid = self._read(self.names[index])
+        sample: Sample = {
+            "img": images,
+            "gt_flow": flow,
+            "img_id": index,
+            "img_name": self.names[index],
+            "img_shape": images.shape,
+            "layout": "hwc",
+            "color_space": "rgb" if self.to_rgb else "bgr",
+        }
+        if valid is not None:
+            sample["gt_valid"] = valid
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        return sample
+
+    def _read(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        if self._reader is not None:
+            arrays, attributes = self._reader.read(name)
+            images, flow = arrays.get("img"), arrays.get("gt_flow")
+            if images is None or flow is None or images.shape != (*flow.shape[:2], 6):
+                raise InputError(f"{self.data_path}, record {name!r}: not a pair with its flow")
+            unknown = bool(attributes.get("unknown"))
+        else:
+            images, flow = read_pair(self._raw_data, name)
+            unknown = bool(max(flow.max(), -flow.min()) > UNKNOWN_FLOW)
+        if not self.to_rgb:
+            bgr = np.empty_like(images)
+            cv2.mixChannels([images], [bgr], [0, 2, 1, 1, 2, 0, 3, 5, 4, 4, 5, 3])
+            images = bgr
+        if not self.with_valid:
+            if unknown:
+                raise InputError(
+                    f"{self.data_path}, pair {name!r}: a part of its flow is unknown (beyond 1e9); "
+                    "set with_valid=True for samples with a mask"
+                )
+            return images, flow, None
+        if not unknown:
+            return images, flow, np.ones(flow.shape[:2], np.uint8)
+        return images, *known_flow(flow)
+
+
+def _nothing_found(path: Path) -> str:
+    """The message for a path that is no data set: what was looked for, and what makes it."""
+    packed = sorted(p.parent.name for p in path.glob("*_lmdb/data.mdb")) if path.is_dir() else []
+    split = next((name for name in SPLITS if path.name == f"{name}_lmdb"), "train")
+    root = path.parent if path.name.endswith("_lmdb") else path
+    found = "the path does not exist"
+    if packed:
+        found = f"found {', '.join(packed)} in it: give the path of one of them"
+    elif path.with_name(path.name + ".partial").is_dir():
+        found = f"found {path.name}.partial: packing has not finished, run the command again"
+    elif path.is_dir():
+        found = "the folder has neither"
+    elif path.exists():
+        found = "this is a file"
+    return (
+        f"{path}: no FlyingChairs data set here; looked for {path / 'data.mdb'} (packed) and "
+        f"{path / DATA_FOLDERS[0]} (raw): {found}. To pack one: {packer_command(root, split)}"
+    )

@@ -1,0 +1,1 @@
+"""Packers: raw data sets to LMDB folders that train fast."""

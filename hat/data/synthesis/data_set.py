@@ -1,0 +1,123 @@
+"""Write a synthetic data set in FlyingChairs' layout: in parallel, resumable, reproducible.
+
+Layout, as in the published data set::
+
+    {target}/FlyingChairs_release/data/00001_img1.ppm  00001_img2.ppm  00001_flow.flo ...
+    {target}/FlyingChairs_train_val.txt    a line for each pair, 1 = training, 2 = validation
+    {target}/generator.json                settings and flow statistics
+
+Pair i (from 0) is drawn from ``numpy.random.default_rng((seed, i))`` and nothing else, so its bytes
+do not depend on workers, order or interruptions. Every file appears under its name whole or not at
+all; the split file and ``generator.json`` come last. Until then the settings stand in
+``.generator_settings.json``: the same command again goes on where it stopped, others are refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import hat.data.synthesis.workers as workers
+from hat.data.files import write_file
+from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings, read_settings
+from hat.errors import InputError
+
+__all__ = ["generate_data_set"]
+
+
+def generate_data_set(
+    target: str | os.PathLike[str],
+    settings: GeneratorSettings,
+    photographs: PhotographTextures | None = None,
+    num_workers: int = 1,
+) -> dict[str, Any]:
+    """Write the data set, or what is missing of it; return the content of ``generator.json``.
+
+    Raises:
+        InputError: the folder holds other data or was made with other settings, another run writes
+            to it, the disk is full or too small, a photograph is damaged, or a worker died.
+    """
+    paths = DataSetPaths(Path(target))
+    try:
+        paths.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{paths.data}: cannot make this folder: {error.strerror}") from error
+    with _lock(paths.data):
+        _check_earlier_run(paths, settings)
+        note = json.dumps({"settings": settings.as_dict()}, indent=2) + "\n"
+        write_file(paths.under_way, note.encode())
+        for folder in (paths.target, paths.data):
+            for leftover in folder.glob(".*.tmp"):  # of a run that was killed
+                leftover.unlink(missing_ok=True)
+        _check_space(paths, settings)
+        statistics = workers.generate_pairs(paths, settings, photographs, num_workers)
+        split = "".join(f"{label}\n" for label in settings.split())
+        write_file(paths.split, split.encode())
+        summary = {
+            "settings": settings.as_dict(),
+            "flow_length_px": statistics.summary(),
+            "made_with": {"numpy": np.__version__, "opencv": cv2.__version__},
+        }
+        write_file(paths.summary, (json.dumps(summary, indent=2) + "\n").encode())
+        paths.under_way.unlink(missing_ok=True)
+    return summary
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder alone; the system lets go of it when the process ends, however it ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise InputError(
+            f"{folder}: another generator is writing to this folder; wait for it or choose another "
+            "--target-data-dir"
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def _check_earlier_run(paths: DataSetPaths, settings: GeneratorSettings) -> None:
+    for note in (paths.under_way, paths.summary):
+        if not note.exists():
+            continue
+        earlier, wanted = read_settings(note), settings.as_dict()
+        for key in wanted.keys() | earlier.keys():
+            if earlier.get(key) != wanted.get(key):
+                raise InputError(
+                    f"{paths.target}: was generated with {key} = {earlier.get(key)!r}, now "
+                    f"{wanted.get(key)!r} is asked for; repeat the earlier settings to complete "
+                    "it, or choose another --target-data-dir"
+                )
+        return
+    found = next(paths.data.iterdir(), None)
+    if found is not None or paths.split.exists():
+        raise InputError(
+            f"{paths.target}: holds data that this generator did not make ({found or paths.split});"
+            " choose another --target-data-dir"
+        )
+
+
+def _check_space(paths: DataSetPaths, settings: GeneratorSettings) -> None:
+    missing = sum(
+        not workers.is_complete(paths, settings, index) for index in range(settings.num_pairs)
+    )
+    needed = missing * sum(workers.file_sizes(settings.size))
+    free = shutil.disk_usage(paths.data).free
+    if needed > free:
+        raise InputError(
+            f"{paths.data}: {missing} pairs need {needed / 1e9:.2f} GB, the disk has "
+            f"{free / 1e9:.2f} GB free; make room, or ask for fewer or smaller pairs"
+        )

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hat.data.flow_io import read_flo
+from hat.data.image_io import read_ppm, write_png
+from hat.data.synthesis import data_set
+from hat.data.synthesis.data_set import generate_data_set
+from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.settings import GeneratorSettings
+from hat.data.synthesis.statistics import FlowStatistics
+from hat.errors import InputError
+
+SETTINGS = GeneratorSettings(num_pairs=9, num_val=2, size=(40, 56), seed=3, scale_motion=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A data set made in one go by one process."""
+    folder = tmp_path_factory.mktemp("whole")
+    generate_data_set(folder, SETTINGS)
+    return folder
+
+
+def test_layout_is_that_of_flyingchairs(whole):
+    kinds = ("img1.ppm", "img2.ppm", "flow.flo")
+    names = {f"{i:05d}_{kind}" for i in range(1, 10) for kind in kinds}
+    assert contents(whole).keys() == {
+        "FlyingChairs_train_val.txt",
+        "generator.json",
+        *(f"FlyingChairs_release/data/{name}" for name in names),
+    }
+    assert (whole / "FlyingChairs_train_val.txt").read_text() == "2\n" * 2 + "1\n" * 7
+    data = whole / "FlyingChairs_release" / "data"
+    assert read_ppm(data / "00001_img1.ppm").shape == (40, 56, 3)
+    assert read_flo(data / "00001_flow.flo").shape == (40, 56, 2)
+
+
+def test_pairs_differ(whole):
+    pairs = {data for name, data in contents(whole).items() if name.endswith("ppm")}
+    assert len(pairs) == 18
+
+
+def test_generator_json_tells_settings_and_statistics(whole):
+    note = json.loads((whole / "generator.json").read_text())
+    assert note["settings"]["seed"] == 3
+    assert note["settings"]["size"] == [40, 56]
+    statistics = FlowStatistics()
+    for path in (whole / "FlyingChairs_release" / "data").glob("*.flo"):
+        statistics.add(read_flo(path))
+    assert note["flow_length_px"] == statistics.summary()
+
+
+@pytest.mark.parametrize("num_workers", [2, 3])
+def test_bytes_do_not_depend_on_the_number_of_workers(whole, tmp_path, num_workers):
+    generate_data_set(tmp_path, SETTINGS, num_workers=num_workers)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_opencv_threads_of_the_caller_stay_as_they_were(tmp_path):
+    before = cv2.getNumThreads()
+    generate_data_set(tmp_path, dataclasses.replace(SETTINGS, num_pairs=1, num_val=0))
+    assert cv2.getNumThreads() == before
+
+
+def test_another_seed_gives_other_pairs(whole, tmp_path):
+    generate_data_set(tmp_path, dataclasses.replace(SETTINGS, seed=4))
+    ours, theirs = contents(tmp_path), contents(whole)
+    assert ours.keys() == theirs.keys()
+    assert not any(ours[name] == theirs[name] for name in ours if "/data/" in name)
+
+
+def test_a_longer_data_set_begins_with_the_same_pairs(whole, tmp_path):
+    generate_data_set(tmp_path, dataclasses.replace(SETTINGS, num_pairs=11))
+    ours, theirs = contents(tmp_path), contents(whole)
+    assert all(ours[name] == theirs[name] for name in theirs if "/data/" in name)
+    split = "FlyingChairs_train_val.txt"
+    assert ours[split].startswith(theirs[split])  # and with the same validation pairs
+
+
+def test_missing_and_damaged_files_are_made_again(whole, tmp_path):
+    generate_data_set(tmp_path, SETTINGS)
+    data = tmp_path / "FlyingChairs_release" / "data"
+    (data / "00002_img2.ppm").unlink()
+    os.truncate(data / "00003_img1.ppm", 100)
+    os.truncate(data / "00004_flow.flo", 0)
+    (data / "00005_flow.flo").write_bytes(b"x" * (data / "00005_flow.flo").stat().st_size)
+    (data / ".00006_img1.ppm.1.ab.tmp").write_bytes(b"left behind")
+    untouched = (data / "00006_img1.ppm").stat().st_mtime_ns
+    generate_data_set(tmp_path, SETTINGS)
+    assert contents(tmp_path) == contents(whole)
+    assert (data / "00006_img1.ppm").stat().st_mtime_ns == untouched
+
+
+COMMAND = [sys.executable, "-c", "import sys; from hat.cli.main import main; sys.exit(main())"]
+
+
+def command(target: Path, *options: object) -> list[str]:
+    words = ["flyingchairs-generator", "--target-data-dir", target, *options]
+    return COMMAND + [str(word) for word in words]
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            if parent == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_killed_with_9_and_run_again(tmp_path):
+    options = ("--num-pairs", 60, "--size", 64, 96, "--scale-motion", "--num-workers", 2)
+    data = tmp_path / "killed" / "FlyingChairs_release" / "data"
+    process = subprocess.Popen(command(tmp_path / "killed", *options), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(data.glob("*.flo")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.02)
+    assert not (tmp_path / "killed" / "generator.json").exists()
+    assert not (tmp_path / "killed" / "FlyingChairs_train_val.txt").exists()
+    assert len(list(data.glob("*.flo"))) < 60
+    for path in data.glob("0*"):
+        assert path.stat().st_size == (12 + 64 * 96 * 8 if path.suffix == ".flo" else 18445)
+    subprocess.run(
+        command(tmp_path / "killed", *options), check=True, capture_output=True, timeout=120
+    )
+    settings = GeneratorSettings(60, round(60 * 640 / 22872), (64, 96), 0, scale_motion=True)
+    generate_data_set(tmp_path / "whole", settings)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_other_settings_in_the_same_folder_are_refused(whole):
+    before = contents(whole)
+    with pytest.raises(InputError, match=r"seed = 3, now 5 is asked for"):
+        generate_data_set(whole, dataclasses.replace(SETTINGS, seed=5))
+    with pytest.raises(InputError, match=r"size = \[40, 56\], now \[56, 40\]"):
+        generate_data_set(whole, dataclasses.replace(SETTINGS, size=(56, 40)))
+    assert contents(whole) == before
+
+
+def test_a_folder_with_other_data_is_refused(tmp_path):
+    (tmp_path / "FlyingChairs_train_val.txt").write_text("1\n")
+    with pytest.raises(InputError, match="did not make"):
+        generate_data_set(tmp_path, SETTINGS)
+    assert (tmp_path / "FlyingChairs_train_val.txt").read_text() == "1\n"
+
+
+def test_a_damaged_note_is_named(tmp_path):
+    (tmp_path / "generator.json").write_text("{")
+    with pytest.raises(InputError, match=r"generator\.json: not a note of the generator"):
+        generate_data_set(tmp_path, SETTINGS)
+
+
+def test_two_generators_in_one_folder_are_refused(tmp_path):
+    data = tmp_path / "FlyingChairs_release" / "data"
+    data.mkdir(parents=True)
+    with data_set._lock(data), pytest.raises(InputError, match="another generator"):
+        generate_data_set(tmp_path, SETTINGS)
+
+
+def test_a_disk_too_small_is_noticed_before_the_work(tmp_path, monkeypatch):
+    usage = data_set.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(data_set.shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    with pytest.raises(InputError, match=r"9 pairs need 0\.00 GB, the disk has 0\.00 GB free"):
+        generate_data_set(tmp_path, SETTINGS)
+    assert not list(tmp_path.rglob("*.ppm"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_worker_that_is_killed_is_reported(tmp_path):
+    options = ("--num-pairs", 2000, "--size", 64, 96, "--num-workers", 2)
+    process = subprocess.Popen(command(tmp_path, *options), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.flo")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for pid in children(process.pid):
+        if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGKILL)
+            break
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a worker process was killed" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_interrupted_from_the_keyboard_leaves_no_workers(tmp_path):
+    options = ("--num-pairs", 2000, "--size", 64, 96, "--num-workers", 2)
+    process = subprocess.Popen(
+        command(tmp_path, *options), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.flo")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to all of them
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in err
+    assert not any(is_running(pid) for pid in workers)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_write_that_fails_leaves_nothing_half_made(tmp_path, num_workers):
+    """The limit on the length of files stands for a full disk: the flow does not fit."""
+    limit = 10_000  # an image takes 6,733 bytes, a flow 17,932
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    options = ("--num-pairs", 9, "--size", 40, 56, "--num-workers", num_workers)
+    result = subprocess.run(
+        command(tmp_path, *options), preexec_fn=limited, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert "_flow.flo: cannot write this file" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("*.flo"))
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not (tmp_path / "generator.json").exists()
+
+
+def test_photographs_as_backgrounds(tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        write_png(photographs / name, rng.integers(0, 256, (200, 220, 3), dtype=np.uint8))
+    source = PhotographTextures(photographs)
+    settings = dataclasses.replace(SETTINGS, num_pairs=5, backgrounds=source.fingerprint())
+    generate_data_set(tmp_path / "one", settings, source)
+    generate_data_set(tmp_path / "two", settings, source, num_workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    write_png(photographs / "c.png", np.zeros((70, 70, 3), np.uint8))
+    changed = PhotographTextures(photographs)
+    with pytest.raises(InputError, match="backgrounds"):
+        generate_data_set(
+            tmp_path / "one",
+            dataclasses.replace(settings, backgrounds=changed.fingerprint()),
+            changed,
+        )
+
+
+def test_a_damaged_photograph_is_named_by_the_workers_too(tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    (photographs / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    source = PhotographTextures(photographs)
+    with pytest.raises(InputError, match=r"broken\.png"):
+        generate_data_set(tmp_path / "out", SETTINGS, source, num_workers=2)

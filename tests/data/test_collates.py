@@ -1,0 +1,85 @@
+"""Batches: stacking, lists, and what is said about samples that do not fit together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hat
+from hat.data.collates import collate_2d
+from hat.data.transforms import ToTensor
+from hat.errors import InputError
+
+
+def sample(index: int, height: int = 8, width: int = 12, layout: str = "chw") -> dict[str, Any]:
+    rng = np.random.default_rng(index)
+    data = {
+        "img": rng.integers(0, 256, (height, width, 6), dtype=np.uint8),
+        "gt_flow": rng.normal(size=(height, width, 2)).astype(np.float32),
+        "gt_valid": rng.integers(0, 2, (height, width), dtype=np.uint8),
+        "img_id": index,
+        "img_name": f"{index + 1:05d}",
+        "img_shape": (height, width, 6),
+        "layout": "hwc",
+        "color_space": "rgb",
+    }
+    return ToTensor()(data, rng) if layout == "chw" else data
+
+
+def test_tensors_are_stacked_and_the_rest_listed() -> None:
+    samples = [sample(index) for index in range(3)]
+    batch = collate_2d(samples)
+    assert batch["img"].shape == (3, 6, 8, 12)
+    assert batch["gt_flow"].shape == (3, 2, 8, 12)
+    assert batch["gt_valid"].shape == (3, 1, 8, 12)
+    for key in ("img", "gt_flow", "gt_valid"):
+        assert batch[key].dtype == samples[0][key].dtype
+        for index in range(3):
+            assert torch.equal(batch[key][index], samples[index][key])
+    assert batch["img_id"] == [0, 1, 2]
+    assert batch["img_name"] == ["00001", "00002", "00003"]
+    assert batch["img_shape"] == [(8, 12, 6)] * 3
+
+
+def test_memory_order_of_the_samples_does_not_matter() -> None:
+    samples = [sample(0), sample(1)]
+    planar = [{**one, "img": one["img"].contiguous()} for one in samples]
+    mixed = [planar[0], samples[1]]
+    for batch in (collate_2d(planar), collate_2d(mixed)):
+        assert torch.equal(batch["img"], collate_2d(samples)["img"])
+
+
+def test_batches_own_their_memory() -> None:
+    one = sample(0)
+    batch = collate_2d([one])
+    batch["img"].zero_()
+    assert one["img"].any()
+
+
+def test_sizes_that_differ_are_named() -> None:
+    with pytest.raises(InputError, match=r"00001.*8, 12.*00002.*8, 16.*batch_size=1"):
+        collate_2d([sample(0), sample(1, width=16)])
+
+
+def test_keys_that_differ_are_named() -> None:
+    other = sample(1)
+    del other["gt_valid"]
+    with pytest.raises(InputError, match=r"00001.*00002.*gt_valid"):
+        collate_2d([sample(0), other])
+
+
+def test_arrays_are_refused() -> None:
+    with pytest.raises(InputError, match=r"00001.*ToTensor"):
+        collate_2d([sample(0, layout="hwc")])
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(InputError, match="no samples"):
+        collate_2d([])
+
+
+def test_the_name_that_configs_use() -> None:
+    assert hat.data.collates.collate_2d is collate_2d

@@ -1,0 +1,128 @@
+"""YUV444 conversion: reference values, both orders, the two forms against each other."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hat.data.transforms import BgrToYuv444, rgb_to_yuv444_uint8
+from hat.errors import InputError
+
+# RGB -> (Y, U, V) by BT.601 full range, worked out by hand
+REFERENCE = {
+    (255, 255, 255): (255.0, 128.0, 128.0),
+    (0, 0, 0): (0.0, 128.0, 128.0),
+    (100, 100, 100): (100.0, 128.0, 128.0),
+    (255, 0, 0): (76.245, 84.97232, 255.0),
+    (0, 255, 0): (149.685, 43.52765, 21.23466),
+    (0, 0, 255): (29.07, 255.0, 107.26534),
+    (10, 200, 60): (127.23, 90.05982, 44.38374),
+}
+
+
+def cube() -> np.ndarray:
+    """All colours of a grid of 5 levels (0, 5, ..., 255), uint8 (52^3, 3)."""
+    levels = np.arange(0, 256, 5, dtype=np.uint8)
+    return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+
+
+def as_batch(colours: np.ndarray, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
+    """(N, 3) as a batch (1, 6, N, 1): the colours, and the same in reverse, as two images."""
+    both = np.concatenate([colours, colours[::-1]], axis=1)
+    return torch.tensor(both.T[None, :, :, None].copy(), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_reference_values(dtype: torch.dtype) -> None:
+    rgb = np.array(list(REFERENCE), np.uint8)
+    expected = np.array(list(REFERENCE.values()))
+    out = BgrToYuv444(rgb_input=True)({"img": as_batch(rgb, dtype)})["img"]
+    assert out.dtype == torch.float32
+    assert out.shape == (1, 6, len(rgb), 1)
+    np.testing.assert_allclose(out[0, :3, :, 0].T, expected, atol=1e-3)
+    np.testing.assert_allclose(out[0, 3:, :, 0].T, expected[::-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("integer", [False, True])
+def test_channel_order(integer: bool) -> None:
+    rgb = cube()
+    one = BgrToYuv444(True, integer)({"img": as_batch(rgb)})["img"]
+    two = BgrToYuv444(False, integer)({"img": as_batch(rgb[:, ::-1])})["img"]
+    assert torch.equal(one, two)
+    assert not torch.equal(one, BgrToYuv444(False, integer)({"img": as_batch(rgb)})["img"])
+
+
+def test_integer_form_is_within_one_level_of_the_float_form() -> None:
+    rgb = cube()
+    exact = BgrToYuv444(True)({"img": as_batch(rgb)})["img"][0, :3, :, 0].T.numpy()
+    integer = rgb_to_yuv444_uint8(rgb)
+    assert integer.dtype == np.uint8
+    assert np.abs(integer - exact).max() < 1.01
+    assert np.abs(integer - np.rint(exact)).max() <= 1
+
+
+def test_integer_form_agrees_with_opencv_within_one_level() -> None:
+    rgb = cube()[None]
+    y, v, u = np.moveaxis(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb).astype(int), -1, 0)
+    assert np.abs(rgb_to_yuv444_uint8(rgb) - np.stack([y, u, v], -1)).max() <= 1
+
+
+def test_integer_batch_has_the_bits_of_the_board() -> None:
+    rgb = cube()
+    out = BgrToYuv444(True, integer=True)({"img": as_batch(rgb)})["img"]
+    assert out.dtype == torch.float32
+    np.testing.assert_array_equal(out[0, :3, :, 0].T.numpy(), rgb_to_yuv444_uint8(rgb))
+    bgr = rgb_to_yuv444_uint8(np.ascontiguousarray(rgb[:, ::-1]), bgr=True)
+    np.testing.assert_array_equal(bgr, rgb_to_yuv444_uint8(rgb))
+
+
+def test_integer_form_by_the_formula() -> None:
+    for r, g, b in [(255, 0, 0), (0, 0, 255), (0, 255, 0), (1, 2, 3), (254, 13, 77)]:
+        floor = [
+            (77 * r + 150 * g + 29 * b + 128) // 256,
+            (-43 * r - 85 * g + 128 * b + 128) // 256 + 128,
+            (128 * r - 107 * g - 21 * b + 128) // 256 + 128,
+        ]
+        expected = [min(255, max(0, value)) for value in floor]
+        assert rgb_to_yuv444_uint8(np.array([r, g, b], np.uint8)).tolist() == expected
+
+
+def test_greys_are_exactly_grey() -> None:
+    grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    out = rgb_to_yuv444_uint8(grey)
+    np.testing.assert_array_equal(out[:, 0], grey[:, 0])
+    assert (out[:, 1:] == 128).all()
+
+
+def test_autocast_costs_nothing() -> None:
+    batch = {"img": as_batch(cube())}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = BgrToYuv444(True)(batch)["img"]
+    assert torch.equal(out, BgrToYuv444(True)(batch)["img"])
+
+
+def test_memory_order_does_not_matter() -> None:
+    image = torch.randint(0, 256, (2, 5, 7, 6), dtype=torch.uint8).permute(0, 3, 1, 2)
+    out = BgrToYuv444(True)({"img": image})["img"]
+    assert out.is_contiguous()
+    assert torch.equal(out, BgrToYuv444(True)({"img": image.contiguous()})["img"])
+
+
+def test_colour_space_is_checked_and_updated() -> None:
+    image = torch.zeros(2, 6, 4, 4, dtype=torch.uint8)
+    batch = {"img": image, "color_space": ["rgb", "rgb"]}
+    assert BgrToYuv444(True)(batch)["color_space"] == ["yuv444", "yuv444"]
+    assert batch["color_space"] == ["rgb", "rgb"]
+    assert BgrToYuv444(False)({"img": image, "color_space": "bgr"})["color_space"] == "yuv444"
+    for spaces in (["bgr", "bgr"], ["rgb", "bgr"], ["yuv444", "yuv444"]):
+        with pytest.raises(InputError, match="rgb_input"):
+            BgrToYuv444(True)({"img": image, "color_space": spaces})
+
+
+def test_wrong_shapes() -> None:
+    with pytest.raises(InputError, match=r"\(2, 4, 3, 3\)"):
+        BgrToYuv444(True)({"img": torch.zeros(2, 4, 3, 3)})
+    with pytest.raises(InputError, match="float64"):
+        rgb_to_yuv444_uint8(np.zeros((2, 3)))
