@@ -179,7 +179,7 @@ def measure(source: Path, pairs: int, rounds: int, batch: int) -> dict[str, Any]
             rounds,
             batch,
         )
-    height, width = packed[0]["img_shape"][:2]
+        height, width = packed[0]["img_shape"][:2]
     slow = times["raw files, RAFT's style"]
     return {
         "pairs": count,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hat.errors import InputError
 
 COMMANDS = {
+    "demo": "run the whole chain on generated data and write a report",
     "flyingchairs_generator": "make a FlyingChairs-like data set",
     "flyingchairs_packer": "pack FlyingChairs into LMDB",
     "calops": "count parameters and MACs",

@@ -7,16 +7,19 @@ the data has arrived.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hat.data.packers.flyingchairs import pack_flyingchairs
-from hat.data.synthesis.dataset import generate_dataset
+from hat.data.synthesis.data_set import generate_data_set
+from hat.data.synthesis.settings import GeneratorSettings
+from hat.engine import distributed
 
 STEPS = 3
-PAIRS = 16
+PAIRS = 32
 
 
 def shorten(trainer: dict[str, Any], ckpt_dir: Path) -> Path:
@@ -25,7 +28,9 @@ def shorten(trainer: dict[str, Any], ckpt_dir: Path) -> Path:
     Returns the folder that takes its results: ``{ckpt_dir}/pipeline_test``, emptied first.
     """
     folder = ckpt_dir / "pipeline_test"
-    shutil.rmtree(folder, ignore_errors=True)
+    if distributed.is_main():
+        shutil.rmtree(folder, ignore_errors=True)
+    distributed.barrier()
     trainer.update(stop_by="step", num_steps=STEPS)
     for config in _typed_dicts(trainer):
         kind = config["type"]
@@ -42,12 +47,16 @@ def shorten(trainer: dict[str, Any], ckpt_dir: Path) -> Path:
 
 
 def _stand_in(missing: str, folder: Path, split: str) -> Path:
+    """A packed data set of generated pairs; the main process makes it, the others wait."""
     raw = folder / "generated"
     packed = raw / f"{split}_lmdb"
-    if not packed.exists():
-        print(f"{missing} does not exist; the pipeline test uses {PAIRS} generated pairs instead.")
-        generate_dataset(raw, num_pairs=PAIRS)
-        pack_flyingchairs(raw, raw, split)
+    if distributed.is_main() and not packed.exists():
+        print(f"{missing} does not exist; the pipeline test uses generated pairs instead.")
+        settings = GeneratorSettings(PAIRS, num_val=PAIRS // 4, size=(384, 512), seed=0)
+        if not (raw / "generator.json").exists():
+            generate_data_set(raw, settings, num_workers=os.cpu_count() or 1)
+        pack_flyingchairs(raw, raw, split, workers=0)
+    distributed.barrier()
     return packed
 
 

@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue from this checkpoint (default: the stage's 'last' one)",
     )
     parser.add_argument(
+        "--ckpt", help="start from the weights of this checkpoint, at step 0 (fine-tuning)"
+    )
+    parser.add_argument(
         "--pipeline-test",
         action="store_true",
         help="a few steps of everything, in a folder of its own, to see that a config works",
@@ -59,6 +62,8 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
     ckpt_dir = Path(config.section("ckpt_dir"))
     if args.pipeline_test:
         ckpt_dir = pipeline_test.shorten(trainer_config, ckpt_dir)
+    if args.ckpt:
+        start_from(trainer_config, args.ckpt)
     if trainer_config.get("device") is None:
         trainer_config["device"] = device
     prefix = f"{args.stage}-"
@@ -92,6 +97,16 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
     if distributed.is_main():
         report(trainer, ckpt_dir, args.stage)
     return 0
+
+
+def start_from(trainer_config: dict[str, Any], path: str) -> None:
+    """Load the weights of ``path`` after the converters that the config names."""
+    pipeline = trainer_config.get("model_convert_pipeline") or {"type": "ModelConvertPipeline"}
+    load = {"type": "LoadCheckpoint", "checkpoint_path": path}
+    trainer_config["model_convert_pipeline"] = {
+        **pipeline,
+        "converters": [*pipeline.get("converters", []), load],
+    }
 
 
 def report(trainer: Any, ckpt_dir: Path, stage: str) -> None:

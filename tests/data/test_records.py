@@ -160,4 +160,4 @@ def test_real_pairs_are_small_and_exact() -> None:
         assert same(arrays["gt_flow"], flow)
         raw += images.nbytes + flow.nbytes
         packed += len(record)
-    assert packed <= 0.22 * raw
+    assert packed <= 0.27 * raw

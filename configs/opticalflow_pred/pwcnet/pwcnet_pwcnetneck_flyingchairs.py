@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.transforms import InterpolationMode
 
 import hat
+from hat.inference import full_resolution_flow, read_pair
 
 task_name = "pwcnet_pwcnetneck_flyingchairs"
 seed = 0
@@ -227,3 +228,20 @@ float_predictor = dict(
     metrics=[dict(type="FlowMetrics")],
     log_interval=50,
 )
+
+# What the command lines take besides
+calops_cfg = dict(model=model, input_shape=(1, 6, 384, 512))
+
+infer_cfg = dict(
+    model=model,
+    infer_inputs=dict(
+        img1=f"{data_dir}/FlyingChairs_release/data/00001_img1.ppm",
+        img2=f"{data_dir}/FlyingChairs_release/data/00001_img2.ppm",
+    ),
+    process_inputs=read_pair,
+    transforms=image_transforms,
+    process_outputs=full_resolution_flow,
+    viz_func=dict(type="FlowViz", is_plot=True),
+)
+
+onnx_cfg = dict(model=model, out_dir=ckpt_dir, opset_version=17)

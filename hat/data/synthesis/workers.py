@@ -78,7 +78,8 @@ def _in_workers(
 ) -> Iterator[tuple[FlowStatistics, int]]:
     executor = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (work,))
     try:
-        pending = {executor.submit(_run_in_worker, task): len(task) for task in tasks}
+        with _interrupts_blocked():  # submitting starts the processes
+            pending = {executor.submit(_run_in_worker, task): len(task) for task in tasks}
         for future in as_completed(pending):
             yield future.result(), pending.pop(future)
     except BrokenProcessPool as error:
@@ -90,11 +91,20 @@ def _in_workers(
         executor.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C; processes started meanwhile never see it: it is the parent's to handle."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(work: partial[FlowStatistics]) -> None:
     global _work  # handed over once: the photographs that it keeps in memory outlive a task
     _work = work
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

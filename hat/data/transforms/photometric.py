@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from hat.data.transforms.sample import image_pair, probability, put, sample_name
+from hat.data.transforms.warp import second_image_mask
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 
@@ -82,7 +83,7 @@ class PhotometricJitter:
         out = self._recolour(pixels, order == "bgr", rng)
         if rng.random() < self.asymmetric_p:
             other = self._recolour(pixels, order == "bgr", rng)
-            mask = np.tile(np.array([0, 0, 0, 255, 255, 255], np.uint8), (height, width))
+            mask = second_image_mask(height, width)
             cv2.copyTo(other.reshape(height, -1), mask, out.reshape(height, -1))
         if self.noise > 0:
             table = np.rint(rng.uniform(0, self.noise) * _NORMAL).astype(np.int16)

@@ -9,12 +9,16 @@ and both moved by ``p -> A p + b`` (image 2 by a further shift ``s``), the new f
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import cv2
 import numpy as np
 
 from hat.data.transforms.sample import hwc, image_pair, put
+
+# channels of a pair to those of its two images, and back
+_SPLIT = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
 def about_centre(height: int, width: int, angle: float, scale: float) -> np.ndarray:
@@ -41,18 +45,25 @@ def shift_second(pair: np.ndarray, dx: int, dy: int, fill: float) -> np.ndarray:
     out = pair.copy()
     rows, source_rows = _overlap(dy, height)
     columns, source_columns = _overlap(dx, width)
-    target = out[rows, columns]
-    moved = pair[source_rows, source_columns]
-    # One masked copy of bytes: numpy's copy of every second run of three is 20 times slower.
-    span = (target.shape[0], target.shape[1] * 6)
-    mask = np.tile(np.array([0, 0, 0, 255, 255, 255], np.uint8), (span[0], target.shape[1]))
-    flat = out.reshape(height, width * 6)[rows, columns.start * 6 : columns.stop * 6]
-    cv2.copyTo(np.ascontiguousarray(moved).reshape(span), mask, flat)
+    moved = np.ascontiguousarray(pair[source_rows, source_columns])
+    if moved.size:
+        # One masked copy of bytes: numpy's copy of every second run of three is 20 times slower.
+        count, span = moved.shape[0], moved.shape[1] * 6
+        flat = out.reshape(height, width * 6)[rows, columns.start * 6 : columns.stop * 6]
+        cv2.copyTo(moved.reshape(count, span), second_image_mask(height, width)[rows, :span], flat)
     out[: rows.start, :, 3:] = fill
     out[rows.stop :, :, 3:] = fill
     out[rows, : columns.start, 3:] = fill
     out[rows, columns.stop :, 3:] = fill
     return out
+
+
+@functools.lru_cache(maxsize=4)
+def second_image_mask(height: int, width: int) -> np.ndarray:
+    """uint8 (H, 6 W), read-only: 255 on the bytes of image 2 in a pair (H, W, 6)."""
+    mask = np.tile(np.array([0, 0, 0, 255, 255, 255], np.uint8), (height, width))
+    mask.setflags(write=False)
+    return mask
 
 
 def _overlap(shift: int, size: int) -> tuple[slice, slice]:
@@ -78,18 +89,19 @@ def warp_images(
     fill: float = 0.0,
 ) -> np.ndarray:
     """Both images under ``matrix`` (2x3, source to target), image 2 moved on by ``shift`` px."""
-    size = (pair.shape[1], pair.shape[0])
-    border = (fill, fill, fill, fill)
-    # OpenCV warps more than four channels at once by these two only
-    if not any(shift) and interpolation in (cv2.INTER_LINEAR, cv2.INTER_NEAREST):
-        return cv2.warpAffine(pair, matrix, size, flags=interpolation, borderValue=border)
+    height, width = pair.shape[:2]
+    # Two warps of three channels are quicker than one of six, which not every interpolation takes.
+    halves = [np.empty((height, width, 3), np.uint8) for _ in range(2)]
+    cv2.mixChannels([pair], halves, _SPLIT)
     second = matrix.copy()
     second[:, 2] += shift
-    halves = [
-        cv2.warpAffine(half, one, size, flags=interpolation, borderValue=border)
-        for half, one in ((pair[..., :3], matrix), (pair[..., 3:], second))
+    warped = [
+        cv2.warpAffine(half, one, (width, height), flags=interpolation, borderValue=(fill,) * 3)
+        for half, one in zip(halves, (matrix, second), strict=True)
     ]
-    return np.concatenate(halves, axis=2)
+    out = np.empty((height, width, 6), np.uint8)
+    cv2.mixChannels(warped, [out], _SPLIT)
+    return out
 
 
 def warp_flow(
@@ -114,20 +126,21 @@ def warp_flow(
     """
     height, width = flow.shape[:2]
     flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    weight: np.ndarray
     if valid is None:
         weight = np.full((height, width), 255, np.uint8)
     else:
-        weight = np.where(valid > 0, 255, 0).astype(np.uint8)
+        weight = cv2.threshold(valid, 0, 255, cv2.THRESH_BINARY)[1]
         if not weight.all():
             # unknown flow may be anything, NaN included, which even a weight of zero lets through
-            flow = np.where(weight[:, :, None] > 0, flow, np.float32(0))
+            flow = cv2.copyTo(flow, weight)
     moved = cv2.warpAffine(flow, matrix, (width, height), flags=flags)
     share = cv2.warpAffine(weight, matrix, (width, height), flags=flags)
     vectors = cv2.transform(moved, np.column_stack([matrix[:, :2], shift]))
-    known = share == 255
+    known = cv2.threshold(share, 254, 1, cv2.THRESH_BINARY)[1]
     if not known.all():
-        vectors[~known] = fill
-    return vectors, known.astype(np.uint8)
+        vectors = cv2.copyTo(vectors, known, np.full_like(vectors, fill))
+    return vectors, known
 
 
 def warp_sample(

@@ -113,7 +113,8 @@ class PwcnetTask(nn.Module):
         multiple = 2**self.pyr_lvls
         height, width = image.shape[-2:]
         bottom, right = -height % multiple, -width % multiple
-        if bottom or right:
+        # A traced program has no branch on sizes: it pads always, perhaps by nothing.
+        if torch.compiler.is_compiling() or bottom or right:
             image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
         image = self.quant(image)
         # One pass over both images: the same weights and, in training, the same statistics.

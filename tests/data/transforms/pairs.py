@@ -6,6 +6,7 @@ Image 2 is a smooth texture, image 1 the same texture evaluated at ``p + f(p)``,
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import cv2
@@ -40,12 +41,17 @@ def grid(height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.ndarr
     return x, y
 
 
-def make_sample(layout: str = "hwc", height: int = HEIGHT, width: int = WIDTH) -> dict[str, Any]:
-    """A sample as a data set gives it, before or (layout "chw") after ToTensor."""
+@functools.cache
+def _render(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     x, y = grid(height, width)
     flow = flow_field(x, y)
     images = [texture(x + flow[..., 0], y + flow[..., 1]), texture(x, y)]
-    pair = np.rint(np.concatenate(images, axis=2)).astype(np.uint8)
+    return np.rint(np.concatenate(images, axis=2)).astype(np.uint8), flow
+
+
+def make_sample(layout: str = "hwc", height: int = HEIGHT, width: int = WIDTH) -> dict[str, Any]:
+    """A new sample as a data set gives it, before or (layout "chw") after ToTensor."""
+    pair, flow = (array.copy() for array in _render(height, width))
     data = {
         "img": pair,
         "gt_flow": flow,

@@ -171,7 +171,7 @@ def test_unknown_flow_never_leaks_into_known_pixels(layout: str) -> None:
 
 
 def test_unknown_flow_does_not_leak_with_a_weight_of_zero() -> None:
-    """After half a turn pixels fall onto pixels: the neighbours' weight is 0, and 0 x NaN is NaN."""
+    """After half a turn pixels fall onto pixels: neighbours weigh 0, and 0 x NaN is NaN."""
     transform = SegRandomAffine((180, 180), None, None, translate_p=0, scale_p=1.0)
     _, flow, known = arrays(transform(with_hole(), rng()))
     assert known.sum() > HEIGHT * WIDTH - 25 * 35

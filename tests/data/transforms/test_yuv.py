@@ -79,14 +79,12 @@ def test_integer_batch_has_the_bits_of_the_board() -> None:
 
 
 def test_integer_form_by_the_formula() -> None:
-    for r, g, b in [(255, 0, 0), (0, 0, 255), (0, 255, 0), (1, 2, 3), (254, 13, 77)]:
-        floor = [
-            (77 * r + 150 * g + 29 * b + 128) // 256,
-            (-43 * r - 85 * g + 128 * b + 128) // 256 + 128,
-            (128 * r - 107 * g - 21 * b + 128) // 256 + 128,
-        ]
-        expected = [min(255, max(0, value)) for value in floor]
-        assert rgb_to_yuv444_uint8(np.array([r, g, b], np.uint8)).tolist() == expected
+    rgb = np.random.default_rng(0).integers(0, 256, (20000, 3), dtype=np.uint8)
+    rows = np.array([[77, 150, 29], [-43, -85, 128], [128, -107, -21]])
+    sums = rgb.astype(np.int64) @ rows.T
+    assert (sums % 256 == 128).any(axis=0).all(), "exact halves are among them"
+    rounded = np.floor(sums / 256 + 0.5) + np.array([0, 128, 128])
+    np.testing.assert_array_equal(rgb_to_yuv444_uint8(rgb), rounded.clip(0, 255))
 
 
 def test_greys_are_exactly_grey() -> None:

@@ -1,0 +1,150 @@
+"""The whole chain on generated data, in a few minutes, with a report at the end.
+
+Generates and packs a small data set, evaluates the shipped network on its held-out pairs, trains
+the network a little further, evaluates the result, and draws the flow of some pairs. Each step is a
+command line that is printed before it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hat.cli.common import print_table
+from hat.config import Config
+from hat.data.files import write_file
+from hat.errors import InputError
+from hat.visualize import plot_training_curve, read_log
+from hat.visualize.report import html_report
+
+CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
+CHECKPOINT = "models/pwcnet_lite/float-checkpoint-best.pth.tar"
+SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out-dir", type=Path, default=Path("demo_out"), help="default: demo_out")
+    parser.add_argument("--config", default=CONFIG)
+    parser.add_argument("--ckpt", default=CHECKPOINT, help="network to start from")
+    parser.add_argument("--num-pairs", type=int, default=256, help="generated pairs (default 256)")
+    parser.add_argument("--num-val", type=int, default=128, help="held-out ones among them")
+    parser.add_argument("--steps", type=int, default=60, help="training steps (default 60)")
+    parser.add_argument("--num-pictures", type=int, default=4, help="pairs to draw (default 4)")
+
+
+def run(args: argparse.Namespace) -> int:
+    if not 1 <= args.num_pictures <= args.num_val < args.num_pairs:
+        raise InputError(
+            "expected 1 <= --num-pictures <= --num-val < --num-pairs, found "
+            f"{args.num_pictures}, {args.num_val}, {args.num_pairs}"
+        )
+    for file in (args.config, args.ckpt):
+        if not Path(file).is_file():
+            raise InputError(f"{file}: no such file; run the demo in the project's folder")
+    started = time.perf_counter()
+    chain = Chain(args.out_dir)
+    data_dir = Path(Config.fromfile(args.config).section("data_dir"))
+    prepare_data(chain, data_dir, args)
+    settings = ["--config", args.config, "--stage", "float"]
+    before, after = args.out_dir / "shipped.json", args.out_dir / "trained.json"
+    trained = args.out_dir / "train"
+    chain.run("predict", *settings, "--ckpt", args.ckpt, "--json", str(before))
+    overrides = {
+        "ckpt_dir": trained,
+        "lr": 2e-4,
+        "log_freq": max(1, args.steps // 10),
+        "float_trainer.num_steps": args.steps,
+    }
+    opts = [str(word) for pair in overrides.items() for word in pair]
+    chain.run("train", *settings, "--ckpt", args.ckpt, "--opts", *opts)
+    best = str(trained / "float-checkpoint-best.pth.tar")
+    chain.run("predict", *settings, "--ckpt", best, "--json", str(after))
+    figures = draw(chain, data_dir, settings, args.ckpt, args)
+    curve = trained / "curve.png"
+    plot_training_curve(read_log(trained / "float-log.jsonl"), curve)
+
+    metrics = {
+        name: json.loads(path.read_text())["data_sets"][0]["metrics"]
+        for name, path in (("shipped network", before), ("after the demo's training", after))
+    }
+    rows = [(name, *(values[key] for key in SHOWN_METRICS)) for name, values in metrics.items()]
+    report = args.out_dir / "report.html"
+    page = html_report(
+        "From raw pairs to optical flow",
+        f"{args.num_pairs} generated pairs, {args.num_val} of them held out; "
+        f"{args.steps} training steps; {time.perf_counter() - started:.0f} s in all.",
+        ("network", *SHOWN_METRICS),
+        rows,
+        [("Held-out pairs", figures), ("Training", [curve])],
+        chain.commands,
+    )
+    write_file(report, page.encode())
+    print()
+    print_table(rows, ("network", *SHOWN_METRICS))
+    print(f"\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
+    return 0
+
+
+class Chain:
+    """Runs commands of the toolkit one after the other and remembers them."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.commands: list[str] = []
+
+    def run(self, command: str, *words: str) -> None:
+        """Run ``hat command words``.
+
+        Raises:
+            InputError: it failed; its own message stands above.
+        """
+        line = shlex.join(["hat", command.replace("_", "-"), *words])
+        self.commands.append(line)
+        print(f"\n$ {line}", flush=True)
+        code = subprocess.run([sys.executable, "-m", "hat.cli.main", command, *words]).returncode
+        if code:
+            raise InputError(f"the demo stopped: '{line}' ended with exit code {code}")
+
+
+def prepare_data(chain: Chain, data_dir: Path, args: argparse.Namespace) -> None:
+    """Generate and pack, unless a data set is there already."""
+    if not all((data_dir / f"{split}_lmdb").is_dir() for split in ("train", "val")):
+        chain.run(
+            "flyingchairs_generator",
+            *("--target-data-dir", str(data_dir)),
+            *("--num-pairs", str(args.num_pairs), "--num-val", str(args.num_val)),
+        )
+        for split in ("train", "val"):
+            if not (data_dir / f"{split}_lmdb").is_dir():
+                chain.run(
+                    "flyingchairs_packer",
+                    *("--src-data-dir", str(data_dir), "--split-name", split),
+                )
+
+
+def draw(
+    chain: Chain, data_dir: Path, settings: list[str], ckpt: str, args: argparse.Namespace
+) -> list[Path]:
+    """Figures of the first held-out pairs; the generator numbers those first."""
+    raw = data_dir / "FlyingChairs_release" / "data"
+    folder = args.out_dir / "pictures"
+    figures = []
+    for number in range(1, args.num_pictures + 1):
+        first, second, flow = (
+            raw / f"{number:05d}_{kind}" for kind in ("img1.ppm", "img2.ppm", "flow.flo")
+        )
+        chain.run(
+            "infer",
+            *settings,
+            *("--ckpt", ckpt, "--save-path", str(folder)),
+            *("--model-inputs", f"img1:{first},img2:{second},gt:{flow}"),
+        )
+        figures.append(folder / f"{first.stem}_figure.png")
+    return figures
