@@ -35,21 +35,22 @@ Pair = tuple[np.ndarray, np.ndarray]
 class PngRecord(NamedTuple):
     """Two PNGs and a float64 flow."""
 
-    first: np.ndarray
-    second: np.ndarray
+    first: bytes
+    second: bytes
     flow: bytes
     shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
-        return self.first.size + self.second.size + len(self.flow)
+        return len(self.first) + len(self.second) + len(self.flow)
 
 
 def png_record(pair: Pair) -> PngRecord:
     """Encode a pair the plain way."""
     images, flow = pair
     first, second = (
-        cv2.imencode(".png", np.ascontiguousarray(images[..., i : i + 3]))[1] for i in (0, 3)
+        cv2.imencode(".png", np.ascontiguousarray(images[..., i : i + 3]))[1].tobytes()
+        for i in (0, 3)
     )
     return PngRecord(first, second, flow.astype(np.float64).tobytes(), flow.shape)
 
@@ -57,8 +58,11 @@ def png_record(pair: Pair) -> PngRecord:
 def decode_pngs(record: PngRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two images and a float32 flow."""
     flow = np.frombuffer(record.flow, np.float64).reshape(record.shape).astype(np.float32)
-    first = cv2.imdecode(record.first, cv2.IMREAD_COLOR)
-    return first, cv2.imdecode(record.second, cv2.IMREAD_COLOR), flow
+    first, second = (
+        np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))
+        for png in (record.first, record.second)
+    )
+    return first, second, flow
 
 
 def decode_pngs_to_sample(record: PngRecord) -> Pair:
@@ -70,7 +74,7 @@ def decode_pngs_to_sample(record: PngRecord) -> Pair:
 
 
 def interleaved_medians(
-    contestants: Sequence[tuple[Callable[[Any], Any], Sequence[Any]]], repeats: int
+    contestants: Sequence[tuple[Callable[[Any], object], Sequence[Any]]], repeats: int
 ) -> list[float]:
     """Median CPU milliseconds per call; everybody has a turn before anybody has the next."""
     times: list[list[float]] = [[] for _ in contestants]

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hat.errors import InputError
 from horizon.nn import Correlation, GridSample
@@ -66,8 +67,7 @@ class OpCount:
 def count_ops(model: nn.Module, input_shape: tuple[int, int, int, int]) -> OpCount:
     """Count a task's layers in one evaluation of ``{"img": (N, 6, H, W)}``.
 
-    The model is put on torch's meta device, which knows shapes but holds and computes no values:
-    pass a model that is not needed afterwards.
+    The model is on the CPU; it is put into evaluation mode and otherwise left alone.
 
     Raises:
         InputError: the model cannot evaluate an input of this shape.
@@ -82,9 +82,11 @@ def count_ops(model: nn.Module, input_shape: tuple[int, int, int, int]) -> OpCou
                 name, describe(module), parameters, is_convolution=isinstance(module, CONVOLUTIONS)
             )
             handles.append(module.register_forward_hook(recorder(counts[module], order)))
+    model.eval()
     try:
-        with torch.no_grad():
-            model.eval().to("meta")({"img": torch.empty(input_shape, device="meta")})
+        # Fake tensors know shapes but hold and compute no values: any size is quick.
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            model({"img": torch.empty(input_shape)})
     except (RuntimeError, ValueError) as error:
         shape = "x".join(map(str, input_shape))
         reason = str(error).splitlines()[0]

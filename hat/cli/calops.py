@@ -15,9 +15,9 @@ from typing import Any
 
 from hat.analysis import LayerCount, OpCount, count_ops
 from hat.cli import common
+from hat.cli.sections import build_model, read_section
 from hat.data.files import write_file
 from hat.errors import InputError
-from hat.registry import build_from_registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
-    settings = config.section("calops_cfg")
+    settings = read_section(config, "calops_cfg", ("model", "input_shape"))
     shape = parse_shape(args.input_shape) if args.input_shape else settings["input_shape"]
-    model = build_from_registry(settings["model"], "calops_cfg.model")
-    counts = count_ops(model, check_shape(shape))
+    counts = count_ops(build_model(config, "calops_cfg"), check_shape(shape))
     show(counts)
     if args.json:
         write_file(args.json, json.dumps(as_json(counts, config.path), indent=2).encode() + b"\n")

@@ -12,21 +12,15 @@ Exit code 1 if a value differs by more than --tolerance.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from torch import nn
 
 from hat.cli import common
-from hat.config import Config
-from hat.engine.checkpoint import checkpoint_path
-from hat.engine.convert import LoadCheckpoint
+from hat.cli.sections import build_model, read_section, trained_model
 from hat.errors import InputError
 from hat.export import check_onnx, export_onnx
 from hat.export.onnx_export import DEFAULT_OPSET
-from hat.registry import build_from_registry
 from hat.visualize.flow_viz import make_folder
 
 TOLERANCE = 0.001
@@ -55,15 +49,25 @@ def run(args: argparse.Namespace) -> int:
     if not args.tolerance > 0:
         raise InputError(f"--tolerance {args.tolerance}: expected a difference above 0 px")
     config = common.load_config(args)
-    settings = config.section("onnx_cfg")
+    settings = read_section(config, "onnx_cfg", ("model", "out_dir"), ("opset_version",))
     path = Path(args.output or Path(settings["out_dir"]) / f"{args.stage}.onnx")
-    model, source = load_model(config, settings, args)
+    if args.random_weights:
+        model, source = build_model(config, "onnx_cfg"), "random"
+    else:
+        model, ckpt = trained_model(config, "onnx_cfg", args.stage, args.ckpt)
+        source = ckpt.name
     make_folder(path.parent)
     exported = export_onnx(
         model,
         path,
         settings.get("opset_version", DEFAULT_OPSET),
-        {"task": str(config.get("task_name", "")), "stage": args.stage, "weights": source},
+        {
+            "task": str(config.get("task_name", "")),
+            "stage": args.stage,
+            "weights": source,
+            "img": "image 1 and 2 in YUV444 (BT.601 full range), (value - 128) / 128",
+            "flow": "(u, v) from image 1 to image 2, pixels of the full-resolution image",
+        },
     )
     size = path.stat().st_size / 1e6
     print(f"Wrote {path}: {size:.1f} MB, {len(exported.graph.node)} nodes, weights: {source}")
@@ -86,15 +90,3 @@ def run(args: argparse.Namespace) -> int:
     verdict = "within" if good else "above"
     print(f"\nLargest difference {worst:.1e} px, {verdict} the tolerance of {args.tolerance} px")
     return 0 if good else 1
-
-
-def load_model(
-    config: Config, settings: Mapping[str, Any], args: argparse.Namespace
-) -> tuple[nn.Module, str]:
-    """The model of ``onnx_cfg`` in evaluation mode, and where its weights come from."""
-    common.seed_everything(config.get("seed", 0))
-    model = build_from_registry(settings["model"], "onnx_cfg.model")
-    if args.random_weights:
-        return model.eval(), "random"
-    ckpt = Path(args.ckpt or checkpoint_path(config.section("ckpt_dir"), args.stage))
-    return LoadCheckpoint(ckpt)(model).eval(), ckpt.name

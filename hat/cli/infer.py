@@ -20,17 +20,13 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hat.cli import common
-from hat.config import Config
+from hat.cli.sections import read_section, trained_model
 from hat.data.flow_io import read_flow, write_flo
-from hat.engine.checkpoint import checkpoint_path
-from hat.engine.convert import LoadCheckpoint
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.metrics import FlowMetrics
@@ -38,6 +34,8 @@ from hat.registry import build_from_registry
 from hat.visualize.flow_viz import make_folder
 
 INPUT_KEYS = ("img1", "img2", "gt")
+REQUIRED = ("model", "process_inputs", "transforms", "process_outputs", "viz_func")
+OPTIONAL = ("infer_inputs",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
-    settings = config.section("infer_cfg")
+    settings = read_section(config, "infer_cfg", REQUIRED, OPTIONAL)
     inputs = (
         parse_model_inputs(args.model_inputs)
         if args.model_inputs
@@ -69,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_model(config, settings, args.stage, args.ckpt).to(device)
+    model = trained_model(config, "infer_cfg", args.stage, args.ckpt)[0].to(device)
     transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
     viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
 
@@ -148,15 +146,6 @@ def read_truth(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
             f"{size[1]}x{size[0]}"
         )
     return flow, valid
-
-
-def load_model(
-    config: Config, settings: Mapping[str, Any], stage: str, ckpt: str | None
-) -> nn.Module:
-    """The model of ``infer_cfg`` with the weights of ``stage``, in evaluation mode."""
-    common.seed_everything(config.get("seed", 0))
-    model = build_from_registry(settings["model"], "infer_cfg.model")
-    return LoadCheckpoint(ckpt or checkpoint_path(config.section("ckpt_dir"), stage))(model).eval()
 
 
 def errors(flow: np.ndarray, gt_flow: np.ndarray, gt_valid: np.ndarray) -> str:

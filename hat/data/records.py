@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xxhash
 
-from hat.data.codecs import CODECS, codec_for
+from hat.data.codecs import decode_array, encode_array
 from hat.errors import InputError
 
 __all__ = ["FORMAT_VERSION", "Record", "decode_record", "encode_record"]
@@ -56,8 +56,7 @@ def encode_record(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any
         dtype = array.dtype.newbyteorder("<").str if array.dtype.itemsize > 1 else array.dtype.str
         if dtype not in DTYPES:
             raise ValueError(f"array {name!r} is {array.dtype}; a record holds {', '.join(DTYPES)}")
-        codec = codec_for(array)
-        data = CODECS[codec].encode(array.astype(dtype, copy=False))
+        codec, data = encode_array(array.astype(dtype, copy=False))
         entries.append(
             {
                 "name": name,
@@ -116,8 +115,8 @@ def _decode_body(view: memoryview, header_bytes: int) -> Record:
     position = header_bytes
     for entry in header["arrays"]:
         name, codec, shape, length = entry["name"], entry["codec"], entry["shape"], entry["bytes"]
-        if entry["dtype"] not in DTYPES or codec not in CODECS or not isinstance(name, str):
-            raise ValueError(f"unknown dtype or codec in {entry}")
+        if entry["dtype"] not in DTYPES or not isinstance(name, str):
+            raise ValueError(f"unknown dtype or bad name in {entry}")
         dtype = np.dtype(entry["dtype"])
         sizes = [*shape, length]
         if not all(type(n) is int and n >= 0 for n in sizes) or len(shape) > MAX_AXES:
@@ -125,7 +124,7 @@ def _decode_body(view: memoryview, header_bytes: int) -> Record:
         if math.prod(shape) * dtype.itemsize > MAX_ARRAY_BYTES or length > len(view) - position:
             raise ValueError(f"{entry} is larger than the record allows")
         encoded = view[position : position + length]
-        arrays[name] = CODECS[codec].decode(encoded, dtype, tuple(shape))
+        arrays[name] = decode_array(codec, encoded, dtype, tuple(shape))
         position += length
     if position != len(view):
         raise ValueError(f"{len(view) - position} bytes belong to no array")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sized
 from typing import Any
 
+import cv2
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
@@ -82,7 +83,7 @@ def build_train_loader(config: Deferred, seed: int) -> tuple[DataLoader, Resumab
         dataset=dataset,
         sampler=resumable,
         generator=torch.Generator().manual_seed(seed),
-        **_pinning(arguments),
+        **_defaults(arguments),
     )
     if len(loader) == 0:
         raise InputError(
@@ -101,7 +102,7 @@ def build_eval_loader(config: Deferred) -> DataLoader:
     if arguments.pop("shuffle", False):
         raise InputError(f"{config.path}.shuffle: evaluation takes the samples in order; set False")
     return Deferred(arguments, config.path).build(
-        dataset=dataset, sampler=ShardSampler(dataset), **_pinning(arguments)
+        dataset=dataset, sampler=ShardSampler(dataset), **_defaults(arguments)
     )
 
 
@@ -121,6 +122,15 @@ def issubclass_safe(value: Any, parent: type) -> bool:
     return isinstance(value, type) and issubclass(value, parent)
 
 
-def _pinning(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Pinned memory serves copies to a GPU; without one it would only warn."""
-    return {"pin_memory": bool(arguments.get("pin_memory")) and torch.cuda.is_available()}
+def _defaults(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a loader needs besides its config."""
+    return {
+        # pinned memory serves copies to a GPU; without one it would only warn
+        "pin_memory": bool(arguments.get("pin_memory")) and torch.cuda.is_available(),
+        "worker_init_fn": arguments.get("worker_init_fn", _single_threaded),
+    }
+
+
+def _single_threaded(worker_id: int) -> None:
+    """Workers are the parallelism; OpenCV's own threads would fight them for the cores."""
+    cv2.setNumThreads(0)

@@ -44,9 +44,8 @@ class FlowMetrics(ResultMetric):
     speed_pixels: Tensor
     non_finite: Tensor
 
-    def __init__(self, name: str = "flow") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.name = name
         self.add_sum("image_sums", len(PER_IMAGE))
         self.add_sum("outliers", len(PER_PIXEL))
         self.add_sum("speed_sums", len(SPEED_NAMES))

@@ -3,6 +3,15 @@
 from horizon.nn.correlation import Correlation
 from horizon.nn.functional import FloatFunctional
 from horizon.nn.grid_sample import GridSample
+from horizon.nn.narrow_conv import NarrowConv2d, NarrowConvTranspose2d
 from horizon.nn.stubs import DeQuantStub, QuantStub
 
-__all__ = ["Correlation", "DeQuantStub", "FloatFunctional", "GridSample", "QuantStub"]
+__all__ = [
+    "Correlation",
+    "DeQuantStub",
+    "FloatFunctional",
+    "GridSample",
+    "NarrowConv2d",
+    "NarrowConvTranspose2d",
+    "QuantStub",
+]

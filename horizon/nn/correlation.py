@@ -4,9 +4,9 @@ The products of neighbouring pixels share their operands: 8 pixels in a row time
 within 4 of them are one 8x16 matrix product, and the 9 wanted products per pixel are its diagonal
 band. Both maps are laid out as one sequence of pixels, channels innermost, with a gap of md zeros
 after every row and md rows of zeros after every image. In this sequence a displacement (dy, dx) is
-a distance of dy * pitch + dx, the zeros stand for everything outside of the map, and the operands of
-all products of one dy are strided views: nothing is copied. The backward pass multiplies the banded
-matrix of gradients with the same windows. On a GPU the same calls are cuBLAS batched products.
+a distance of dy * pitch + dx, the zeros stand for everything outside of the map, and the operands
+of all products of one dy are strided views: nothing is copied. The backward pass multiplies the
+banded matrix of gradients with the same windows. On a GPU the same calls are cuBLAS products.
 """
 
 from __future__ import annotations

@@ -85,6 +85,9 @@ def test_wrong_folders_and_split_files(tmp_path: Path) -> None:
     split_file.write_text("1\n3")
     with pytest.raises(InputError, match="line 2 is '3'"):
         pack(root)
+    split_file.write_text("1")
+    with pytest.raises(InputError, match=r"1 lines, but .* holds the pair 00002"):
+        pack(root)
     split_file.unlink()
     with pytest.raises(InputError, match=r"FlyingChairs_train_val\.txt"):
         pack(root)

@@ -76,5 +76,5 @@ def test_a_whole_schedule_is_followed_by_the_trainer():
 
 @pytest.mark.parametrize("arguments", [{"warmup_by": "day"}, {"warmup_len": -1}, {"stop_lr": 2.0}])
 def test_wrong_arguments(arguments):
-    with pytest.raises(ValueError, match="must|part"):
+    with pytest.raises(ValueError, match=r"must|part"):
         CosLrUpdater(**arguments)

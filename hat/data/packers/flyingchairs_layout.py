@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["SPLITS", "SUFFIXES", "RawFolder", "find_raw_folder", "packer_command
 SPLITS = {"train": "1", "val": "2"}
 SUFFIXES = ("_img1.ppm", "_img2.ppm", "_flow.flo")
 SPLIT_FILES = ("FlyingChairs_train_val.txt", "FlyingChairs_release/FlyingChairs_train_val.txt")
+PAIR_FILE = re.compile(r"\d{5}_(img1\.ppm|img2\.ppm|flow\.flo)")
 DATA_FOLDERS = ("FlyingChairs_release/data", "data")
 
 
@@ -59,11 +61,17 @@ class RawFolder:
         """Names of the split's pairs whose three files exist.
 
         Raises:
-            InputError: a file is missing (unless ``skip_missing``), or all pairs lack one; the
-                message ends with ``remedy``.
+            InputError: the folder holds pairs beyond the split file, a file is missing (unless
+                ``skip_missing``; the message ends with ``remedy``), or all pairs lack one.
         """
         names = self.names(split_name)
         present = {entry.name for entry in os.scandir(self.data)}
+        numbers = [int(name[:5]) for name in present if PAIR_FILE.fullmatch(name)]
+        if max(numbers, default=0) > len(self.labels):
+            raise InputError(
+                f"{self.split_file}: {len(self.labels)} lines, but {self.data} holds the pair "
+                f"{max(numbers):05d}: the split file is truncated, or of another data set"
+            )
         incomplete = [name for name in names if any(name + end not in present for end in SUFFIXES)]
         if not incomplete:
             return names

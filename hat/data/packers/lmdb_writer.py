@@ -175,14 +175,15 @@ class LmdbWriter:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
 
     def _publish(self) -> None:
-        for name in ("lock.mdb", LOCK_FILE):
-            (self.partial / name).unlink(missing_ok=True)
+        (self.partial / "lock.mdb").unlink(missing_ok=True)
         if self.final.exists():  # one rename of the one file replaces the data set at once
             os.replace(self.partial / "data.mdb", self.final / "data.mdb")
             (self.final / "lock.mdb").unlink(missing_ok=True)
             shutil.rmtree(self.partial)
         else:
             os.rename(self.partial, self.final)
+            # Not earlier: another packer must not start in the folder that is being renamed.
+            (self.final / LOCK_FILE).unlink()
         for folder in (self.final, self.final.parent):
             descriptor = os.open(folder, os.O_RDONLY)
             os.fsync(descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from hat.models.backbones.pwcnet import check_channels, check_levels
 from hat.models.conv_module import ConvModule, initialise
 from hat.registry import OBJECT_REGISTRY
-from horizon.nn import Correlation, FloatFunctional, GridSample
+from horizon.nn import (
+    Correlation,
+    FloatFunctional,
+    GridSample,
+    NarrowConv2d,
+    NarrowConvTranspose2d,
+)
 
 
 def widen(x: Tensor) -> Tensor:
@@ -76,13 +82,13 @@ class FlowEstimator(nn.Module):
                 channels += out_channels
             else:
                 channels = out_channels
-        self.flow = nn.Conv2d(channels, 2, 3, padding=1)
+        self.flow = NarrowConv2d(channels, 2)
         if context is not None:
             self.context = ContextNetwork(channels, *context, **layer)
             self.flow_add = FloatFunctional()
         if not finest:
-            self.up_flow = nn.ConvTranspose2d(2, 2, 4, stride=2, padding=1)
-            self.up_feat = nn.ConvTranspose2d(channels, 2, 4, stride=2, padding=1)
+            self.up_flow = NarrowConvTranspose2d(2, 2)
+            self.up_feat = NarrowConvTranspose2d(channels, 2)
         self.coarsest, self.finest, self.use_dense = coarsest, finest, use_dense
         self.use_context = context is not None
 
@@ -105,16 +111,20 @@ class FlowEstimator(nn.Module):
             up_flow, up_feat = coarser
             offset = self.warp_scale.mul_scalar(widen(up_flow), scale)
             cost = self.correlation(first, self.warp(second, offset))
-            x = self.concat.cat([self.correlation_act(cost), first, up_flow, up_feat])
+            known = [first, up_flow.to(cost.dtype), up_feat.to(cost.dtype)]
+            x = self.concat.cat([self.correlation_act(cost), *known])
         for index, conv in enumerate(self.convs):
             out = conv(x)
-            x = self.dense_concats[index].cat([out, x]) if self.use_dense else out
+            x = self.dense_concat(index).cat([out, x]) if self.use_dense else out
         flow = self.flow(x)
         if self.use_context:
             flow = self.flow_add.add(widen(flow), widen(self.context(x)))
         if self.finest:
             return flow, None
         return flow, (self.up_flow(flow), self.up_feat(x))
+
+    def dense_concat(self, index: int) -> FloatFunctional:
+        return cast(FloatFunctional, self.dense_concats[index])
 
 
 @OBJECT_REGISTRY.register

@@ -119,6 +119,9 @@ class PwcnetTask(nn.Module):
         image = self.quant(image)
         # One pass over both images: the same weights and, in training, the same statistics.
         pair = torch.cat([image[:, :3], image[:, 3:]])
+        if torch.is_autocast_enabled(pair.device.type):
+            # Half-precision convolutions want channels innermost; in float32 it does not pay.
+            pair = pair.contiguous(memory_format=torch.channels_last)
         features = [level.chunk(2) for level in self.backbone(pair)]
         return self.head(
             [first for first, _ in features], [second for _, second in features], self.flow_scale

@@ -140,6 +140,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def wait_for_the_end_of(processes: list[int]) -> None:
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in processes):
+        assert time.monotonic() < deadline, "processes outlive their parent"
+        time.sleep(0.02)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_killed_with_9_and_run_again(tmp_path):
     options = ("--num-pairs", 60, "--size", 64, 96, "--scale-motion", "--num-workers", 2)
@@ -154,9 +161,7 @@ def test_killed_with_9_and_run_again(tmp_path):
     assert len(workers) >= 2
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    while any(is_running(pid) for pid in workers):
-        assert time.monotonic() < deadline, "workers outlive their parent"
-        time.sleep(0.02)
+    wait_for_the_end_of(workers)
     assert not (tmp_path / "killed" / "generator.json").exists()
     assert not (tmp_path / "killed" / "FlyingChairs_train_val.txt").exists()
     assert len(list(data.glob("*.flo"))) < 60
@@ -240,7 +245,7 @@ def test_interrupted_from_the_keyboard_leaves_no_workers(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "Traceback" not in err
-    assert not any(is_running(pid) for pid in workers)
+    wait_for_the_end_of(workers)
     assert not list(tmp_path.rglob("*.tmp"))
 
 

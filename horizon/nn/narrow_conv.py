@@ -1,0 +1,76 @@
+"""Convolutions from many channels to very few, which is where flow leaves a network.
+
+A direct convolution with 2 output channels fills an eighth of a vector register: its 2 % of the
+arithmetic took a tenth of the time of the layers around it. Here one 1x1 convolution gives the
+products of every tap at once (2 * 9 or 2 * 16 channels), and ``fold`` adds each to the pixel it
+belongs to. Weights, results and gradients are those of the plain layer up to rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDE = 64
+"""Input channels from which the detour pays (measured: it halves the time at 64, doubles it at 8)."""
+
+
+def _scattered(
+    x: Tensor, taps: Tensor, size: tuple[int, int], layer: nn.Conv2d | nn.ConvTranspose2d
+) -> Tensor:
+    """Sum of ``taps`` (out, kh, kw, in) times the pixels of ``x``, each placed where it belongs."""
+    products = functional.conv2d(x, taps.reshape(-1, taps.shape[-1], 1, 1)).flatten(2)
+    # The products of a half-precision run are few: their sum is worth float32.
+    wide = torch.promote_types(products.dtype, torch.float32)
+    kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    result = functional.fold(
+        products.to(wide), size, kernel_size=kernel, stride=stride, padding=padding
+    )
+    return result if layer.bias is None else result + layer.bias.to(wide)[:, None, None]
+
+
+class NarrowConv2d(nn.Conv2d):
+    """``torch.nn.Conv2d`` of stride 1 that keeps the size, for few output channels.
+
+    Under autocast the result is float32.
+
+    Args:
+        in_channels, out_channels: as in ``torch.nn.Conv2d``.
+        kernel_size: odd; the padding is half of it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, found {kernel_size}")
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H, W)."""
+        if self.in_channels < WIDE or torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return super().forward(x)
+        # A pixel reaches its neighbours through the mirrored kernel.
+        taps = self.weight.flip(2, 3).permute(0, 2, 3, 1)
+        return _scattered(x, taps, (x.shape[-2], x.shape[-1]), self)
+
+
+class NarrowConvTranspose2d(nn.ConvTranspose2d):
+    """``torch.nn.ConvTranspose2d(.., 4, stride=2, padding=1)``: twice the size, few channels.
+
+    Under autocast the result is float32.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, 2 H, 2 W)."""
+        if (
+            output_size is not None
+            or self.in_channels < WIDE
+            or torch.jit.is_tracing()
+            or torch.compiler.is_compiling()
+        ):
+            return super().forward(x, output_size)
+        taps = self.weight.permute(1, 2, 3, 0)
+        return _scattered(x, taps, (2 * x.shape[-2], 2 * x.shape[-1]), self)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread each: results do not depend on the machine's cores, and processes do not fight.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def generated_chairs(tmp_path_factory) -> Path:
+    """A small FlyingChairs-like folder, raw and packed: 16 training, 4 validation pairs."""
+    from hat.data.packers.flyingchairs import pack_flyingchairs
+    from hat.data.synthesis.data_set import generate_data_set
+    from hat.data.synthesis.settings import GeneratorSettings
+
+    folder = tmp_path_factory.mktemp("GeneratedChairs")
+    settings = GeneratorSettings(num_pairs=20, num_val=4, size=(96, 128), seed=3)
+    generate_data_set(folder, settings)
+    for split in ("train", "val"):
+        pack_flyingchairs(folder, folder, split, workers=0)
+    return folder
+
+
+@pytest.fixture
+def tiny_config(tmp_path, generated_chairs) -> Path:
+    """A config file derived from the lite one: six steps of a very small network."""
+    base = ROOT / "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
+    path = tmp_path / "tiny.py"
+    path.write_text(
+        f'_base_ = "{base}"\n'
+        'task_name = "tiny"\n'
+        f'data_dir = "{generated_chairs}"\n'
+        f'ckpt_dir = "{tmp_path / "ckpt"}"\n'
+        "out_channels = [4, 4, 4, 4, 4, 4]\n"
+        "predictor_channels = [8, 4]\n"
+        "context_channels = [4, 4, 4, 4, 4, 4]\n"
+        "train_size = (64, 64)\n"
+        "batch_size_per_gpu = 4\n"
+        "data_num_workers = 0\n"
+        "log_freq = 2\n"
+        "float_trainer = dict(num_steps=6)\n"
+        'ckpt_callback = dict(interval_by="step", save_interval=1)\n'
+    )
+    return path
