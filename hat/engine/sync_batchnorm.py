@@ -41,7 +41,7 @@ class CpuSyncBatchNorm2d(nn.BatchNorm2d):
         sums, squares, count = _AllReduceSum.apply(local).split([x.shape[1], x.shape[1], 1])
         mean = sums / count
         variance = (squares / count - mean.square()).clamp_min(0.0)
-        self._update_running(mean.detach(), variance.detach(), float(count))
+        self._update_running(mean.detach(), variance.detach(), float(count.detach()))
         scale = torch.rsqrt(variance + self.eps)
         shift = -mean * scale
         if self.affine:

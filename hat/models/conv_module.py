@@ -48,8 +48,14 @@ class ConvModule(nn.Module):
         )
         self.bn = nn.BatchNorm2d(out_channels, **(bn_kwargs or {})) if use_bn else None
         self.act = copy.deepcopy(act_type)
+        # oneDNN's bfloat16 weight gradient reads uninitialised memory for dilated convolutions of
+        # channels-last input whose channels are no multiple of 16 (seen in torch 2.14: NaN, or
+        # finite and wrong). The other memory format is right.
+        self.avoids_channels_last = dilation > 1 and in_channels % 16 != 0
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.avoids_channels_last and x.device.type == "cpu":
+            x = x.contiguous()
         x = self.conv(x)
         if self.bn is not None:
             x = self.bn(x)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WIDE = 64
-"""Input channels from which the detour pays (measured: it halves the time at 64, doubles it at 8)."""
+"""Input channels from which the detour pays: it halves the time at 64 and doubles it at 8."""
 
 
 def _scattered(
@@ -23,9 +23,13 @@ def _scattered(
     products = functional.conv2d(x, taps.reshape(-1, taps.shape[-1], 1, 1)).flatten(2)
     # The products of a half-precision run are few: their sum is worth float32.
     wide = torch.promote_types(products.dtype, torch.float32)
-    kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    assert not isinstance(layer.padding, str)
     result = functional.fold(
-        products.to(wide), size, kernel_size=kernel, stride=stride, padding=padding
+        products.to(wide),
+        size,
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
     )
     return result if layer.bias is None else result + layer.bias.to(wide)[:, None, None]
 

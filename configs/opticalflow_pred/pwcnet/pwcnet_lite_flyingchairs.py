@@ -22,13 +22,14 @@ context_channels = [32, 32, 32, 24, 16, 8]
 use_dense = False
 use_res = False  # context network at the last level only
 
-train_size = (256, 320)
+train_size = (256, 256)
 lr = 2e-3
 warmup_epochs = 0.2
 float_trainer = dict(
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
-    num_steps=7000,
+    num_steps=6000,
     clip_grad_norm=1.0,
     ema_decay=0.999,
+    sync_bn=False,  # eight samples per process are enough
 )

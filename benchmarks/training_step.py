@@ -1,0 +1,210 @@
+"""Time of a training step of the full network against a plain formulation of it.
+
+Both sides have the same weights, batch, loss and optimizer (Adam) and run in turn in this process,
+so that whatever else the machine does meets both alike. A step is forward, loss, backward and
+optimizer. Prints the median time of each side, in float32 and with bfloat16 autocast, by the clock
+and in CPU time (which other processes disturb less; with one thread, hardly), the ratios, and the
+difference of the gradients in float64, float32 and bfloat16:
+
+    python3 benchmarks/training_step.py --batch-size 2 --size 256 448 --json out.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from plain_pwcnet import CHANNELS, LOSS_WEIGHTS, PlainPwcnet  # noqa: E402
+
+import hat.models  # noqa: E402, F401  (registers the types below)
+from hat.registry import build_from_registry  # noqa: E402
+
+LEVELS = (4, 8, 16, 32, 64)
+
+
+def tutorial_network() -> nn.Module:
+    shared = {
+        "use_bn": True,
+        "bn_kwargs": {},
+        "pyr_lvls": 6,
+        "flow_pred_lvl": 2,
+        "act_type": nn.ReLU(),
+    }
+    head = {"type": "PwcnetHead", "in_channels": CHANNELS, "md": 4, "use_res": True}
+    network: nn.Module = build_from_registry(
+        {
+            "type": "PwcnetTask",
+            "backbone": {"type": "PwcNet", "out_channels": CHANNELS, **shared},
+            "head": {**head, "use_dense": True, **shared},
+            "loss": {"type": "LnNormLoss", "norm_order": 2, "power": 1, "reduction": "mean"},
+            "loss_weights": LOSS_WEIGHTS,
+        }
+    )
+    return network
+
+
+def smooth_pair(images: int, height: int, width: int) -> tuple[Tensor, list[Tensor]]:
+    """Image pairs with some structure, and flow for every level."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(images, 6, height // 8, width // 8, generator=generator)
+    image = nn.functional.interpolate(coarse, (height, width), mode="bicubic") / 2
+    flow = 10 * torch.randn(images, 2, height // 64, width // 64, generator=generator)
+    truth = [
+        nn.functional.interpolate(flow, (height // s, width // s), mode="bilinear") for s in LEVELS
+    ]
+    return image, truth
+
+
+class Side:
+    """One formulation with its optimizer."""
+
+    def __init__(
+        self, network: nn.Module, losses: Callable[[Tensor, list[Tensor]], list[Tensor]]
+    ) -> None:
+        self.network, self.losses = network, losses
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
+
+    def backward(self, batch: tuple[Tensor, list[Tensor]], *, amp: bool) -> None:
+        self.optimizer.zero_grad()
+        device = batch[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=amp):
+            losses = self.losses(*batch)
+        torch.stack(losses).sum().backward()
+
+    def step(self, batch: tuple[Tensor, list[Tensor]], *, amp: bool) -> tuple[float, float]:
+        """One training step: seconds by the clock and of CPU time in all threads."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.backward(batch, amp=amp)
+        self.optimizer.step()
+        if batch[0].is_cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+    def gradient(self) -> Tensor:
+        named = sorted(self.network.named_parameters())
+        return torch.cat([p.grad.double().flatten() for _, p in named if p.grad is not None])
+
+
+def make_sides(device: torch.device) -> tuple[Side, Side]:
+    torch.manual_seed(0)
+    ours = tutorial_network().to(device)
+    plain = PlainPwcnet().to(device)
+    plain.load_state_dict(ours.state_dict())
+    return (
+        Side(ours, lambda image, truth: ours({"img": image, "gt_flow": truth})["losses"]),
+        Side(plain, plain),
+    )
+
+
+def gradient_difference(device: torch.device, kind: torch.dtype, *, amp: bool) -> dict[str, float]:
+    """Relative distance and cosine of both gradients on a small batch."""
+    sides = make_sides(device)
+    image, truth = smooth_pair(2, 64, 128)
+    batch = (image.to(device, kind), [level.to(device, kind) for level in truth])
+    for side in sides:
+        side.network.to(kind)
+        side.backward(batch, amp=amp)
+    ours, plain = (side.gradient() for side in sides)
+    return {
+        "relative distance": ((ours - plain).norm() / plain.norm()).item(),
+        "cosine": torch.cosine_similarity(ours, plain, dim=0).item(),
+    }
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    device = torch.device(arguments.device)
+    torch.set_num_threads(arguments.threads)
+    height, width = arguments.size
+    image, truth = smooth_pair(arguments.batch_size, height, width)
+    batch = (image.to(device), [level.to(device) for level in truth])
+    ours, plain = make_sides(device)
+    runs = {
+        "plain fp32": (plain, False),
+        "fp32": (ours, False),
+        "plain bf16": (plain, True),
+        "bf16": (ours, True),
+    }
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for round_ in range(arguments.rounds + 1):
+        for name, (side, amp) in runs.items():
+            seconds = side.step(batch, amp=amp)
+            if round_:  # the first round warms up
+                times[name].append(seconds)
+        print(f"round {round_} of {arguments.rounds}", end="\r", file=sys.stderr, flush=True)
+    return {
+        "batch_size": arguments.batch_size,
+        "size": [height, width],
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "machine": machine(device),
+        "torch": torch.__version__,
+        "load": os.getloadavg()[0],
+        "by the clock": summary({name: [t[0] for t in pairs] for name, pairs in times.items()}),
+        "by CPU time": summary({name: [t[1] for t in pairs] for name, pairs in times.items()}),
+        "gradients against plain": {
+            "float64": gradient_difference(device, torch.float64, amp=False),
+            "fp32": gradient_difference(device, torch.float32, amp=False),
+            "bf16": gradient_difference(device, torch.float32, amp=True),
+        },
+    }
+
+
+def summary(times: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians, and medians over the rounds of the ratios within a round."""
+
+    def ratio(slow: str, fast: str) -> float:
+        return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
+
+    return {
+        "seconds per step": {name: statistics.median(t) for name, t in times.items()},
+        "fp32 faster than plain fp32": ratio("plain fp32", "fp32"),
+        "bf16 faster than plain fp32": ratio("plain fp32", "bf16"),
+        "bf16 faster than plain bf16": ratio("plain bf16", "bf16"),
+    }
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 448), metavar=("H", "W"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+    if any(size % 64 for size in arguments.size):
+        parser.error(f"--size: the plain side needs multiples of 64, found {arguments.size}")
+    result = measure(arguments)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.json:
+        temporary = arguments.json.with_suffix(".tmp")
+        temporary.write_text(text + "\n")
+        os.replace(temporary, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
