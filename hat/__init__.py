@@ -13,6 +13,7 @@ _PACKAGES = (
     "data",
     "engine",
     "export",
+    "inference",
     "metrics",
     "models",
     "registry",

@@ -122,7 +122,7 @@ def test_a_missing_file_names_the_nearest(base):
 
 
 def test_a_missing_section_names_the_nearest(base):
-    with pytest.raises(InputError, match="'trainr'.*'trainer'"):
+    with pytest.raises(InputError, match=r"'trainr'.*'trainer'"):
         Config.fromfile(base).section("trainr")
 
 

@@ -39,7 +39,10 @@ def test_deferred_arguments_are_built_by_their_owner():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"type": "PwcnetHaed"}, r"^x\.type: unknown type 'PwcnetHaed' \(did you mean 'PwcnetHead'"),
+        (
+            {"type": "PwcnetHaed"},
+            r"^x\.type: unknown type 'PwcnetHaed' \(did you mean 'PwcnetHead'",
+        ),
         ({"type": 3}, r"^x\.type: expected a registered name"),
         ({"type": Leaf, "size": 1, "nam": "a"}, r"^x\.nam: Leaf has no argument.*'name'"),
         ({"type": Leaf}, "^x: Leaf needs the argument 'size'"),

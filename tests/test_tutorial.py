@@ -26,6 +26,11 @@ FIRST_LINES = (
 
 def snippet(lines: list[str], first: str) -> str:
     """The Python text from the line ``first`` on, up to where it stops being Python."""
+    # the text has lost the indentation of function bodies
+    lines = [
+        f"    {line}" if before.startswith("def ") and before.endswith(":") else line
+        for before, line in zip(["", *lines], lines, strict=False)
+    ]
     start = lines.index(first)
     longest = ""
     for end in range(start + 1, min(start + 70, len(lines)) + 1):

@@ -20,7 +20,8 @@ from hat.cli.common import print_table
 from hat.config import Config
 from hat.data.files import write_file
 from hat.errors import InputError
-from hat.visualize import plot_training_curve, read_log
+from hat.run_log import read_log
+from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,36 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from hat.data.files import atomic_path, read_file
+from hat.data.files import atomic_path
 from hat.errors import InputError
 
 INK = "#222222"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: safe for all eyes
-
-
-def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Read a JSON-lines training log: one object per line.
-
-    A last line without its end (the run was stopped while writing it) is left out.
-
-    Raises:
-        InputError: no such file, no records in it, or a line that is no JSON object.
-    """
-    lines = read_file(path, "training log").tobytes().decode("utf-8", "replace").split("\n")
-    records = []
-    for number, line in enumerate(lines[:-1], start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{path}:{number}: expected a JSON object, found {line[:60]!r}")
-        records.append(record)
-    if not records:
-        raise InputError(f"{path}: this training log has no records")
-    return records
 
 
 def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) -> Path:
@@ -50,7 +24,7 @@ def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) 
 
     Args:
         records: ``step`` with any of ``EPE``, ``loss``, ``lr``, and of the same with a prefix
-            (``val_EPE``), each in a curve of its own. Values that are not finite leave a gap.
+            (``val/EPE``), each in a curve of its own. Values that are not finite leave a gap.
         path: the PNG file.
 
     Raises:
@@ -58,7 +32,7 @@ def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) 
     """
     series = collect(records)
     panels = [
-        (title, {name: s for name, s in series.items() if name.split("_")[-1] == key}, log)
+        (title, {name: s for name, s in series.items() if name.split("/")[-1] == key}, log)
         for title, key, log in (
             ("End-point error, px", "EPE", True),
             ("Loss", "loss", True),

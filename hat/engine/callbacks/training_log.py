@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from hat.data.files import write_file
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.registry import OBJECT_REGISTRY
+from hat.run_log import read_log
 
 if TYPE_CHECKING:
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
@@ -35,10 +37,10 @@ class TrainingLog(Callback):
         if not distributed.is_main():
             return
         self.save_dir.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read_log(self.path) if line["step"] <= trainer.step]
-        if trainer.step == 0:
-            kept = []
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        resumed = trainer.step > 0 and self.path.is_file() and self.path.stat().st_size > 0
+        kept = read_log(self.path) if resumed else []
+        lines = [json.dumps(line) + "\n" for line in kept if line["step"] <= trainer.step]
+        write_file(self.path, "".join(lines).encode())
         self._writer = SummaryWriter(str(self.tensorboard_dir), purge_step=trainer.step + 1)
 
     def on_scalars(self, trainer: Trainer, scalars: dict[str, float]) -> None:
@@ -54,19 +56,6 @@ class TrainingLog(Callback):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a training log; a last line cut off by a crash is left out."""
-    if not Path(path).is_file():
-        return []
-    lines = []
-    for text in Path(path).read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
 
 
 @OBJECT_REGISTRY.register

@@ -1,0 +1,33 @@
+"""The log of a training run that scripts read: a JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hat.data.files import read_file
+from hat.errors import InputError
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """Read a JSON-lines training log: one object per line.
+
+    A last line without its end (the run was stopped while writing it) is left out.
+
+    Raises:
+        InputError: no such file, an empty one, or a line that is no JSON object.
+    """
+    lines = read_file(path, "training log").tobytes().decode("utf-8", "replace").split("\n")
+    records = []
+    for number, line in enumerate(lines[:-1], start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path}:{number}: expected a JSON object, found {line[:60]!r}")
+        records.append(record)
+    return records
