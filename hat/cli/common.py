@@ -55,7 +55,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--launcher",
         choices=("pytorch", "mp"),
-        help="'pytorch': started by torchrun; 'mp': start the processes here (default: detect)",
+        help="'pytorch': under torchrun; 'mp': start processes here, even so (default: detect)",
     )
     parser.add_argument(
         "--dist-url", default="auto", help="rendezvous of the processes, such as tcp://host:port"

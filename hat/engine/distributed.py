@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
+from torch.multiprocessing.spawn import ProcessException
 
 from hat.errors import InputError
 
@@ -83,7 +85,7 @@ def run_distributed(
     one of many already. Otherwise several ``device_ids`` start one process each; on a machine
     without a GPU they are CPU processes. ``worker`` and ``argument`` must be picklable.
     """
-    under_torchrun = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    under_torchrun = launcher != "mp" and {"RANK", "WORLD_SIZE"} <= os.environ.keys()
     if launcher == "pytorch" and not under_torchrun:
         raise InputError(
             "--launcher pytorch: RANK and WORLD_SIZE are not set; start with "
@@ -100,19 +102,35 @@ def run_distributed(
     url = f"tcp://127.0.0.1:{_free_port()}" if dist_url == "auto" else dist_url
     context = multiprocessing.get_context("spawn")
     codes = context.Array("i", [1] * len(ids))
-    multiprocessing.spawn(
-        _spawned, args=(worker, argument, ids, url, codes), nprocs=len(ids), join=True
-    )
+    errors = context.SimpleQueue()
+    members = (worker, argument, ids, url, codes, errors)
+    try:
+        multiprocessing.spawn(_spawned, args=members, nprocs=len(ids), join=True)
+    except ProcessException:
+        if errors.empty():
+            raise
+        raise InputError(errors.get()) from None
     return max(codes[:])
 
 
 def _spawned(
-    index: int, worker: Callable[..., int], argument: Any, ids: list[int], url: str, codes: Any
+    index: int,
+    worker: Callable[..., int],
+    argument: Any,
+    ids: list[int],
+    url: str,
+    codes: Any,
+    errors: Any,
 ) -> None:
     os.environ.update(RANK=str(index), WORLD_SIZE=str(len(ids)), LOCAL_RANK=str(index))
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // len(ids)))
-    codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
+    try:
+        codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
+    except InputError as error:
+        # The others may wait for this process: its exit code ends them, its message is told once.
+        errors.put(str(error))
+        sys.exit(2)
 
 
 def _run_member(worker: Callable[..., int], argument: Any, device: torch.device, url: str) -> int:

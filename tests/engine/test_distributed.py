@@ -100,6 +100,18 @@ def test_one_process_writes(runs):
     assert names == [f"float-checkpoint-{which}.pth.tar" for which in expected]
 
 
+def failing_worker(device: torch.device, argument: str) -> int:
+    if distributed.rank() == 1:
+        raise InputError(argument)
+    distributed.barrier()  # which the other process never reaches
+    return 0
+
+
+def test_a_mistake_seen_by_one_process_ends_them_all_with_its_message():
+    with pytest.raises(InputError, match=r"^img\.ppm is damaged$"):
+        distributed.run_distributed(failing_worker, "img.ppm is damaged", "0,1")
+
+
 @pytest.mark.parametrize("text", ["a", "0,0", "-1", ""])
 def test_wrong_device_ids(text):
     with pytest.raises(InputError, match="--device-ids"):

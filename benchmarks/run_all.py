@@ -1,0 +1,39 @@
+"""All comparisons, one after the other; figures go to ``benchmarks/results/*.json``.
+
+``python -m benchmarks.run_all [NAME ...]``
+
+Nothing else should run meanwhile. Every script compares both sides in one run, interleaved, and
+prints ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+NAMES = ("record_speed", "augmentation_speed", "training_step", "data_wait", "flow_quality")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)} (default: all)")
+    names = parser.parse_args().names or NAMES
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    RESULTS.mkdir(exist_ok=True)
+    failed = []
+    for name in names:
+        print(f"\n=== {name}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", RESULTS / f"{name}.json"]
+        if subprocess.run(command).returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
