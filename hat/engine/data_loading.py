@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import cv2
@@ -112,6 +112,21 @@ def set_epoch(loader: DataLoader, sampler: ResumableSampler, epoch: int, start: 
     sampler.start = start
     if hasattr(loader.dataset, "set_epoch"):
         loader.dataset.set_epoch(epoch)
+
+
+def batches(loader: Iterable[Any]) -> Iterator[Any]:
+    """The batches of ``loader``; a mistake met by a worker is reported as if met here.
+
+    A worker's exception arrives with its traceback as the message.
+    """
+    try:
+        yield from loader
+    except InputError as error:
+        text = str(error)
+        if "Original Traceback" not in text:
+            raise
+        name = f"{InputError.__module__}.{InputError.__qualname__}: "
+        raise InputError(text.rpartition(name)[2].strip()) from None
 
 
 def is_data_loader(config: Any, path: str) -> bool:

@@ -72,6 +72,13 @@ def device_of(index: int) -> torch.device:
     return torch.device("cpu")
 
 
+def default_device() -> torch.device:
+    """The current GPU, or the CPU on a machine without one."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
 def run_distributed(
     worker: Callable[[torch.device, Any], int],
     argument: Any,

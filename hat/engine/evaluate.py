@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hat.engine import distributed
+from hat.engine.data_loading import batches
 from hat.engine.processors import BatchProcessor
 from hat.errors import InputError
 
@@ -43,7 +44,7 @@ def evaluate(
     for metric in metrics:
         metric.reset()
     count = 0
-    for number, batch in enumerate(progress(loader)):
+    for number, batch in enumerate(batches(progress(loader))):
         if max_batches is not None and number >= max_batches:
             break
         prepared, outputs = batch_processor.evaluate(model, batch, device)

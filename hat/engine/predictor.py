@@ -50,7 +50,7 @@ class Predictor:
     ) -> None:
         if log_interval < 1:
             raise ValueError(f"log_interval must be at least 1, found {log_interval}")
-        self.device = torch.device(device if device is not None else "cpu")
+        self.device = torch.device(device if device is not None else distributed.default_device())
         if model_convert_pipeline is not None:
             model = model_convert_pipeline(model)
         self.model = model.to(self.device).eval()

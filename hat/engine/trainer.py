@@ -19,7 +19,7 @@ from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.checkpoint import load_weights
 from hat.engine.convert import ModelConvertPipeline
-from hat.engine.data_loading import build_train_loader, set_epoch
+from hat.engine.data_loading import batches, build_train_loader, set_epoch
 from hat.engine.ema import averaged_model
 from hat.engine.optimizer import build_optimizer
 from hat.engine.processors import BatchProcessor
@@ -80,7 +80,7 @@ class DistributedDataParallelTrainer:
         seed: int = 0,
     ) -> None:
         _check_length(stop_by, num_epochs, num_steps)
-        self.device = torch.device(device if device is not None else _default_device())
+        self.device = torch.device(device if device is not None else distributed.default_device())
         self.stop_by, self.num_epochs, self.num_steps = stop_by, num_epochs, num_steps
         self.batch_processor = batch_processor
         self.callbacks = list(callbacks)
@@ -209,7 +209,7 @@ class DistributedDataParallelTrainer:
         self._call("on_epoch_begin")
         self._replica.train()
         before = time.perf_counter()
-        for batch in self.loader:
+        for batch in batches(self.loader):
             self.seconds_waiting += time.perf_counter() - before
             self._run_step(batch)
             self.seconds_total += time.perf_counter() - before
@@ -241,14 +241,6 @@ class DistributedDataParallelTrainer:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
-
-
-def _default_device() -> torch.device:
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if torch.cuda.is_available()
-        else (torch.device("cpu"))
-    )
 
 
 def _check_length(stop_by: str, num_epochs: int | None, num_steps: int | None) -> None:

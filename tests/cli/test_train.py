@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,3 +161,22 @@ def test_a_checkpoint_of_another_network_is_explained(tiny_config, tmp_path, cap
     words = [*STAGE, "--config", str(tiny_config), "--opts", "context_channels", str([8] * 6)]
     assert run_command("predict", words) == 2
     assert "the config's model expects" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_damaged_record_is_named_by_whoever_reads_it(
+    tiny_config, generated_chairs, tmp_path, capfd, workers
+):
+    data = tmp_path / "damaged"
+    shutil.copytree(generated_chairs / "train_lmdb", data / "train_lmdb")
+    shutil.copytree(generated_chairs / "val_lmdb", data / "val_lmdb")
+    file = data / "train_lmdb" / "data.mdb"
+    content = bytearray(file.read_bytes())
+    start = len(content) // 2
+    content[start : start + 20000] = bytes(20000)
+    file.write_bytes(content)
+    words = ["--opts", "data_dir", str(data), "data_num_workers", workers]
+    assert train(tiny_config, *words) == 2
+    error = capfd.readouterr().err
+    assert re.search(r"^error: .*train_lmdb.*(damaged|truncated)", error, re.MULTILINE)
+    assert "Traceback" not in error

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import base64
+import re
+
+import numpy as np
+
+from hat.data.image_io import write_png
+from hat.visualize.report import html_report
+
+
+def test_the_page_is_self_contained_and_escaped(tmp_path):
+    picture = tmp_path / "a&b.png"
+    write_png(picture, np.zeros((4, 6, 3), np.uint8))
+    page = html_report(
+        "A <title>",
+        "1 < 2",
+        ("network", "EPE"),
+        [("one & two", 1.23456)],
+        [("Pictures", [picture])],
+        ["hat infer --x '<y>'"],
+    )
+    assert "A &lt;title&gt;" in page
+    assert "one &amp; two</td><td>1.23<" in page
+    assert "--x &#x27;&lt;y&gt;&#x27;" in page
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    data = re.search(r'base64,([^"]+)"', page).group(1)
+    assert base64.b64decode(data) == picture.read_bytes()
