@@ -49,6 +49,8 @@ class DistributedDataParallelTrainer:
             loads: the optimizer's state; the counters, random state and callbacks.
         clip_grad_norm: largest L2 norm of the gradients; None does not clip.
         ema_decay: evaluate and save an exponential moving average of the weights; None does not.
+        freeze_bn_step: from this step on, batch normalisation uses its running statistics in
+            training too, so that the weights settle for what evaluation will use.
         max_skipped_steps: this many non-finite steps in a row end the training.
         channels_last: keep weights and activations in channels-last memory format.
         seed: order of the samples and seed of the data loader.
@@ -75,6 +77,7 @@ class DistributedDataParallelTrainer:
         resume_epoch_or_step: bool = False,
         clip_grad_norm: float | None = None,
         ema_decay: float | None = None,
+        freeze_bn_step: int | None = None,
         max_skipped_steps: int = 5,
         channels_last: bool = False,
         seed: int = 0,
@@ -99,6 +102,10 @@ class DistributedDataParallelTrainer:
         self.ema = None if ema_decay is None else averaged_model(model, ema_decay)
         self.updater = Updater(model, self.optimizer, clip_grad_norm, max_skipped_steps)
         self._replica = self._wrap(model)
+        self.freeze_bn_step = freeze_bn_step
+        self._batch_norms = [
+            m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.SyncBatchNorm)
+        ]
         self.seed = seed
         self.epoch = self.step = self.step_in_epoch = 0
         self.batch: dict[str, Any] = {}
@@ -222,6 +229,9 @@ class DistributedDataParallelTrainer:
 
     def _run_step(self, batch: Any) -> None:
         self._call("on_step_begin")
+        if self.freeze_bn_step is not None and self.step >= self.freeze_bn_step:
+            for batch_norm in self._batch_norms:
+                batch_norm.eval()
         self.batch, self.outputs = self.batch_processor.train(
             self._replica, batch, self.device, self.updater
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -278,3 +279,20 @@ def test_bfloat16_trains():
     assert dtypes == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
     assert trainer.updater.skipped_total == 0
+
+
+def test_frozen_statistics_stay_and_weights_go_on():
+    trainer = tiny.build(tiny.trainer_config(freeze_bn_step=3))
+    seen = []
+
+    class Record(Callback):
+        def on_step_end(self, trainer):
+            state = trainer.model.state_dict()
+            seen.append((state["body.1.running_mean"].clone(), state["body.0.weight"].clone()))
+
+    trainer.callbacks.append(Record())
+    trainer.fit()
+    means, weights = zip(*seen, strict=True)
+    moved = [not torch.equal(a, b) for a, b in itertools.pairwise(means)]
+    assert moved == [True, True, False, False, False, False, False]
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(weights))

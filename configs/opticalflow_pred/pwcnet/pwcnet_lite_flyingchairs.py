@@ -31,5 +31,6 @@ float_trainer = dict(
     num_steps=6000,
     clip_grad_norm=1.0,
     ema_decay=0.999,
+    freeze_bn_step=4500,
     sync_bn=False,  # eight samples per process are enough
 )
