@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from horizon.nn import DilatedConv2d
+
 
 class ConvModule(nn.Module):
     """Convolution with bias, then batch normalisation, then activation.
@@ -38,24 +40,19 @@ class ConvModule(nn.Module):
         super().__init__()
         if not isinstance(act_type, nn.Module):
             raise ValueError(f"act_type must be a module such as nn.ReLU(), found {act_type!r}")
-        self.conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=dilation * (kernel_size // 2),
-            dilation=dilation,
-        )
+        if dilation > 1 and stride > 1:
+            raise ValueError(f"no layer has both, found dilation={dilation}, stride={stride}")
+        self.conv: nn.Conv2d
+        if dilation > 1:
+            self.conv = DilatedConv2d(in_channels, out_channels, kernel_size, dilation)
+        else:
+            self.conv = nn.Conv2d(
+                in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2
+            )
         self.bn = nn.BatchNorm2d(out_channels, **(bn_kwargs or {})) if use_bn else None
         self.act = copy.deepcopy(act_type)
-        # oneDNN's bfloat16 weight gradient reads uninitialised memory for dilated convolutions of
-        # channels-last input whose channels are no multiple of 16 (seen in torch 2.14: NaN, or
-        # finite and wrong). The other memory format is right.
-        self.avoids_channels_last = dilation > 1 and in_channels % 16 != 0
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.avoids_channels_last and x.device.type == "cpu":
-            x = x.contiguous()
         x = self.conv(x)
         if self.bn is not None:
             x = self.bn(x)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-BLOCK = 8
-"""Pixels per product: (BLOCK + 2 md) / (2 md + 1) of the arithmetic is used, larger blocks waste
-more, smaller ones leave the matrix product too little to do."""
+BLOCKS = {torch.bfloat16: 24, torch.float16: 24}
+"""Pixels per product where it is not 8. A block of n uses (2 md + 1) / (n + 2 md) of its
+products: larger blocks waste more, smaller ones leave the matrix product too little to do."""
 
 
 class Correlation(nn.Module):
@@ -77,29 +77,30 @@ def shifted_products(first: Tensor, second: Tensor, max_displacement: int) -> Te
 class _PixelSequence:
     """The geometry of the sequence that the module's docstring describes."""
 
-    def __init__(self, shape: torch.Size, md: int) -> None:
-        self.images, _, self.height, self.width = shape
+    def __init__(self, x: Tensor, md: int) -> None:
+        self.images, _, self.height, self.width = x.shape
         self.md = md
+        self.block = BLOCKS.get(x.dtype, 8)
         self.pitch = self.width + md
         self.rows = self.height + md
         self.pixels = self.images * self.rows * self.pitch
-        self.blocks = -(-self.pixels // BLOCK)
-        self.window = BLOCK + 2 * md
+        self.blocks = -(-self.pixels // self.block)
+        self.window = self.block + 2 * md
         # Windows of the first and last block reach this far before and behind the sequence.
         self.margin = md * self.pitch + md
 
     def lay_out(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to a sequence (margin + blocks * BLOCK + margin, C)."""
+        """(N, C, H, W) to a sequence (margin + blocks * block + margin, C)."""
         channels = x.shape[1]
-        sequence = x.new_zeros(2 * self.margin + self.blocks * BLOCK, channels)
+        sequence = x.new_zeros(2 * self.margin + self.blocks * self.block, channels)
         pixels = sequence[self.margin : self.margin + self.pixels]
         pixels = pixels.view(self.images, self.rows, self.pitch, channels)
         pixels[:, : self.height, : self.width] = x.permute(0, 2, 3, 1)
         return sequence
 
     def collect(self, blocks: Tensor) -> Tensor:
-        """(blocks, BLOCK, C) back to (N, C, H, W), a view with channels innermost."""
-        pixels = blocks.view(self.blocks * BLOCK, -1)[: self.pixels]
+        """(blocks, block, C) back to (N, C, H, W), a view with channels innermost."""
+        pixels = blocks.view(self.blocks * self.block, -1)[: self.pixels]
         pixels = pixels.view(self.images, self.rows, self.pitch, -1)
         return pixels[:, : self.height, : self.width].permute(0, 3, 1, 2)
 
@@ -108,13 +109,16 @@ class _PixelSequence:
         channels = sequence.shape[1]
         start = self.margin + dy * self.pitch - self.md
         return sequence.as_strided(
-            (self.blocks, self.window, channels), (BLOCK * channels, channels, 1), start * channels
+            (self.blocks, self.window, channels),
+            (self.block * channels, channels, 1),
+            start * channels,
         )
 
     def band(self, matrices: Tensor) -> Tensor:
-        """The diagonal band of (blocks, BLOCK, window): a view (blocks, BLOCK, 2 md + 1)."""
+        """The diagonal band of (blocks, block, window): a view (blocks, block, 2 md + 1)."""
         return matrices.as_strided(
-            (self.blocks, BLOCK, 2 * self.md + 1), (BLOCK * self.window, self.window + 1, 1)
+            (self.blocks, self.block, 2 * self.md + 1),
+            (self.block * self.window, self.window + 1, 1),
         )
 
     def displaced(self, gradient: Tensor, dy: int, *, mirrored: bool) -> Tensor:
@@ -133,24 +137,24 @@ class _PixelSequence:
             start = self.margin * channels + (dy + md) * (2 * md + 1)
             step = 1
         return gradient.as_strided(
-            (self.blocks, BLOCK, 2 * md + 1), (BLOCK * channels, channels, step), start
+            (self.blocks, self.block, 2 * md + 1), (self.block * channels, channels, step), start
         )
 
 
 class _BandedProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor, md: int) -> Tensor:
-        sequence = _PixelSequence(first.shape, md)
+        sequence = _PixelSequence(first, md)
         # The factor of the mean goes in first: a sum in float16 could overflow.
         scaled = sequence.lay_out(first).mul_(1 / first.shape[1])
         other = sequence.lay_out(second)
         ctx.save_for_backward(scaled, other)
         ctx.sequence = sequence
-        shape = (sequence.blocks, BLOCK, sequence.window)
+        shape = (sequence.blocks, sequence.block, sequence.window)
         products = first.new_empty(shape)
-        result = first.new_empty(sequence.blocks, BLOCK, (2 * md + 1) ** 2)
+        result = first.new_empty(sequence.blocks, sequence.block, (2 * md + 1) ** 2)
         with torch.autocast(first.device.type, enabled=False):
-            blocks = sequence.windows(scaled, 0)[:, md : md + BLOCK]
+            blocks = sequence.windows(scaled, 0)[:, md : md + sequence.block]
             for row, part in enumerate(result.split(2 * md + 1, dim=2)):
                 windows = sequence.windows(other, row - md)
                 torch.bmm(blocks, windows.transpose(1, 2), out=products)
@@ -166,8 +170,8 @@ class _BandedProducts(torch.autograd.Function):
 
         def product(partner: Tensor, *, mirrored: bool) -> Tensor:
             """sum over displacements of gradient * the partner at the displaced pixel."""
-            banded = gradient.new_zeros(sequence.blocks, BLOCK, sequence.window)
-            total = gradient.new_zeros(sequence.blocks, BLOCK, partner.shape[1])
+            banded = gradient.new_zeros(sequence.blocks, sequence.block, sequence.window)
+            total = gradient.new_zeros(sequence.blocks, sequence.block, partner.shape[1])
             for dy in range(-sequence.md, sequence.md + 1):
                 part = sequence.displaced(gradient_sequence, dy, mirrored=mirrored)
                 sequence.band(banded).copy_(part)

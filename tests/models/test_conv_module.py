@@ -9,9 +9,11 @@ from hat.models.conv_module import ConvModule
 
 @pytest.mark.parametrize("in_channels", [24, 32, 40])
 @pytest.mark.parametrize("dilation", [1, 2, 16])
-def test_gradients_in_bfloat16_are_those_of_float32(in_channels, dilation):
+@pytest.mark.parametrize("weight_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_in_bfloat16_are_those_of_float32(in_channels, dilation, weight_format):
     torch.manual_seed(0)
     layer = ConvModule(in_channels, 16, dilation=dilation, act_type=nn.Identity(), use_bn=False)
+    layer = layer.to(memory_format=weight_format)
     x = torch.randn(2, in_channels, 40, 48).to(memory_format=torch.channels_last)
     upstream = torch.randn(2, 16, 40, 48).to(memory_format=torch.channels_last)
     layer(x).backward(upstream)

@@ -28,7 +28,7 @@ warmup_epochs = 0.2
 float_trainer = dict(
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
-    num_steps=6000,
+    num_steps=7000,
     clip_grad_norm=1.0,
     ema_decay=0.999,
     freeze_bn_step=4500,
