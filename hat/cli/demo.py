@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     chain.run("predict", *settings, "--ckpt", args.ckpt, "--json", str(before))
     overrides = {
         "ckpt_dir": trained,
-        "lr": 2e-4,
+        "lr": 1e-4,
+        # the shipped network has settled for its running statistics
+        "float_trainer.freeze_bn_step": 0,
         "log_freq": max(1, args.steps // 10),
         "float_trainer.num_steps": args.steps,
     }
