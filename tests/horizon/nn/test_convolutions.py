@@ -68,8 +68,8 @@ def test_dilated_convolution(dilation: int, size: tuple[int, int]) -> None:
 def test_dilated_convolution_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison above would not notice if the plain layer ran on both sides."""
     used: list[bool] = []
-    plain = nn.Conv2d.forward
-    monkeypatch.setattr(nn.Conv2d, "forward", lambda *a: (used.append(True), plain(*a))[1])
+    plain = nn.Conv2d._conv_forward
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", lambda *a: (used.append(True), plain(*a))[1])
     for dilation, height, expected in ((8, 32, []), (4, 32, [True]), (8, 31, [True])):
         used.clear()
         DilatedConv2d(2, 3, dilation=dilation)(torch.zeros(1, 2, height, 40))
