@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from hat.cli.common import print_table, stage_model
+from hat.cli.common import print_table
+from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.data.datasets import FlyingChairs
 from hat.data.files import write_file
@@ -99,7 +100,7 @@ def main() -> None:
     args = parser.parse_args()
 
     config = Config.fromfile(args.config)
-    model = stage_model(config, "float", args.ckpt)
+    model = trained_model(config, "infer_cfg", "float", args.ckpt)[0]
     processor = build_from_registry(config.val_batch_processor, "val_batch_processor")
     path = args.data or config.val_data_loader["dataset"]["data_path"]
     dataset = FlyingChairs(path, split_name=args.split_name, skip_missing=args.data is not None)

@@ -47,6 +47,7 @@ def tiny_config(tmp_path, generated_chairs) -> Path:
         "train_size = (64, 64)\n"
         "batch_size_per_gpu = 4\n"
         "data_num_workers = 0\n"
+        "shipped_ckpt_dir = None\n"
         "log_freq = 2\n"
         "float_trainer = dict(num_steps=6)\n"
         'ckpt_callback = dict(interval_by="step", save_interval=1)\n'

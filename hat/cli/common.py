@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hat.config import Config, parse_opts
+from hat.engine import distributed
 from hat.engine.checkpoint import checkpoint_path
-from hat.engine.convert import LoadCheckpoint
-from hat.registry import build_from_registry
 
 STAGES = ("float",)
 
@@ -74,20 +72,24 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def stage_model(
-    config: Config, stage: str, ckpt: str | Path | None = None, section: str = "model"
-) -> nn.Module:
-    """The model of ``section`` with the weights of ``stage``, in evaluation mode.
+def stage_checkpoint(config: Config, stage: str, ckpt: str | Path | None = None) -> Path:
+    """The checkpoint to use: ``ckpt``, or the best one of ``stage`` in the config's ``ckpt_dir``.
 
-    Weights come from ``ckpt`` or ``{ckpt_dir}/{stage}-checkpoint-best.pth.tar``.
-
-    Raises:
-        InputError: no such file (says which command makes it) or weights that do not fit.
+    Where that does not exist yet, the one in ``shipped_ckpt_dir``, if the config names such a
+    folder; it is said that this one is taken.
     """
-    seed_everything(config.get("seed", 0))
-    model = build_from_registry(config.section(section), section)
-    path = ckpt or checkpoint_path(config.section("ckpt_dir"), stage)
-    return LoadCheckpoint(path)(model).eval()
+    if ckpt is not None:
+        return Path(ckpt)
+    own = checkpoint_path(config.section("ckpt_dir"), stage)
+    shipped_dir = config.get("shipped_ckpt_dir")
+    if own.exists() or shipped_dir is None:
+        return own
+    shipped = checkpoint_path(shipped_dir, stage)
+    if not shipped.exists():
+        return own
+    if distributed.is_main():
+        print(f"{own} does not exist yet; using the shipped {shipped}")
+    return shipped
 
 
 def setup_logging(log_file: Path | None = None, quiet: bool = False) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from hat.cli import common
+from hat.config import Config
 from hat.data.files import write_file
 from hat.engine import distributed
 from hat.engine.predictor import Predictor
@@ -43,8 +44,7 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     config = common.load_config(args)
     section = f"{args.stage}_predictor"
     predictor_config = copy.deepcopy(config.section(section))
-    if args.ckpt:
-        use_checkpoint(predictor_config, args.ckpt, section)
+    choose_checkpoint(predictor_config, config, args)
     if predictor_config.get("device") is None:
         predictor_config["device"] = device
     common.setup_logging(quiet=True)
@@ -72,15 +72,21 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     return 0
 
 
-def use_checkpoint(predictor: dict[str, Any], path: str, section: str) -> None:
-    """Let the last LoadCheckpoint of the predictor's pipeline read ``path``."""
-    converters = predictor.get("model_convert_pipeline", {}).get("converters", [])
+def choose_checkpoint(predictor: dict[str, Any], config: Config, args: argparse.Namespace) -> None:
+    """Let the pipeline's last LoadCheckpoint read ``--ckpt``, or what stands in for its file."""
+    converters = (predictor.get("model_convert_pipeline") or {}).get("converters", [])
     loads = [c for c in converters if isinstance(c, dict) and c.get("type") == "LoadCheckpoint"]
-    if not loads:
+    if args.ckpt and not loads:
         raise InputError(
-            f"{section}.model_convert_pipeline: no LoadCheckpoint for --ckpt to replace"
+            f"{args.stage}_predictor.model_convert_pipeline: no LoadCheckpoint whose path --ckpt "
+            "could replace"
         )
-    loads[-1]["checkpoint_path"] = path
+    if args.ckpt:
+        loads[-1]["checkpoint_path"] = args.ckpt
+    elif loads and not Path(loads[-1]["checkpoint_path"]).exists():
+        stand_in = common.stage_checkpoint(config, args.stage)
+        if stand_in.exists():
+            loads[-1]["checkpoint_path"] = stand_in
 
 
 def show(content: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from torch import nn
 
 from hat.cli import common
 from hat.config import Config
-from hat.engine.checkpoint import checkpoint_path
 from hat.engine.convert import LoadCheckpoint
 from hat.errors import InputError
 from hat.registry import build_from_registry, nearest
@@ -57,5 +56,5 @@ def trained_model(
     Raises:
         InputError: no checkpoint (says which command makes it), or one that does not fit.
     """
-    path = Path(ckpt or checkpoint_path(config.section("ckpt_dir"), stage))
+    path = common.stage_checkpoint(config, stage, ckpt)
     return LoadCheckpoint(path)(build_model(config, name)).eval(), path

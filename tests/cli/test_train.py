@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from hat.cli.main import run_command
+from hat.data.image_io import write_png
 from hat.engine.checkpoint import load_checkpoint, save_checkpoint
 from tests.conftest import ROOT
 
@@ -180,3 +182,19 @@ def test_a_damaged_record_is_named_by_whoever_reads_it(
     error = capfd.readouterr().err
     assert re.search(r"^error: .*train_lmdb.*(damaged|truncated)", error, re.MULTILINE)
     assert "Traceback" not in error
+
+
+def test_a_shipped_checkpoint_stands_in_until_there_is_an_own_one(tiny_config, tmp_path, capsys):
+    shipped = tmp_path / "shipped"
+    assert train(tiny_config, "--opts", "ckpt_dir", str(shipped)) == 0
+    words = [*STAGE, "--config", str(tiny_config), "--opts", "shipped_ckpt_dir", str(shipped)]
+    assert run_command("predict", words) == 0
+    assert f"using the shipped {shipped}" in capsys.readouterr().out
+    image = tmp_path / "image.png"
+    write_png(image, np.zeros((40, 50, 3), np.uint8))
+    pair = ["--model-inputs", f"img1:{image},img2:{image}", "--save-path", str(tmp_path / "out")]
+    assert run_command("infer", [*words, *pair]) == 0
+    assert f"using the shipped {shipped}" in capsys.readouterr().out
+    assert train(tiny_config) == 0
+    assert run_command("predict", words) == 0
+    assert "using the shipped" not in capsys.readouterr().out

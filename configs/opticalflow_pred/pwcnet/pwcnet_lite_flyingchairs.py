@@ -13,6 +13,7 @@ _base_ = "pwcnet_pwcnetneck_flyingchairs.py"
 task_name = "pwcnet_lite_flyingchairs"
 data_dir = "./tmp_data/GeneratedChairs"
 data_num_workers = 2
+shipped_ckpt_dir = "./models/pwcnet_lite"  # taken while ckpt_dir has no checkpoint
 enable_amp = True
 
 # 0.5 M parameters, 0.46 GMAC at 192x256
