@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -21,9 +23,9 @@ class ResultMetric(Metric):
         shape = () if size is None else (size,)
         self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
+    @abstractmethod
     def results(self) -> dict[str, float]:
         """The values by name, over all processes; NaN where there was nothing to average."""
-        raise NotImplementedError
 
 
 def ratio(total: Tensor, count: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ parameter group keeps its own base rate (``initial_lr``) and all follow the same
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 
-class LrUpdater(Callback):
+class LrUpdater(Callback, ABC):
     """Sets the learning rate before each step.
 
     Args:
@@ -45,9 +46,9 @@ class LrUpdater(Callback):
         self.warmup_mode = warmup_mode
         self.step_log_interval = step_log_interval
 
+    @abstractmethod
     def factor(self, step: int, warmup: int, total: int, steps_per_epoch: int) -> float:
         """The curve after warm-up: base rate times this, at ``step`` of ``total``."""
-        raise NotImplementedError
 
     def lr_at(self, step: int, base: float, total: int, steps_per_epoch: int) -> float:
         """The learning rate of a group with base rate ``base`` at ``step``."""
