@@ -12,7 +12,6 @@ for every sample, and are judged by the median of the CPU time that a sample tak
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -27,7 +26,7 @@ from PIL import Image
 from torchvision.transforms import ColorJitter, InterpolationMode
 
 from hat.data.datasets.flyingchairs import FlyingChairs
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.data.packers.flyingchairs import pack_flyingchairs
 from hat.data.synthesis.data_set import generate_data_set
 from hat.data.synthesis.settings import GeneratorSettings
@@ -223,7 +222,7 @@ def main() -> None:
         rate, gain = 1e3 / milliseconds, slow / milliseconds
         print(f"{name:42} {milliseconds:7.2f} {rate:10.0f} {gain:7.2f}x")
     if args.json:
-        write_file(args.json, (json.dumps(result, indent=2) + "\n").encode())
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

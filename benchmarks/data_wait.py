@@ -10,7 +10,6 @@ start, first pages are read). The data set must be there (``make demo`` makes on
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch
 
 from hat.cli.common import seed_everything
 from hat.config import Config
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.engine.callbacks import Callback
 from hat.registry import build_from_registry
 
@@ -70,7 +69,7 @@ def main() -> None:
         f"{result['samples_per_second']:.1f} samples/s, {result['workers']} workers"
     )
     if args.json:
-        write_file(args.json, (json.dumps(result, indent=2) + "\n").encode())
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

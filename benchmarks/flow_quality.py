@@ -10,7 +10,6 @@ on the same number of threads.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from hat.cli.common import print_table
 from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.data.datasets import FlyingChairs
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.engine.processors import BatchProcessor
 from hat.metrics import FlowMetrics
 from hat.registry import build_from_registry
@@ -117,7 +116,7 @@ def main() -> None:
     print(f"EPE of {name} / EPE of Farneback: {ratio:.3f}")
     if args.json:
         content = {"data": str(path), "pairs": len(dataset), "methods": results}
-        write_file(args.json, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(args.json, content)
 
 
 if __name__ == "__main__":

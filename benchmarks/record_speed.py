@@ -11,7 +11,6 @@ the quickest way that OpenCV has.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.data.packers.flyingchairs import encode_pair
 from hat.data.packers.flyingchairs_layout import read_pair
 from hat.data.records import decode_record
@@ -154,7 +153,7 @@ def main() -> None:
         ratio = result[milliseconds] / result["packed ms"]
         print(f"{name:34} {result[size]:9.3f} {result[milliseconds]:8.2f} {ratio:12.2f}x")
     if args.json:
-        write_file(args.json, (json.dumps(result, indent=2) + "\n").encode())
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import hat.models  # noqa: F401  (registers the types below)
 from benchmarks.plain_pwcnet import CHANNELS, LOSS_WEIGHTS, PlainPwcnet
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.registry import build_from_registry
 
 LEVELS = (4, 8, 16, 32, 64)
@@ -209,10 +209,9 @@ def main() -> None:
     if any(size % 64 for size in arguments.size):
         parser.error(f"--size: the plain side needs multiples of 64, found {arguments.size}")
     result = measure(arguments)
-    text = json.dumps(result, indent=2)
-    print(text)
+    print(json.dumps(result, indent=2))
     if arguments.json:
-        write_file(arguments.json, (text + "\n").encode())
+        write_json(arguments.json, result)
 
 
 if __name__ == "__main__":

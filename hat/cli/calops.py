@@ -7,7 +7,6 @@ correlation and warp are given apart. One MAC is one multiplication and one addi
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from hat.analysis import LayerCount, OpCount, count_ops
 from hat.cli import common
 from hat.cli.sections import build_model, read_section
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.errors import InputError
 
 
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     counts = count_ops(build_model(config, "calops_cfg"), check_shape(shape))
     show(counts)
     if args.json:
-        write_file(args.json, json.dumps(as_json(counts, config.path), indent=2).encode() + b"\n")
+        write_json(args.json, as_json(counts, config.path))
         print(f"\nCounts: {args.json}")
     return 0
 

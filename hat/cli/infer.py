@@ -27,6 +27,7 @@ import torch
 from hat.cli import common
 from hat.cli.sections import read_section, trained_model
 from hat.data.flow_io import read_flow, write_flo
+from hat.engine import distributed
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.metrics import FlowMetrics
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     truth = read_truth(inputs["gt"], (height, width)) if "gt" in inputs else None
     pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = distributed.default_device()
     model = trained_model(config, "infer_cfg", args.stage, args.ckpt)[0].to(device)
     transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
     viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 
 from hat.cli import common
 from hat.config import Config
-from hat.data.files import write_file
+from hat.data.files import write_json
 from hat.engine import distributed
 from hat.engine.predictor import Predictor
 from hat.errors import InputError
@@ -67,7 +66,7 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     show(content)
     path = Path(args.json or Path(config.section("ckpt_dir")) / f"{args.stage}-metrics.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, json.dumps(content, indent=2).encode() + b"\n")
+    write_json(path, content)
     print(f"\nMetrics: {path}")
     return 0
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hat.errors import InputError
 
-__all__ = ["atomic_path", "read_file", "write_file"]
+__all__ = ["atomic_path", "read_file", "write_file", "write_json"]
 
 
 def read_file(path: str | os.PathLike[str], what: str = "file") -> np.ndarray:
@@ -56,3 +58,8 @@ def write_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None
     with atomic_path(path) as temporary, open(temporary, "xb") as file:
         for part in parts:
             file.write(part)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write ``content`` as indented JSON: whole or not at all."""
+    write_file(path, (json.dumps(content, indent=2) + "\n").encode())

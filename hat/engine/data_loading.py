@@ -61,10 +61,7 @@ def build_train_loader(config: Deferred, seed: int) -> tuple[DataLoader, Resumab
     ``shuffle`` beside a ``sampler``, which ``DataLoader`` refuses, is handed to the sampler.
     Without a sampler, DistributedSampler gives an order that (seed, epoch) determines.
     """
-    arguments = dict(config.config)
-    if not is_data_loader(arguments, config.path):
-        raise InputError(f"{config.path}.type: expected torch.utils.data.DataLoader")
-    dataset = build_from_registry(arguments.pop("dataset", None), f"{config.path}.dataset")
+    arguments, dataset = _take_apart(config)
     shuffle = bool(arguments.pop("shuffle", False))
     sampler_config = arguments.pop("sampler", None) or {"type": DistributedSampler}
     if is_typed(sampler_config):
@@ -73,8 +70,8 @@ def build_train_loader(config: Deferred, seed: int) -> tuple[DataLoader, Resumab
         if issubclass_safe(resolve_type(sampler_config, path), DistributedSampler):
             extra["num_replicas"] = distributed.world_size()
             extra["rank"] = distributed.rank()
-            extra.setdefault("shuffle", sampler_config.get("shuffle", shuffle))
-            extra.setdefault("seed", sampler_config.get("seed", seed))
+            extra["shuffle"] = sampler_config.get("shuffle", shuffle)
+            extra["seed"] = sampler_config.get("seed", seed)
         sampler = Deferred(sampler_config, path).build(**extra)
     else:
         sampler = sampler_config
@@ -94,10 +91,7 @@ def build_train_loader(config: Deferred, seed: int) -> tuple[DataLoader, Resumab
 
 def build_eval_loader(config: Deferred) -> DataLoader:
     """A data loader for evaluation; several processes share its samples, each taken once."""
-    arguments = dict(config.config)
-    if not is_data_loader(arguments, config.path):
-        raise InputError(f"{config.path}.type: expected torch.utils.data.DataLoader")
-    dataset = build_from_registry(arguments.pop("dataset", None), f"{config.path}.dataset")
+    arguments, dataset = _take_apart(config)
     arguments.pop("sampler", None)
     if arguments.pop("shuffle", False):
         raise InputError(f"{config.path}.shuffle: evaluation takes the samples in order; set False")
@@ -127,6 +121,15 @@ def batches(loader: Iterable[Any]) -> Iterator[Any]:
             raise
         name = f"{InputError.__module__}.{InputError.__qualname__}: "
         raise InputError(text.rpartition(name)[2].strip()) from None
+
+
+def _take_apart(config: Deferred) -> tuple[dict[str, Any], Any]:
+    """The arguments of a data loader's config without its data set, and the data set, built."""
+    arguments = dict(config.config)
+    if not is_data_loader(arguments, config.path):
+        raise InputError(f"{config.path}.type: expected torch.utils.data.DataLoader")
+    dataset = build_from_registry(arguments.pop("dataset", None), f"{config.path}.dataset")
+    return arguments, dataset
 
 
 def is_data_loader(config: Any, path: str) -> bool:

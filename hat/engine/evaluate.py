@@ -25,13 +25,19 @@ def update_flow_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> No
         metric.update(labels, flow, valid)
 
 
+def metric_update(callbacks: Iterable[Any]) -> Callable[..., None]:
+    """The ``metric_update_func`` of the first callback that has one, or the one above."""
+    own = (c.metric_update_func for c in callbacks if hasattr(c, "metric_update_func"))
+    return next(own, update_flow_metrics)
+
+
 def evaluate(
     model: nn.Module,
     loader: Iterable[dict],
     batch_processor: BatchProcessor,
     metrics: Sequence[Any],
     device: torch.device,
-    update: Callable[..., None] | None = None,
+    update: Callable[..., None] = update_flow_metrics,
     max_batches: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, float]:
@@ -48,7 +54,7 @@ def evaluate(
         if max_batches is not None and number >= max_batches:
             break
         prepared, outputs = batch_processor.evaluate(model, batch, device)
-        (update or update_flow_metrics)(metrics, prepared, outputs)
+        update(metrics, prepared, outputs)
         count += 1
     if distributed.everywhere(count == 0, device):
         raise InputError("nothing to evaluate: the data set is empty")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hat.engine import distributed
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import build_eval_loader
-from hat.engine.evaluate import evaluate
+from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
 from hat.registry import OBJECT_REGISTRY, Deferred
 
@@ -57,9 +57,7 @@ class Predictor:
         loaders = [data_loader] if isinstance(data_loader, Deferred) else list(data_loader)
         self.loaders = [build_eval_loader(loader) for loader in loaders]
         self.batch_processor = batch_processor
-        self.update = next(
-            (c.metric_update_func for c in callbacks if hasattr(c, "metric_update_func")), None
-        )
+        self.update = metric_update(callbacks)
         self.metrics = [metric.to(self.device) for metric in metrics]
         self.log_interval = log_interval
 

@@ -8,7 +8,7 @@ that a run which was killed and resumed ends with the same bits as one that was 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -242,9 +242,8 @@ class DistributedDataParallelTrainer:
         self._call("on_step_end")
 
     def _call(self, moment: str) -> None:
-        hooks: list[Callable[..., None]] = [getattr(c, moment) for c in self.callbacks]
-        for hook in hooks:
-            hook(self)
+        for callback in self.callbacks:
+            getattr(callback, moment)(self)
 
     def _wrap(self, model: nn.Module) -> nn.Module:
         if distributed.world_size() == 1:

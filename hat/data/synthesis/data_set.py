@@ -15,7 +15,6 @@ all; the split file and ``generator.json`` come last. Until then the settings st
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ import cv2
 import numpy as np
 
 import hat.data.synthesis.workers as workers
-from hat.data.files import write_file
+from hat.data.files import write_file, write_json
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings, read_settings
 from hat.errors import InputError
@@ -54,8 +53,7 @@ def generate_data_set(
         raise InputError(f"{paths.data}: cannot make this folder: {error.strerror}") from error
     with _lock(paths.data):
         _check_earlier_run(paths, settings)
-        note = json.dumps({"settings": settings.as_dict()}, indent=2) + "\n"
-        write_file(paths.under_way, note.encode())
+        write_json(paths.under_way, {"settings": settings.as_dict()})
         for folder in (paths.target, paths.data):
             for leftover in folder.glob(".*.tmp"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
@@ -68,7 +66,7 @@ def generate_data_set(
             "flow_length_px": statistics.summary(),
             "made_with": {"numpy": np.__version__, "opencv": cv2.__version__},
         }
-        write_file(paths.summary, (json.dumps(summary, indent=2) + "\n").encode())
+        write_json(paths.summary, summary)
         paths.under_way.unlink(missing_ok=True)
     return summary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.data_loading import build_eval_loader
-from hat.engine.evaluate import evaluate
+from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
 from hat.registry import OBJECT_REGISTRY, Deferred
 
@@ -56,9 +56,7 @@ class Validation(Callback):
             raise ValueError(f"val_interval must be at least 1, found {val_interval}")
         self.loader = build_eval_loader(data_loader)
         self.batch_processor = batch_processor
-        self.update: Callable[..., None] | None = next(
-            (c.metric_update_func for c in callbacks if hasattr(c, "metric_update_func")), None
-        )
+        self.update = metric_update(callbacks)
         self.val_model = val_model
         self.val_interval = val_interval
         self.interval_by = interval_by

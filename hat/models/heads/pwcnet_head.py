@@ -89,7 +89,7 @@ class FlowEstimator(nn.Module):
         if not finest:
             self.up_flow = NarrowConvTranspose2d(2, 2)
             self.up_feat = NarrowConvTranspose2d(channels, 2)
-        self.coarsest, self.finest, self.use_dense = coarsest, finest, use_dense
+        self.finest, self.use_dense = finest, use_dense
         self.use_context = context is not None
 
     def forward(
