@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from horizon.nn import DilatedConv2d
+from horizon.quantization import fuse_modules
 
 
 class ConvModule(nn.Module):
@@ -57,6 +58,11 @@ class ConvModule(nn.Module):
         if self.bn is not None:
             x = self.bn(x)
         return self.act(x)
+
+    def fuse_model(self, fold_bn: bool = True) -> None:
+        """Make one layer of the three; see :func:`horizon.quantization.fuse_modules`."""
+        names = ["conv", "act"] if self.bn is None else ["conv", "bn", "act"]
+        fuse_modules(self, names, fold_bn)
 
 
 def initialise(module: nn.Module) -> None:

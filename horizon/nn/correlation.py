@@ -52,11 +52,16 @@ class Correlation(nn.Module):
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             # A traced program should hold plain arithmetic; the results agree up to rounding.
             return shifted_products(first, second, self.max_displacement)
-        result: Tensor = _BandedProducts.apply(first, second, self.max_displacement)
-        return result
+        return banded_products(first, second, self.max_displacement, 1 / first.shape[1])
 
     def extra_repr(self) -> str:
         return f"max_displacement={self.max_displacement}"
+
+
+def banded_products(first: Tensor, second: Tensor, max_displacement: int, factor: float) -> Tensor:
+    """``factor`` times the sum over channels instead of the mean; see :class:`Correlation`."""
+    result: Tensor = _BandedProducts.apply(first, second, max_displacement, factor)
+    return result
 
 
 def shifted_products(first: Tensor, second: Tensor, max_displacement: int) -> Tensor:
@@ -143,13 +148,15 @@ class _PixelSequence:
 
 class _BandedProducts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, md: int) -> Tensor:
+    def forward(ctx: Any, first: Tensor, second: Tensor, md: int, factor: float) -> Tensor:
         sequence = _PixelSequence(first, md)
         # The factor of the mean goes in first: a sum in float16 could overflow.
-        scaled = sequence.lay_out(first).mul_(1 / first.shape[1])
+        scaled = sequence.lay_out(first)
+        if factor != 1:
+            scaled.mul_(factor)
         other = sequence.lay_out(second)
         ctx.save_for_backward(scaled, other)
-        ctx.sequence = sequence
+        ctx.sequence, ctx.factor = sequence, factor
         shape = (sequence.blocks, sequence.block, sequence.window)
         products = first.new_empty(shape)
         result = first.new_empty(sequence.blocks, sequence.block, (2 * md + 1) ** 2)
@@ -163,7 +170,7 @@ class _BandedProducts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scaled, other = ctx.saved_tensors
         sequence: _PixelSequence = ctx.sequence
         gradient_sequence = sequence.lay_out(gradient)
@@ -181,7 +188,7 @@ class _BandedProducts(torch.autograd.Function):
         with torch.autocast(gradient.device.type, enabled=False):
             to_first = to_second = None
             if ctx.needs_input_grad[0]:
-                to_first = product(other, mirrored=False).mul_(1 / other.shape[1])
+                to_first = product(other, mirrored=False).mul_(ctx.factor)
             if ctx.needs_input_grad[1]:
                 to_second = product(scaled, mirrored=True)
-        return to_first, to_second, None
+        return to_first, to_second, None, None

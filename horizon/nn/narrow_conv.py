@@ -17,21 +17,30 @@ WIDE = 64
 
 
 def _scattered(
-    x: Tensor, taps: Tensor, size: tuple[int, int], layer: nn.Conv2d | nn.ConvTranspose2d
+    x: Tensor, taps: Tensor, bias: Tensor | None, size: tuple[int, int], stride: int, padding: int
 ) -> Tensor:
     """Sum of ``taps`` (out, kh, kw, in) times the pixels of ``x``, each placed where it belongs."""
     products = functional.conv2d(x, taps.reshape(-1, taps.shape[-1], 1, 1)).flatten(2)
     # The products of a half-precision run are few: their sum is worth float32.
     wide = torch.promote_types(products.dtype, torch.float32)
-    assert not isinstance(layer.padding, str)
+    kernel = (taps.shape[1], taps.shape[2])
     result = functional.fold(
-        products.to(wide),
-        size,
-        kernel_size=layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
+        products.to(wide), size, kernel_size=kernel, stride=stride, padding=padding
     )
-    return result if layer.bias is None else result + layer.bias.to(wide)[:, None, None]
+    return result if bias is None else result + bias.to(wide)[:, None, None]
+
+
+def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolution (N, C, H, W) to (N, O, H, W): odd square kernel, stride 1, "same" padding."""
+    # A pixel reaches its neighbours through the mirrored kernel.
+    taps = weight.flip(2, 3).permute(0, 2, 3, 1)
+    return _scattered(x, taps, bias, (x.shape[-2], x.shape[-1]), 1, weight.shape[-1] // 2)
+
+
+def narrow_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Transposed convolution (N, C, H, W) to (N, O, 2 H, 2 W): 4x4 kernel, stride 2, padding 1."""
+    taps = weight.permute(1, 2, 3, 0)
+    return _scattered(x, taps, bias, (2 * x.shape[-2], 2 * x.shape[-1]), 2, 1)
 
 
 class NarrowConv2d(nn.Conv2d):
@@ -53,9 +62,7 @@ class NarrowConv2d(nn.Conv2d):
         """(N, in_channels, H, W) to (N, out_channels, H, W)."""
         if self.in_channels < WIDE or torch.jit.is_tracing() or torch.compiler.is_compiling():
             return super().forward(x)
-        # A pixel reaches its neighbours through the mirrored kernel.
-        taps = self.weight.flip(2, 3).permute(0, 2, 3, 1)
-        return _scattered(x, taps, (x.shape[-2], x.shape[-1]), self)
+        return narrow_conv2d(x, self.weight, self.bias)
 
 
 class NarrowConvTranspose2d(nn.ConvTranspose2d):
@@ -76,5 +83,4 @@ class NarrowConvTranspose2d(nn.ConvTranspose2d):
             or torch.compiler.is_compiling()
         ):
             return super().forward(x, output_size)
-        taps = self.weight.permute(1, 2, 3, 0)
-        return _scattered(x, taps, (2 * x.shape[-2], 2 * x.shape[-1]), self)
+        return narrow_conv_transpose2d(x, self.weight, self.bias)

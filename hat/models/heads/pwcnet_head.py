@@ -19,6 +19,7 @@ from horizon.nn import (
     NarrowConv2d,
     NarrowConvTranspose2d,
 )
+from horizon.quantization import QConfig, fuse_modules
 
 
 def widen(x: Tensor) -> Tensor:
@@ -122,6 +123,21 @@ class FlowEstimator(nn.Module):
         if self.finest:
             return flow, None
         return flow, (self.up_flow(flow), self.up_feat(x))
+
+    def fuse_model(self, fold_bn: bool = True) -> None:
+        """Correlation with its activation; the last convolution of the context with the sum."""
+        fuse_modules(self, ["correlation", "correlation_act"])
+        if self.use_context:
+            last = len(self.context) - 1
+            fuse_modules(self, [f"context.{last}", "flow_add"], fold_bn)
+
+    def set_qconfig(self, wide: QConfig, output: QConfig) -> None:
+        """Flow is ``wide``, that of the finest level is ``output``; all else as it is above."""
+        self.flow.qconfig = wide if self.use_context or not self.finest else output
+        if self.use_context:
+            self.flow_add.qconfig = output if self.finest else wide
+        if not self.finest:
+            self.up_flow.qconfig = wide
 
     def dense_concat(self, index: int) -> FloatFunctional:
         return cast(FloatFunctional, self.dense_concats[index])

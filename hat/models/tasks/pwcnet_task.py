@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,13 @@ from torch.nn import functional
 
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-from horizon.nn import DeQuantStub, QuantStub
+from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
+from horizon.quantization import get_default_qat_out_qconfig, get_default_qat_qconfig
+
+QCONFIG = {"observer": "percentile", "percentile": 99.9, "qat_scale": "fixed"}
+"""Where the config says nothing else; docs/fixed_point.md has the comparison."""
+WIDE_MARGIN = 2.0
+"""int16 has bits to spare: room for flow twice as large as any that calibration met."""
 
 
 @OBJECT_REGISTRY.register
@@ -29,6 +36,7 @@ class PwcnetTask(nn.Module):
         loss: ``loss(pred, gt, valid)`` of one level.
         loss_weights: factors of the levels' losses, finest first.
         flow_scale: pixels per unit of the network's output.
+        qconfig: arguments of :func:`horizon.quantization.get_default_qat_qconfig` for the layers.
     """
 
     def __init__(
@@ -38,6 +46,7 @@ class PwcnetTask(nn.Module):
         loss: nn.Module | None = None,
         loss_weights: Sequence[float] | None = None,
         flow_scale: float = 20.0,
+        qconfig: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         for name in ("pyr_lvls", "flow_pred_lvl"):
@@ -59,10 +68,12 @@ class PwcnetTask(nn.Module):
         self.quant = QuantStub(scale=1 / 128)
         self.backbone = backbone
         self.head = head
+        self.to_pixels = FloatFunctional()
         self.dequants = nn.ModuleList(DeQuantStub() for _ in range(levels))
         self.loss = loss
         self.loss_weights = None if loss_weights is None else [float(w) for w in loss_weights]
         self.flow_scale = flow_scale
+        self.qconfig_options = None if qconfig is None else dict(qconfig)
 
     def forward(self, data: Mapping[str, Any]) -> dict[str, Any] | Tensor:
         """Run the network on ``data["img"]``, (N, 6, H, W): image 1 and image 2, normalised.
@@ -89,8 +100,8 @@ class PwcnetTask(nn.Module):
                 "BgrToYuv444 and TorchVisionAdapter to the batch_transforms"
             )
         if not self.training:
-            flow = self.dequants[0](self.predict(image)[0])
-            return self.crop(flow, image, self.flow_pred_lvl) * self.flow_scale
+            flow = self.to_pixels.mul_scalar(self.predict(image)[0], self.flow_scale)
+            return self.crop(self.dequants[0](flow), image, self.flow_pred_lvl)
         ground_truth, valid = self.ground_truth(data, image)
         flows = [
             self.crop(dequant(flow), image, self.flow_pred_lvl + index)
@@ -107,6 +118,42 @@ class PwcnetTask(nn.Module):
             )
         ]
         return {"losses": losses, "pred_flows": flows[0].detach() * self.flow_scale}
+
+    def fuse_model(self, fold_bn: bool = True) -> None:
+        """Fuse what can be one layer; ``fold_bn`` puts batch normalisation into the weights."""
+        for module in list(self.modules()):
+            if module is not self and hasattr(module, "fuse_model"):
+                module.fuse_model(fold_bn)
+
+    def set_qconfig(self, **options: Any) -> None:
+        """int8 everywhere, flow in int16, the result in int32.
+
+        The result's step is the largest power of two that keeps its rounding under 1/256 pixel.
+
+        Args:
+            options: for :func:`horizon.quantization.get_default_qat_qconfig`; those given to the
+                constructor as ``qconfig`` otherwise.
+        """
+        options = {**QCONFIG, **(self.qconfig_options or {}), **options}
+        self.qconfig = get_default_qat_qconfig(**options)
+        common = {k: v for k, v in options.items() if k in ("qat_scale", "averaging_constant")}
+        wide = get_default_qat_qconfig("int16", "minmax", margin=WIDE_MARGIN, **common)
+        step = 2.0 ** math.floor(math.log2(1 / (128 * self.flow_scale)))
+        output = get_default_qat_out_qconfig(step)
+        for module in self.modules():
+            if module is not self and hasattr(module, "set_qconfig"):
+                module.set_qconfig(wide, output)
+
+    @property
+    def size_multiple(self) -> int:
+        """Sides that need no padding are multiples of this."""
+        return 2**self.pyr_lvls
+
+    def example_input(self) -> dict[str, Tensor]:
+        """The smallest input without padding, for :func:`horizon.quantization.convert`."""
+        side = self.size_multiple
+        device = next(self.parameters(), torch.empty(0)).device
+        return {"img": torch.zeros(1, 6, side, side, device=device)}
 
     def predict(self, image: Tensor) -> list[Tensor]:
         """The network alone: flows of the padded image pair in network units, finest first."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from horizon.nn import DilatedConv2d, NarrowConv2d, NarrowConvTranspose2d
 
@@ -65,18 +68,25 @@ def test_dilated_convolution(dilation: int, size: tuple[int, int]) -> None:
     compare(ours, plain, x, 1e-5)
 
 
-def test_dilated_convolution_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quick_ways_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison above would not notice if the plain layer ran on both sides."""
-    used: list[bool] = []
-    plain = nn.Conv2d._conv_forward
-    monkeypatch.setattr(nn.Conv2d, "_conv_forward", lambda *a: (used.append(True), plain(*a))[1])
-    for dilation, height, expected in ((8, 32, []), (4, 32, [True]), (8, 31, [True])):
+    used: list[tuple[int, ...]] = []
+    plain = functional.conv2d
+
+    def spy(x: Tensor, weight: Tensor, *arguments: Any) -> Tensor:
+        used.append(tuple(x.shape))
+        return plain(x, weight, *arguments)
+
+    monkeypatch.setattr(functional, "conv2d", spy)
+    for dilation, height, images in ((8, 32, 16), (4, 32, 1), (8, 31, 1)):
         used.clear()
         DilatedConv2d(2, 3, dilation=dilation)(torch.zeros(1, 2, height, 40))
-        assert used == expected
-    used.clear()
+        assert [shape[0] for shape in used] == [images]
+    folded: list[bool] = []
+    fold = functional.fold
+    monkeypatch.setattr(functional, "fold", lambda *a, **k: (folded.append(True), fold(*a, **k))[1])
     NarrowConv2d(64, 2)(torch.zeros(1, 64, 8, 8))
-    assert used == []
+    assert folded == [True]
 
 
 @pytest.mark.parametrize("kind", [NarrowConv2d, DilatedConv2d])

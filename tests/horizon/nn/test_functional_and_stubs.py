@@ -18,9 +18,18 @@ def test_functional_operations() -> None:
     assert torch.equal(joined[:, 2:4], y)
 
 
-def test_functional_refuses_a_bare_call() -> None:
+def test_functional_refuses_other_operations() -> None:
     with pytest.raises(RuntimeError, match="add"):
-        FloatFunctional()(torch.zeros(1))
+        FloatFunctional()("divide", torch.zeros(1))
+
+
+def test_hooks_see_the_operations() -> None:
+    seen = []
+    layer = FloatFunctional()
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    x = torch.zeros(1, 1, 1, 1)
+    layer.add(x, x), layer.cat([x]), layer.mul_scalar(x, 2.0)
+    assert seen == ["add", "cat", "mul_scalar"]
 
 
 def test_stubs_are_the_identity() -> None:

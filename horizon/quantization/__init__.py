@@ -1,0 +1,59 @@
+"""Quantisation: calibration, training on fixed-point arithmetic, conversion to integers.
+
+model.fuse_model()
+model.set_qconfig()
+horizon.quantization.prepare_qat(model, inplace=True)
+"""
+
+from horizon.quantization.convert import convert, output_integers
+from horizon.quantization.fake_quantize import FakeQuantize, FakeQuantState
+from horizon.quantization.fuse import fuse_modules
+from horizon.quantization.observers import OBSERVERS, make_observer
+from horizon.quantization.prepare import (
+    Finding,
+    check_prepared,
+    finish_calibration,
+    prepare_calibration,
+    prepare_qat,
+    prepared_layers,
+    set_fake_quantize,
+)
+from horizon.quantization.program import IntegerModel, program_graph, program_state
+from horizon.quantization.qat_layer import QATLayer
+from horizon.quantization.qconfig import (
+    ActivationConfig,
+    QConfig,
+    WeightConfig,
+    get_default_qat_out_qconfig,
+    get_default_qat_qconfig,
+)
+from horizon.quantization.qtensor import QTensor
+from horizon.quantization.trace import trace
+
+__all__ = [
+    "OBSERVERS",
+    "ActivationConfig",
+    "FakeQuantState",
+    "FakeQuantize",
+    "Finding",
+    "IntegerModel",
+    "QATLayer",
+    "QConfig",
+    "QTensor",
+    "WeightConfig",
+    "check_prepared",
+    "convert",
+    "finish_calibration",
+    "fuse_modules",
+    "get_default_qat_out_qconfig",
+    "get_default_qat_qconfig",
+    "make_observer",
+    "output_integers",
+    "prepare_calibration",
+    "prepare_qat",
+    "prepared_layers",
+    "program_graph",
+    "program_state",
+    "set_fake_quantize",
+    "trace",
+]

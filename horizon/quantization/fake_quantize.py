@@ -1,0 +1,143 @@
+"""The scale of one activation: observed, then fixed, followed or learned."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+
+import torch
+from torch import Tensor, nn
+
+from horizon.errors import InputError
+from horizon.quantization.observers import make_observer
+from horizon.quantization.qconfig import ActivationConfig
+from horizon.quantization.qtensor import LIMITS
+
+logger = logging.getLogger(__name__)
+
+
+class FakeQuantState(enum.Enum):
+    """What prepared layers do.
+
+    CALIBRATION: compute in float and observe. QAT: quantise; in training mode the scales move as
+    the qconfig says. VALIDATION: quantise, all scales frozen, exact arithmetic in any mode.
+    SIMULATED: float arithmetic with quantised weights and outputs, for one layer at a time among
+    others in CALIBRATION (see :mod:`horizon.quantization.profiler`).
+    """
+
+    CALIBRATION = "calibration"
+    QAT = "qat"
+    VALIDATION = "validation"
+    SIMULATED = "simulated"
+
+
+class FakeQuantize(nn.Module):
+    """Holds the scale of a layer's output; the layer does the arithmetic.
+
+    Buffers: ``scale``, ``ready`` (whether it has been found), ``log2_gain`` (what training has
+    learned on top: the scale in use is ``scale * 2**log2_gain``).
+    """
+
+    scale: Tensor
+    ready: Tensor
+    log2_gain: Tensor
+
+    def __init__(self, config: ActivationConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bits = config.bits
+        self.low, self.high = LIMITS[config.bits]
+        self.layer = ""
+        given = config.scale is not None
+        self.observer: nn.Module | None = None
+        if not given and self.bits != 32:
+            self.observer = make_observer(config.observer, self.high, **config.observer_kwargs)
+        self.register_buffer("scale", torch.tensor(1.0 if config.scale is None else config.scale))
+        self.register_buffer("ready", torch.tensor(int(given), dtype=torch.uint8))
+        if config.qat_scale == "learned" and self.observer is not None:
+            self.log2_gain = nn.Parameter(torch.zeros(()))
+        else:
+            self.register_buffer("log2_gain", torch.zeros(()))
+
+    @property
+    def keeps_accumulators(self) -> bool:
+        return self.bits == 32 and self.config.scale is None
+
+    def current(self) -> Tensor:
+        """The scale in use, () float32.
+
+        Raises:
+            InputError: nobody has found it yet.
+        """
+        if not self.ready:
+            raise InputError(
+                f"{self.layer}: its output has no scale yet; calibrate first "
+                "(train.py --stage calibration), or train with quantisation for a few steps"
+            )
+        return self.scale * torch.exp2(self.log2_gain)
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Let the observer see real values.
+
+        Raises:
+            InputError: a value is not finite.
+        """
+        if self.observer is None:
+            return
+        try:
+            self.observer.observe(x)  # type: ignore[operator]
+        except ValueError as error:
+            raise InputError(
+                f"{self.layer}: calibration cannot use this output: {error}; check the input and "
+                "the float checkpoint"
+            ) from error
+
+    @torch.no_grad()
+    def finish_calibration(self) -> None:
+        """Take the observer's scale, merged over all processes, and forget what it saw."""
+        if self.observer is None:
+            return
+        self.observer.synchronize()  # type: ignore[operator]
+        if not self.observer.observed:
+            return
+        if self.observer.is_zero:
+            logger.warning(
+                "%s: its output was zero in the whole calibration; it gets the smallest scale, and "
+                "whatever it gives later will be clipped",
+                self.layer,
+            )
+        self._set(float(self.observer.scale()))  # type: ignore[operator]
+        self.observer.reset()  # type: ignore[operator]
+
+    @torch.no_grad()
+    def follow(self, largest: Tensor) -> None:
+        """In training: move to, or start from, a batch whose largest value is ``largest``, ()."""
+        if self.observer is None or (self.ready and self.config.qat_scale != "moving_average"):
+            return
+        value = float(largest)
+        if not math.isfinite(value):
+            return  # the loss will not be finite either, and the step is skipped
+        target = max(value, 2.0**-14) / self.high
+        if self.ready:
+            target = float(self.scale) + self.config.averaging_constant * (
+                target - float(self.scale)
+            )
+        self._set(target)
+
+    @property
+    def follows(self) -> bool:
+        """Whether :meth:`follow` has an effect."""
+        if self.observer is None:
+            return False
+        return self.config.qat_scale == "moving_average" or not bool(self.ready)
+
+    def _set(self, scale: float) -> None:
+        self.scale.fill_(scale)
+        self.log2_gain.zero_()
+        self.ready.fill_(1)
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """Real numbers to integer values of the same float type (float32 at least)."""
+        return (x / self.current() + 0.5).floor_().clamp_(self.low, self.high)
