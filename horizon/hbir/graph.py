@@ -1,0 +1,215 @@
+"""A program: integer tensors (NHWC) and the nodes that make them, in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from horizon.errors import InputError
+from horizon.hbir.fixed_point import LIMITS
+from horizon.hbir.ops import OPERATORS
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor of a program.
+
+    Attributes:
+        shape: (N, H, W, C).
+        dtype: "int8", "int16" or "int32".
+        scales: one number, or one per channel; real value = integer * scale. They describe the
+            tensor, no arithmetic of a program reads them.
+    """
+
+    name: str
+    shape: tuple[int, int, int, int]
+    dtype: str
+    scales: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation of a program.
+
+    Attributes:
+        op: a name of ``horizon.hbir.ops.OPERATORS``.
+        name: the layer's name, unique in the program.
+        inputs, output: names of tensors.
+        attributes: ints, tuples of ints and numpy arrays of ints; each operator says which.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        own = (self.op, self.name, self.inputs, self.output)
+        return own == (other.op, other.name, other.inputs, other.output) and _equal_attributes(
+            self.attributes, other.attributes
+        )
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A program.
+
+    Attributes:
+        tensors: every tensor by its name.
+        nodes: in the order of execution.
+        inputs, outputs: names of tensors.
+        attributes: facts about the program, for instance ``size_multiple``: height and width of
+            the inputs are multiples of it.
+    """
+
+    name: str
+    tensors: dict[str, TensorInfo]
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, str | int]
+
+
+def _equal_attributes(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    if a.keys() != b.keys():
+        return False
+    for name, value in a.items():
+        other = b[name]
+        if isinstance(value, np.ndarray) != isinstance(other, np.ndarray):
+            return False
+        if isinstance(value, np.ndarray):
+            if value.dtype != other.dtype or not np.array_equal(value, other):
+                return False
+        elif value != other:
+            return False
+    return True
+
+
+def verify(graph: Graph) -> None:
+    """Check everything that can be known before a program runs, the overflow proof included.
+
+    Raises:
+        InputError: names the node or tensor: an unknown operator, a missing, unknown, misshapen or
+            non-integer attribute, a tensor that is unknown, made twice or read before it is made,
+            a shape or type that does not follow from the inputs', an illegal shift, multiplier or
+            limit, an accumulator that can reach 2^28.
+    """
+    for key, info in graph.tensors.items():
+        _check_tensor(graph, key, info)
+    made: set[str] = set()
+    names: set[str] = set()
+    for name in graph.inputs:
+        _check_known(graph, name, "an input")
+        if name in made:
+            raise InputError(f"program {graph.name}: input {name} is there twice; name it once")
+        made.add(name)
+    for node in graph.nodes:
+        _check_node(graph, node, made, names)
+        made.add(node.output)
+        names.add(node.name)
+    for name in graph.outputs:
+        _check_known(graph, name, "an output")
+    for name in (*graph.outputs, *graph.tensors):
+        if name not in made:
+            raise InputError(
+                f"program {graph.name}: no node makes tensor {name}, and it is no input; "
+                "remove it or add the node"
+            )
+    if not graph.outputs:
+        raise InputError(f"program {graph.name}: no outputs; expected at least one")
+
+
+def resized(graph: Graph, batch: int, height: int, width: int) -> Graph:
+    """The same program for another size of its inputs.
+
+    Args:
+        batch, height, width: of the first input; other inputs keep their proportion to it. Slices
+            of the batch axis scale with the batch.
+
+    Raises:
+        InputError: the size is not positive, not a multiple of ``attributes["size_multiple"]``, or
+            the program cannot take it.
+    """
+    multiple = int(graph.attributes.get("size_multiple", 1))
+    if min(batch, height, width) < 1 or height % multiple or width % multiple:
+        raise InputError(
+            f"program {graph.name}: size {batch} x {height} x {width} (batch, height, width); "
+            f"expected positive numbers, height and width multiples of {multiple}; pad the images"
+        )
+    old = graph.tensors[graph.inputs[0]].shape
+    new = (batch, height, width)
+
+    def scaled(value: int, axis: int) -> int:
+        result, rest = divmod(value * new[axis], old[axis])
+        if rest:
+            raise InputError(
+                f"program {graph.name}: {value} of {old[axis]} along axis {axis} has no "
+                f"counterpart for {new[axis]}; choose a multiple of {old[axis]}"
+            )
+        return result
+
+    tensors = {}
+    for name in graph.inputs:
+        info = graph.tensors[name]
+        n, h, w = (scaled(info.shape[axis], axis) for axis in range(3))
+        tensors[name] = replace(info, shape=(n, h, w, info.shape[3]))
+    nodes = []
+    for node in graph.nodes:
+        operator = OPERATORS[node.op]
+        node = replace(node, attributes=operator.resize(node, lambda value: scaled(value, 0)))
+        shape = operator.infer(node, [tensors[name] for name in node.inputs])
+        tensors[node.output] = replace(graph.tensors[node.output], shape=shape)
+        nodes.append(node)
+    ordered = {name: tensors[name] for name in graph.tensors}
+    result = replace(graph, tensors=ordered, nodes=tuple(nodes))
+    verify(result)
+    return result
+
+
+def _check_tensor(graph: Graph, key: str, info: TensorInfo) -> None:
+    where = f"program {graph.name}, tensor {key}"
+    if info.name != key:
+        raise InputError(f"{where}: its name is {info.name!r}; expected {key!r}")
+    if info.dtype not in LIMITS:
+        raise InputError(f"{where}: type {info.dtype!r}; expected one of {sorted(LIMITS)}")
+    shape = info.shape
+    if len(shape) != 4 or not all(isinstance(side, int) and side > 0 for side in shape):
+        raise InputError(f"{where}: shape {shape}; expected positive (N, H, W, C)")
+    if len(info.scales) not in (1, shape[3]):
+        raise InputError(
+            f"{where}: {len(info.scales)} scales; expected 1 or one for each of {shape[3]} channels"
+        )
+    if not all(math.isfinite(scale) and scale > 0 for scale in info.scales):
+        raise InputError(f"{where}: scales {info.scales}; expected positive finite numbers")
+
+
+def _check_known(graph: Graph, name: str, what: str) -> None:
+    if name not in graph.tensors:
+        raise InputError(
+            f"program {graph.name}: {name!r} is {what}; expected one of its tensors, "
+            f"{', '.join(graph.tensors)}"
+        )
+
+
+def _check_node(graph: Graph, node: Node, made: set[str], names: set[str]) -> None:
+    where = f"layer {node.name} ({node.op})"
+    if node.op not in OPERATORS:
+        raise InputError(f"{where}: unknown operator; expected one of {', '.join(OPERATORS)}")
+    if node.name in names:
+        raise InputError(f"{where}: a layer of this name is there already; names are unique")
+    for name in node.inputs:
+        _check_known(graph, name, f"an input of {where}")
+        if name not in made:
+            raise InputError(f"{where}: reads {name} before it is made; put its node first")
+    _check_known(graph, node.output, f"the output of {where}")
+    if node.output in made:
+        raise InputError(f"{where}: makes {node.output}, which is there already; make it once")
+    inputs = [graph.tensors[name] for name in node.inputs]
+    OPERATORS[node.op].verify(node, inputs, graph.tensors[node.output])
