@@ -120,7 +120,5 @@ def requantize_ste(
 
 def activation_dtype(bits: int, device: torch.device) -> torch.dtype:
     """What holds a layer's integers in training: int8 fits bfloat16 exactly under autocast."""
-    if bits == 8 and torch.is_autocast_enabled(device.type):
-        if torch.get_autocast_dtype(device.type) == torch.bfloat16:
-            return torch.bfloat16
-    return torch.float32
+    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
+    return torch.bfloat16 if bits == 8 and half == torch.bfloat16 else torch.float32

@@ -67,7 +67,7 @@ def convert(model: nn.Module, example: Any = None, inplace: bool = False) -> nn.
     return model.eval()
 
 
-def example_input(model: nn.Module) -> Any:
+def example_input(model: Any) -> Any:
     """The model's own example; InputError if it offers none."""
     if not hasattr(model, "example_input"):
         raise InputError(

@@ -81,7 +81,7 @@ def fuse_modules(
     Raises:
         InputError: a sequence that cannot be one layer; nothing is changed then.
     """
-    layers = [_get(model, name) for name in names]
+    layers: list[Any] = [_get(model, name) for name in names]
     kinds = "+".join(_kind(layer) for layer in layers)
     shown = ", ".join(
         f"{name} ({type(layer).__name__})" for name, layer in zip(names, layers, strict=True)

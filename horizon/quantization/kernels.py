@@ -41,9 +41,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry)
     kernel = tuple(weight.shape[-2:])
     wide_to_narrow = not g.groups > 1 and x.shape[1] >= WIDE
     if g.transposed:
-        if wide_to_narrow and weight.shape[1] <= 4 and kernel == (4, 4):
-            if g.stride == (2, 2) and g.padding == (1, 1):
-                return narrow_conv_transpose2d(x, weight, bias)
+        doubling = (kernel, g.stride, g.padding) == ((4, 4), (2, 2), (1, 1))
+        if wide_to_narrow and weight.shape[1] <= 4 and doubling:
+            return narrow_conv_transpose2d(x, weight, bias)
         return functional.conv_transpose2d(x, weight, bias, g.stride, g.padding)
     same = g.stride == (1, 1) and kernel[0] == kernel[1] and kernel[0] % 2 == 1 and g.groups == 1
     reach = tuple(d * (k // 2) for d, k in zip(g.dilation, kernel, strict=True))

@@ -14,11 +14,11 @@ from horizon.nn import Correlation, DeQuantStub, FloatFunctional, GridSample, Qu
 from horizon.quantization.fake_quantize import FakeQuantize, FakeQuantState
 from horizon.quantization.fuse import BATCH_NORMS, FusedConv, FusedCorrelation
 from horizon.quantization.qat_conv import QATConv
+from horizon.quantization.qat_functional import QATFunctional
 from horizon.quantization.qat_layer import QATLayer
 from horizon.quantization.qat_layers import (
     QATCorrelation,
     QATDeQuantStub,
-    QATFunctional,
     QATGridSample,
     QATQuantStub,
     QATReLU,

@@ -17,11 +17,11 @@ from horizon.quantization.qtensor import LIMITS, QTensor
 from horizon.quantization.quantized import (
     QuantizedConv,
     QuantizedCorrelation,
-    QuantizedFunctional,
     QuantizedGridSample,
     QuantizedRescale,
     QuantizedStub,
 )
+from horizon.quantization.quantized_functional import QuantizedFunctional
 
 FORMAT_VERSION = 1
 

@@ -190,7 +190,7 @@ class QATConv(QATLayer):
     def _in_float(self, x: QTensor, residual: QTensor | None) -> QTensor:
         weight, bias = self.folded()
         if self.simulated:
-            factor, acc_scale = self.weight_steps(weight, bias, weight.new_tensor(1.0), None)
+            factor, _ = self.weight_steps(weight, bias, weight.new_tensor(1.0), None)
             weight = round_ste(weight * factor).clamp(-127, 127) / factor
         y = convolve(x.values, weight, bias, self.geometry)
         if residual is not None:

@@ -133,11 +133,12 @@ class FlowEstimator(nn.Module):
 
     def set_qconfig(self, wide: QConfig, output: QConfig) -> None:
         """Flow is ``wide``, that of the finest level is ``output``; all else as it is above."""
-        self.flow.qconfig = wide if self.use_context or not self.finest else output
-        if self.use_context:
-            self.flow_add.qconfig = output if self.finest else wide
-        if not self.finest:
-            self.up_flow.qconfig = wide
+        choices = {"flow": output if self.finest and not self.use_context else wide}
+        choices["flow_add"] = output if self.finest else wide
+        choices["up_flow"] = wide
+        for name, qconfig in choices.items():
+            if hasattr(self, name):
+                setattr(getattr(self, name), "qconfig", qconfig)  # noqa: B010
 
     def dense_concat(self, index: int) -> FloatFunctional:
         return cast(FloatFunctional, self.dense_concats[index])

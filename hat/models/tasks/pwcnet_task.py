@@ -15,7 +15,7 @@ from hat.registry import OBJECT_REGISTRY
 from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
 from horizon.quantization import get_default_qat_out_qconfig, get_default_qat_qconfig
 
-QCONFIG = {"observer": "percentile", "percentile": 99.9, "qat_scale": "fixed"}
+OBSERVER = {"observer": "percentile", "percentile": 99.9}
 """Where the config says nothing else; docs/fixed_point.md has the comparison."""
 WIDE_MARGIN = 2.0
 """int16 has bits to spare: room for flow twice as large as any that calibration met."""
@@ -121,7 +121,8 @@ class PwcnetTask(nn.Module):
 
     def fuse_model(self, fold_bn: bool = True) -> None:
         """Fuse what can be one layer; ``fold_bn`` puts batch normalisation into the weights."""
-        for module in list(self.modules()):
+        modules: list[Any] = list(self.modules())
+        for module in modules:
             if module is not self and hasattr(module, "fuse_model"):
                 module.fuse_model(fold_bn)
 
@@ -134,13 +135,17 @@ class PwcnetTask(nn.Module):
             options: for :func:`horizon.quantization.get_default_qat_qconfig`; those given to the
                 constructor as ``qconfig`` otherwise.
         """
-        options = {**QCONFIG, **(self.qconfig_options or {}), **options}
+        options = {**(self.qconfig_options or {}), **options}
+        if "observer" not in options:
+            options = {**OBSERVER, **options}
+        options.setdefault("qat_scale", "fixed")
         self.qconfig = get_default_qat_qconfig(**options)
         common = {k: v for k, v in options.items() if k in ("qat_scale", "averaging_constant")}
         wide = get_default_qat_qconfig("int16", "minmax", margin=WIDE_MARGIN, **common)
         step = 2.0 ** math.floor(math.log2(1 / (128 * self.flow_scale)))
         output = get_default_qat_out_qconfig(step)
-        for module in self.modules():
+        modules: list[Any] = list(self.modules())
+        for module in modules:
             if module is not self and hasattr(module, "set_qconfig"):
                 module.set_qconfig(wide, output)
 

@@ -1,0 +1,160 @@
+"""The prepared addition, concatenation and multiplication by a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from horizon.hbir.fixed_point import align_ratios, quantize_ratio
+from horizon.quantization.arithmetic import activation_dtype, requantize_ste, round_ratio
+from horizon.quantization.fake_quantize import FakeQuantize
+from horizon.quantization.qat_layer import QATLayer
+from horizon.quantization.qconfig import QConfig
+from horizon.quantization.qtensor import QTensor, same_scale
+from horizon.quantization.quantized import QuantizedRescale
+from horizon.quantization.quantized_functional import (
+    QuantizedFunctional,
+    check_cat,
+    joined_scale,
+    scaled,
+)
+
+
+class QATFunctional(QATLayer):
+    """One addition, concatenation or multiplication by a number.
+
+    ``act_quant`` is the scale of a sum; of the result of a concatenation with
+    ``concat="requantise"``; with "fold", of the wide inputs, which enter in its 8 bits.
+    """
+
+    def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
+        super().__init__()
+        self.layer = layer
+        self.concat = qconfig.concat
+        config = qconfig.activation
+        if config.qat_scale == "learned":
+            # What this place does is known only when it runs; a scale that nothing uses would
+            # have no gradient, which is an error among several processes.
+            config = replace(config, qat_scale="fixed")
+        self.act_quant = FakeQuantize(config)
+        self.act_quant.layer = layer
+
+    def forward(self, operation: str, *operands: Any) -> QTensor:
+        if operation == "mul_scalar":
+            self.check(operands[0])
+            self._remember(operation, operands)
+            return scaled(operands[0], operands[1])
+        if operation == "cat":
+            self.check(*operands[0])
+            return self._cat(list(operands[0]))
+        self.check(*operands)
+        return self._add(*operands)
+
+    def add(self, x: QTensor, y: QTensor) -> QTensor:
+        return self("add", x, y)
+
+    def cat(self, tensors: Sequence[QTensor], dim: int = 1) -> QTensor:
+        check_cat(self.layer, dim)
+        return self("cat", list(tensors))
+
+    def mul_scalar(self, x: QTensor, factor: float) -> QTensor:
+        return self("mul_scalar", x, factor)
+
+    def _remember(self, operation: str, operands: Any) -> None:
+        if not (self.in_float or self.trains):
+            self.lowered(operation, *operands)
+
+    def _add(self, x: QTensor, y: QTensor) -> QTensor:
+        quant = self.act_quant
+        if self.in_float:
+            return self.real_result(x.values + y.values, quant.bits)
+        if not self.trains:
+            return self.lowered("add", x, y)("add", x, y)
+        if quant.follows:
+            quant.follow((x.dequantize() + y.dequantize()).detach().abs().max())
+        out = quant.current()
+        ratios = [t.one_scale(self.layer) / out for t in (x, y)]
+        largest = torch.maximum(*(r.detach() for r in ratios))
+        first, second = (round_ratio(r, largest) for r in ratios)
+        kind = activation_dtype(quant.bits, x.device)
+        values = requantize_ste(
+            x.values.float(), first, quant.low, quant.high, y.values, second, kind
+        )
+        return QTensor(values, out, quant.bits)
+
+    def _cat(self, tensors: list[QTensor]) -> QTensor:
+        quant = self.act_quant
+        if self.in_float:
+            return self._float_cat(tensors)
+        if not self.trains:
+            return self.lowered("cat", tensors)("cat", tensors)
+        changed = self._requantised(tensors)
+        if quant.follows:
+            for tensor, change in zip(tensors, changed, strict=True):
+                if change:
+                    quant.follow(tensor.dequantize().detach().abs().max())
+        inputs = [self._to_scale(t) if c else t for t, c in zip(tensors, changed, strict=True)]
+        values = [t.values for t in inputs]
+        kind = activation_dtype(8, inputs[0].device)
+        joined = torch.cat([v.to(kind) for v in values], dim=1)
+        return QTensor(joined, joined_scale(inputs), inputs[0].bits)
+
+    def _float_cat(self, tensors: list[QTensor]) -> QTensor:
+        changed = self._requantised(tensors)
+        parts = []
+        for tensor, change in zip(tensors, changed, strict=True):
+            values = tensor.values
+            if change:
+                values = self.real_result(values, 8).values
+            parts.append(values)
+        return QTensor(torch.cat(parts, dim=1), None, self.act_quant.bits)
+
+    def _requantised(self, tensors: list[QTensor]) -> list[bool]:
+        """Which inputs go through ``act_quant``."""
+        if self.concat == "requantise":
+            return [True] * len(tensors)
+        return [t.bits > self.act_quant.bits for t in tensors]
+
+    def _to_scale(self, tensor: QTensor) -> QTensor:
+        quant = self.act_quant
+        out = quant.current()
+        if tensor.bits == quant.bits and same_scale(tensor.scale, out):
+            return tensor
+        ratio = round_ratio(tensor.one_scale(self.layer) / out)
+        values = requantize_ste(tensor.values.float(), ratio, quant.low, quant.high)
+        return QTensor(values, out, quant.bits)
+
+    def lower(self, operation: str, *operands: Any) -> QuantizedFunctional:
+        quant = self.act_quant
+        if operation == "mul_scalar":
+            return QuantizedFunctional(self.layer, operation)
+        if operation == "cat":
+            changed = self._requantised(operands[0])
+            rescales = [
+                self._rescale(t, i) if change else None
+                for i, (t, change) in enumerate(zip(operands[0], changed, strict=True))
+            ]
+            return QuantizedFunctional(self.layer, operation, rescales=rescales)
+        out = quant.current()
+        ratios = [
+            (t.one_scale(self.layer).double() / out.double()).view(1).cpu().numpy()
+            for t in operands
+        ]
+        ma, mb, shift = (int(v[0]) for v in align_ratios(ratios[0], ratios[1], self.layer))
+        scale = out.detach().clone()
+        return QuantizedFunctional(self.layer, "add", scale, quant.bits, (ma, mb, shift))
+
+    def _rescale(self, tensor: QTensor, index: int) -> QuantizedRescale | None:
+        quant = self.act_quant
+        out = quant.current()
+        if tensor.bits == quant.bits and same_scale(tensor.scale, out):
+            return None
+        own = float(tensor.one_scale(self.layer).double())
+        ratio = quantize_ratio(own / float(out.double()), self.layer)
+        name = f"{self.layer}.rescale{index}"
+        scale = out.detach().clone()
+        return QuantizedRescale(name, ratio, scale, quant.bits, quant.low, quant.high)

@@ -1,0 +1,112 @@
+"""The converted addition, concatenation and multiplication by a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from horizon.errors import InputError
+from horizon.quantization import kernels
+from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor, same_scale
+from horizon.quantization.quantized import QuantizedLayer, QuantizedRescale, ratio_tensor
+
+
+class QuantizedFunctional(QuantizedLayer):
+    """The converted form of one addition, concatenation or multiplication by a number.
+
+    Args:
+        operation: "add", "cat" or "mul_scalar".
+        ratios: add: multipliers and the shift (Ma, Mb, s).
+        rescales: cat: per input a :class:`QuantizedRescale`, or None where it goes in as it is.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        operation: str,
+        scale: Tensor | None = None,
+        bits: int = 8,
+        ratios: tuple[int, int, int] | None = None,
+        rescales: Sequence[QuantizedRescale | None] = (),
+    ) -> None:
+        super().__init__(layer)
+        self.operation, self.bits, self.ratios = operation, bits, ratios
+        self.register_buffer("scale", scale)
+        self.rescales = nn.ModuleList(nn.Identity() if r is None else r for r in rescales)
+
+    def forward(self, operation: str, *operands: Any) -> QTensor:
+        if operation != self.operation:
+            raise InputError(
+                f"{self.layer}: converted as {self.operation!r} and called as {operation!r}; every "
+                "place needs a FloatFunctional of its own"
+            )
+        if operation == "mul_scalar":
+            return scaled(operands[0], operands[1])
+        if operation == "cat":
+            return self._cat(operands[0])
+        first, second = operands
+        assert self.ratios is not None
+        assert self.scale is not None
+        ma, mb, shift = self.ratios
+        low, high = LIMITS[self.bits]
+        values = kernels.requantize(
+            [first.values],
+            None,
+            ratio_tensor((ma, shift), first.device),
+            low,
+            high,
+            DTYPES[self.bits],
+            second.values,
+            ratio_tensor((mb, shift), first.device),
+        )
+        attributes = {
+            "multiplier_a": ma,
+            "multiplier_b": mb,
+            "shift": shift,
+            "lo": low,
+            "hi": high,
+        }
+        return self.emit("add", [first, second], values, self.scale, self.bits, attributes)
+
+    def _cat(self, tensors: list[QTensor]) -> QTensor:
+        inputs = [rescale(t) for rescale, t in zip(self.rescales, tensors, strict=True)]
+        values = torch.cat([t.values for t in inputs], dim=1)
+        scale = joined_scale(inputs)
+        return self.emit("concat", inputs, values, scale, inputs[0].bits, {"axis": 3})
+
+    def add(self, x: QTensor, y: QTensor) -> QTensor:
+        return self("add", x, y)
+
+    def cat(self, tensors: Sequence[QTensor], dim: int = 1) -> QTensor:
+        check_cat(self.layer, dim)
+        return self("cat", list(tensors))
+
+    def mul_scalar(self, x: QTensor, factor: float) -> QTensor:
+        return self("mul_scalar", x, factor)
+
+
+def scaled(x: QTensor, factor: float) -> QTensor:
+    """``x * factor``: the same integers with another scale."""
+    if not factor > 0:
+        raise InputError(f"multiplication of a quantised tensor by {factor}: expected above 0")
+    if x.scale is None:
+        return replace(x, values=x.values * factor)
+    return replace(x, scale=x.scale * factor)
+
+
+def joined_scale(tensors: Sequence[QTensor]) -> Tensor:
+    """The scale of a channel concatenation: () where all agree, otherwise (C,)."""
+    first = tensors[0].scale
+    assert first is not None
+    if not first.dim() and all(same_scale(t.scale, first) for t in tensors):
+        return first
+    return torch.cat([t.channel_scale() for t in tensors])
+
+
+def check_cat(layer: str, dim: int) -> None:
+    if dim not in (1, -3):
+        raise InputError(f"{layer}: cat along axis {dim}; expected 1, the channels")
