@@ -67,11 +67,9 @@ class Add(Operator):
 
     def run(self, node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
         values = node.attributes
-        a, b = inputs
-        factors = values["multiplier_a"], values["multiplier_b"]
-        return requantize_sum(
-            a, factors[0], b, factors[1], values["shift"], values["lo"], values["hi"]
-        )
+        (a, b), lo, hi = inputs, values["lo"], values["hi"]
+        ratios = values["multiplier_a"], values["multiplier_b"], values["shift"]
+        return requantize_sum(a, ratios[0], b, *ratios[1:], lo, hi)
 
 
 class Concat(Operator):
@@ -85,9 +83,7 @@ class Concat(Operator):
         axis = _axis(node)
         shape = list(inputs[0].shape)
         for info in inputs[1:]:
-            if any(
-                a != b for i, (a, b) in enumerate(zip(shape, info.shape, strict=True)) if i != axis
-            ):
+            if any(shape[i] != info.shape[i] for i in range(4) if i != axis):
                 raise problem(
                     node,
                     f"inputs of shapes {[i.shape for i in inputs]}",

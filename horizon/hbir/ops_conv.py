@@ -101,9 +101,10 @@ class _Convolution(Operator):
 
 
 class Conv2d(_Convolution):
-    """``acc[n,y,x,o] = bias[o] + sum w[o,ky,kx,i] * x[n, y*sy - py + ky*dy, x*sx - px + kx*dx, i]``.
+    """``acc[n,y,x,o] = bias[o] + sum w[o,ky,kx,i] * x[n,y',x',i]``.
 
-    Outside of the input is 0. Output o reads the input channels of its group.
+    ``y' = y*sy - py + ky*dy``, ``x' = x*sx - px + kx*dx``. Outside of the input is 0.
+    Output o reads the input channels of its group.
     """
 
     required: ClassVar[Mapping[str, str]] = {**COMMON, "dilation": "pair", "groups": "int"}
