@@ -88,11 +88,11 @@ def parse_text(text: str, constants: Mapping[str, np.ndarray]) -> Graph:
             attributes[words[1]] = _json(words[2], where)
         elif words[0] == "output" and len(words) == 2:
             outputs.append(words[1])
-        elif found := INPUT.fullmatch(line):
-            tensors[found[1]] = _parse_tensor(found[1], found.groups()[1:], where)
-            inputs.append(found[1])
-        elif found := NODE.fullmatch(line):
-            op, name, sources, output, *tensor, rest = found.groups()
+        elif match := INPUT.fullmatch(line):
+            tensors[match[1]] = _parse_tensor(match[1], match.groups()[1:], where)
+            inputs.append(match[1])
+        elif match := NODE.fullmatch(line):
+            op, name, sources, output, *tensor, rest = match.groups()
             if output in tensors:
                 raise InputError(f"{where}: {output} is there already; make each tensor once")
             tensors[output] = _parse_tensor(output, tensor, where)
