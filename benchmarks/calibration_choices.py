@@ -1,6 +1,6 @@
 """EPE of the lite network after calibration, by observer and by kind of concatenation.
 
-``python -m benchmarks.calibration_choices [--config FILE] [--ckpt FILE] [--batches N] [--json FILE]``
+``python -m benchmarks.calibration_choices [--config FILE] [--ckpt FILE] [--batches N]``
 
 Calibrates the float checkpoint anew for every choice, on the same batches of the training set
 (whole pairs, no augmentation), and evaluates the fixed-point arithmetic on the held-out pairs. No
@@ -83,9 +83,9 @@ class Study:
         checkpoint = common.stage_checkpoint(config, "float", args.ckpt)
         self.weights, self.source = load_checkpoint(checkpoint)["state_dict"], str(checkpoint)
         self.processor = build_from_registry(config.section("val_batch_processor"), "")
-        self.val_loader = self._loader("val")
+        self.val_loader = validation_loader(config)
         self.max_batches = None if args.pairs is None else args.pairs // 8
-        batches = islice(self._loader("train"), args.batches)
+        batches = islice(validation_loader(config, "train"), args.batches)
         transforms = build_from_registry(config.section("image_transforms"), "image_transforms")
         self.images = []
         for batch in batches:
@@ -115,12 +115,13 @@ class Study:
         )
         return results["EPE"]
 
-    def _loader(self, split: str) -> Any:
-        section = copy.deepcopy(self.config.section("val_data_loader"))
-        data_dir = self.config.section("data_dir")
-        section["dataset"]["data_path"] = os.path.join(data_dir, f"{split}_lmdb")
-        section["num_workers"] = 0
-        return build_eval_loader(Deferred(section, "val_data_loader"))
+
+def validation_loader(config: Config, split: str = "val") -> Any:
+    """Whole pairs of a split, in order, in batches of the config's size."""
+    section = copy.deepcopy(config.section("val_data_loader"))
+    section["dataset"]["data_path"] = os.path.join(config.section("data_dir"), f"{split}_lmdb")
+    section["num_workers"] = 0
+    return build_eval_loader(Deferred(section, "val_data_loader"))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,45 @@
 """Export a trained model to ONNX and check it in ONNX Runtime.
 
-Writes {stage}.onnx with free batch, height and width:
+Writes {stage}.onnx. Input img is an image pair in YUV444, flow is in px of the full-resolution
+image, at a quarter of its size:
 
-  input  img   float32 (batch, 6, height, width): image 1 and 2 in YUV444, (value - 128) / 128
-  output flow  float32 (batch, 2, ceil(height/4), ceil(width/4)), px of the full-resolution image
+  float             float operators; any batch, height and width
+  calibration, qat  QuantizeLinear/DequantizeLinear around float operators; one size
+  int_infer         integer operators; img int8 = uint8 - 128, flow int32 of steps (named in the
+                    file's metadata); one size
 
-The file is then run on generated image pairs of several sizes and compared with the model.
-Exit code 1 if a value differs by more than --tolerance.
+The file is then run on image pairs and compared with the model: float on generated pairs of several
+sizes, the others on pairs of the config's validation set (generated ones where that is missing).
+Exit code 1: a float value differs by more than --tolerance, an integer of int_infer differs, or the
+mean difference of a QuantizeLinear file is above --mean-tolerance.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import torch
 
 from hat.cli import common
 from hat.cli.sections import build_model, read_section, trained_model
+from hat.config import Config
+from hat.data.collates import collate_2d
 from hat.errors import InputError
 from hat.export import check_onnx, export_onnx
+from hat.export.onnx_check import image_pairs
 from hat.export.onnx_export import DEFAULT_OPSET
+from hat.export.program_export import check_program, export_program
+from hat.registry import build_from_registry
 from hat.visualize.flow_viz import make_folder
 
 TOLERANCE = 0.001
+MEAN_TOLERANCE = 0.1
+SIZE = (384, 512)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,44 +49,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weights.add_argument(
         "--random-weights",
         action="store_true",
-        help="export an untrained network, to try a runtime before training",
+        help="export an untrained float network, to try a runtime before training",
     )
     parser.add_argument("--output", help="the file (default: {onnx_cfg.out_dir}/{stage}.onnx)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        default=SIZE,
+        help="image size of the quantised stages' files (default: 384 512)",
+    )
+    parser.add_argument(
+        "--num-pairs", type=int, default=4, help="pairs to check those on (default: %(default)s)"
+    )
     parser.add_argument(
         "--tolerance",
         type=float,
         default=TOLERANCE,
         metavar="PX",
-        help="largest difference between ONNX Runtime and torch (default: %(default)s px)",
+        help="float: largest difference between ONNX Runtime and torch (default: %(default)s px)",
+    )
+    parser.add_argument(
+        "--mean-tolerance",
+        type=float,
+        default=MEAN_TOLERANCE,
+        metavar="PX",
+        help="qat: largest mean difference of a pair (default: %(default)s px)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    if not args.tolerance > 0:
-        raise InputError(f"--tolerance {args.tolerance}: expected a difference above 0 px")
+    for name in ("tolerance", "mean_tolerance", "num_pairs"):
+        if not getattr(args, name) > 0:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} {getattr(args, name)}: expected a number above 0")
     config = common.load_config(args)
     settings = read_section(config, "onnx_cfg", ("model", "out_dir"), ("opset_version",))
     path = Path(args.output or Path(settings["out_dir"]) / f"{args.stage}.onnx")
+    if args.random_weights and args.stage != "float":
+        raise InputError(f"--random-weights: stage {args.stage} needs a checkpoint's scales")
     if args.random_weights:
         model, source = build_model(config, "onnx_cfg"), "random"
     else:
         model, ckpt = trained_model(config, "onnx_cfg", args.stage, args.ckpt)
         source = ckpt.name
     make_folder(path.parent)
-    exported = export_onnx(
-        model,
-        path,
-        settings.get("opset_version", DEFAULT_OPSET),
-        {
-            "task": str(config.get("task_name", "")),
-            "stage": args.stage,
-            "weights": source,
-            "img": "image 1 and 2 in YUV444 (BT.601 full range), (value - 128) / 128",
-            "flow": "(u, v) from image 1 to image 2, pixels of the full-resolution image",
-        },
-    )
-    size = path.stat().st_size / 1e6
-    print(f"Wrote {path}: {size:.1f} MB, {len(exported.graph.node)} nodes, weights: {source}")
+    metadata = {
+        "task": str(config.get("task_name", "")),
+        "stage": args.stage,
+        "weights": source,
+        "img": "image 1 and 2 in YUV444 (BT.601 full range), (value - 128) / 128",
+        "flow": "(u, v) from image 1 to image 2, pixels of the full-resolution image",
+    }
+    if args.stage != "float":
+        return export_quantised(config, args, model, path, metadata)
+    opset = settings.get("opset_version", DEFAULT_OPSET)
+    exported = export_onnx(model, path, opset, metadata)
+    report(path, len(exported.graph.node), source)
     print("\nONNX Runtime against torch, on generated images:\n")
     rows = []
     worst = 0.0
@@ -90,3 +126,84 @@ def run(args: argparse.Namespace) -> int:
     verdict = "within" if good else "above"
     print(f"\nLargest difference {worst:.1e} px, {verdict} the tolerance of {args.tolerance} px")
     return 0 if good else 1
+
+
+def export_quantised(
+    config: Config, args: argparse.Namespace, model: Any, path: Path, metadata: dict[str, str]
+) -> int:
+    """Write and check a quantised stage; 0 if the file does what the model does."""
+    integer = args.stage == "int_infer"
+    name = str(config.get("task_name", "model"))
+    if integer:
+        info = model.graph.tensors[model.output_name]
+        metadata["img"] = "image 1 and 2 in YUV444 (BT.601 full range), value - 128"
+        metadata["flow"] += "; steps of " + ", ".join(map(str, info.scales))
+    graph, nodes = export_program(
+        model, path, tuple(args.size), name=name, integer=integer, metadata=metadata
+    )
+    report(path, nodes, metadata["weights"])
+    pairs, origin = check_pairs(config, tuple(args.size), args.num_pairs)
+    print(f"\nONNX Runtime against the {args.stage} model, on {origin}:\n")
+    results = check_program(path, graph, model, pairs, integer=integer)
+    rows = [
+        (
+            r.name,
+            r.values,
+            r.differing,
+            r.reference_differing,
+            f"{r.largest:.4f}",
+            f"{r.mean:.5f}",
+            f"{r.largest_flow:.2f}",
+        )
+        for r in results
+    ]
+    header = ("pair", "values", "differ", "reference differs", "largest, px", "mean, px", "|flow|")
+    common.print_table(rows, header)
+    reference = sum(r.reference_differing for r in results)
+    differing = sum(r.differing for r in results)
+    if integer:
+        print(f"\nDiffering integers: ONNX Runtime {differing}, reference executor {reference}")
+        return 0 if differing == reference == 0 else 1
+    mean = max(r.mean for r in results)
+    good = mean <= args.mean_tolerance and reference == 0
+    verdict = "within" if good else "above"
+    print(
+        f"\nLargest mean difference {mean:.5f} px, {verdict} the tolerance of "
+        f"{args.mean_tolerance} px; QuantizeLinear rounds halves to even, the network upwards. "
+        f"Differing integers of the reference executor: {reference}"
+    )
+    return 0 if good else 1
+
+
+def report(path: Path, nodes: int, source: str) -> None:
+    size = path.stat().st_size / 1e6
+    print(f"Wrote {path}: {size:.1f} MB, {nodes} nodes, weights: {source}")
+
+
+def check_pairs(
+    config: Config, size: tuple[int, int], count: int
+) -> tuple[Sequence[tuple[str, np.ndarray]], str]:
+    """Image pairs of ``size`` as the network takes them, and where they come from."""
+    section = config.get("val_data_loader") or {}
+    dataset = section.get("dataset")
+    if dataset is None or not Path(str(dataset.get("data_path", ""))).exists():
+        rng = np.random.default_rng(0)
+        pairs = [(f"generated {i}", image_pairs(1, *size, rng)) for i in range(count)]
+        return pairs, "generated pairs (the config's validation set is not there)"
+    data = build_from_registry(dataset, "val_data_loader.dataset")
+    transforms = build_from_registry(
+        config.section("infer_cfg")["transforms"], "infer_cfg.transforms"
+    )
+    pairs = []
+    for index in range(min(count, len(data))):
+        batch = collate_2d([data[index]])
+        image = batch["img"][0].permute(1, 2, 0).numpy()
+        if image.shape[:2] != size:
+            image = np.concatenate(
+                [cv2.resize(image[..., i : i + 3], size[::-1]) for i in (0, 3)], axis=2
+            )
+        batch["img"] = torch.from_numpy(image).permute(2, 0, 1)[None]
+        for transform in transforms:
+            batch = transform(batch)
+        pairs.append((str(batch["img_name"][0]), batch["img"].numpy()))
+    return pairs, f"{dataset['data_path']}, {size[0]}x{size[1]}"

@@ -16,6 +16,10 @@ from horizon.quantization.qtensor import LIMITS
 
 logger = logging.getLogger(__name__)
 
+SMALLEST_SCALE = 2.0**-21
+"""The floor of a tensor that is zero or nearly so: with any finer one, the ratio to the scales
+around it may be none that multiplier and shift represent."""
+
 
 class FakeQuantState(enum.Enum):
     """What prepared layers do.
@@ -119,7 +123,7 @@ class FakeQuantize(nn.Module):
         value = float(largest)
         if not math.isfinite(value):
             return  # the loss will not be finite either, and the step is skipped
-        target = max(value, 2.0**-14) / self.high
+        target = max(value / self.high, SMALLEST_SCALE)
         if self.ready:
             target = float(self.scale) + self.config.averaging_constant * (
                 target - float(self.scale)
@@ -134,7 +138,7 @@ class FakeQuantize(nn.Module):
         return self.config.qat_scale == "moving_average" or not bool(self.ready)
 
     def _set(self, scale: float) -> None:
-        self.scale.fill_(scale)
+        self.scale.fill_(max(scale, SMALLEST_SCALE))
         self.log2_gain.zero_()
         self.ready.fill_(1)
 
