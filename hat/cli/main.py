@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "compute the metrics of a trained model",
     "infer": "estimate and draw the flow between two images",
     "export_onnx": "export a trained model to ONNX and check it",
+    "model_profiler": "find the layers where a quantised network leaves its float model",
 }
 
 

@@ -1,0 +1,114 @@
+"""What the model profiler looks at: the stages of a network, and image pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hat.cli import common
+from hat.cli.infer import parse_model_inputs, read_truth
+from hat.cli.sections import read_section
+from hat.config import Config
+from hat.engine.convert import LoadCheckpoint
+from hat.engine.data_loading import batches, build_eval_loader
+from hat.engine.processors import to_device
+from hat.errors import InputError
+from hat.registry import Deferred, build_from_registry
+from horizon.quantization import (
+    FakeQuantState,
+    convert,
+    prepare_calibration,
+    prepare_qat,
+    set_fake_quantize,
+)
+
+STAGES = ("float", "calibration", "qat", "int_infer")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A network of a stage, all of them with the same names of layers.
+
+    Attributes:
+        name: of the stage.
+        model: in evaluation mode; a prepared one quantises, with frozen scales.
+        prepared: the calibration or QAT model, of int_infer the one it was converted from; of
+            float the model itself.
+        source: the checkpoint.
+    """
+
+    name: str
+    model: nn.Module
+    prepared: nn.Module
+    source: Path
+
+
+def load_stage(config: Config, stage: str, ckpt: str | Path | None, device: torch.device) -> Stage:
+    """The config's model with the weights of ``stage``, on ``device``.
+
+    Raises:
+        InputError: no checkpoint (says which command makes it), or one that does not fit.
+    """
+    trained = "qat" if stage == "int_infer" else stage
+    path = common.stage_checkpoint(config, trained, ckpt)
+    common.seed_everything(config.get("seed", 0))
+    model: nn.Module = build_from_registry(config.section("model"), "model").eval()
+    if trained == "float":
+        model = LoadCheckpoint(path)(model).eval()
+        model.fuse_model()  # type: ignore[operator]
+    else:
+        model.fuse_model()  # type: ignore[operator]
+        model.set_qconfig()  # type: ignore[operator]
+        prepare = prepare_calibration if stage == "calibration" else prepare_qat
+        model = LoadCheckpoint(path)(prepare(model)).eval()
+        set_fake_quantize(model, FakeQuantState.VALIDATION)
+    model = model.to(device)
+    return Stage(stage, convert(model) if stage == "int_infer" else model, model, path)
+
+
+def image_pairs(
+    config: Config, model_inputs: Sequence[str] | None, number: int, device: torch.device
+) -> list[dict[str, Any]]:
+    """Batches of one pair, as the network takes them, with ``gt_flow`` where it is known.
+
+    Args:
+        model_inputs: pairs as ``infer`` takes them; None: the first ``number`` of the config's
+            ``val_data_loader``.
+
+    Raises:
+        InputError: an image or data set that cannot be read, or is empty.
+    """
+    if model_inputs:
+        return [_given_pair(config, text, device) for text in model_inputs]
+    loader_config = {**config.section("val_data_loader"), "batch_size": 1, "num_workers": 0}
+    processor = build_from_registry(config.section("val_batch_processor"), "val_batch_processor")
+    pairs: list[dict[str, Any]] = []
+    for batch in batches(build_eval_loader(Deferred(loader_config, "val_data_loader"))):
+        if len(pairs) == number:
+            break
+        pairs.append(processor.prepare(batch, device))
+    if not pairs:
+        raise InputError("val_data_loader: its data set is empty; expected at least one pair")
+    return pairs
+
+
+def _given_pair(config: Config, text: str, device: torch.device) -> dict[str, Any]:
+    required = ("process_inputs", "transforms")
+    others = ("model", "process_outputs", "viz_func", "infer_inputs")
+    settings = read_section(config, "infer_cfg", required, others)
+    inputs = parse_model_inputs(text)
+    batch = settings["process_inputs"](inputs)
+    if "gt" in inputs:
+        height, width = batch["img"].shape[-2:]
+        flow, valid = read_truth(inputs["gt"], (height, width))
+        batch["gt_flow"] = torch.from_numpy(flow).permute(2, 0, 1)[None]
+        batch["gt_valid"] = torch.from_numpy(valid)[None, None]
+    batch = to_device(batch, device)
+    for transform in build_from_registry(settings["transforms"], "infer_cfg.transforms"):
+        batch = transform(batch)
+    return batch
