@@ -127,7 +127,7 @@ def test_the_integer_model_equals_the_trained_one(
 def test_pairs_are_the_first_of_the_validation_data(tiny_config: Path) -> None:
     config = Config.fromfile(tiny_config)
     pairs = image_pairs(config, None, 3, torch.device("cpu"))
-    assert [pair["img_id"].tolist() for pair in pairs] == [[0], [1], [2]]
+    assert [pair["img_id"] for pair in pairs] == [[0], [1], [2]]
     assert pairs[0]["img"].shape == (1, 6, 96, 128)
     assert -1 <= pairs[0]["img"].min() < pairs[0]["img"].max() <= 1
     assert pairs[0]["gt_flow"].shape == (1, 2, 96, 128)
