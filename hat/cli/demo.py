@@ -1,8 +1,9 @@
 """The whole chain on generated data, in a few minutes, with a report at the end.
 
-Generates and packs a small data set, evaluates the shipped network on its held-out pairs, trains
-the network a little further, evaluates the result, and draws the flow of some pairs. Each step is a
-command line that is printed before it runs.
+Generates and packs a small data set; trains the shipped float network a little further, calibrates
+it, trains it on fixed-point arithmetic and converts it to integers; evaluates every stage on the
+held-out pairs, beside the shipped integer network; exports that to ONNX and checks it there; and
+draws the flow of some pairs. Each step is a command line that is printed before it runs.
 """
 
 from __future__ import annotations
@@ -19,23 +20,28 @@ from pathlib import Path
 from hat.cli.common import print_table
 from hat.config import Config
 from hat.data.files import write_file
+from hat.engine.checkpoint import checkpoint_path
 from hat.errors import InputError
 from hat.run_log import read_log
 from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
-CHECKPOINT = "models/pwcnet_lite/float-checkpoint-best.pth.tar"
+SHIPPED = Path("models/pwcnet_lite")
+STAGES = ("float", "calibration", "qat", "int_infer")
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-dir", type=Path, default=Path("demo_out"), help="default: demo_out")
     parser.add_argument("--config", default=CONFIG)
-    parser.add_argument("--ckpt", default=CHECKPOINT, help="network to start from")
+    parser.add_argument(
+        "--ckpt", default=str(checkpoint_path(SHIPPED, "float")), help="float network to start from"
+    )
     parser.add_argument("--num-pairs", type=int, default=256, help="generated pairs (default 256)")
     parser.add_argument("--num-val", type=int, default=128, help="held-out ones among them")
-    parser.add_argument("--steps", type=int, default=60, help="training steps (default 60)")
+    parser.add_argument("--steps", type=int, default=60, help="float training steps (default 60)")
+    parser.add_argument("--qat-steps", type=int, default=40, help="fixed-point ones (default 40)")
     parser.add_argument("--num-pictures", type=int, default=4, help="pairs to draw (default 4)")
 
 
@@ -45,53 +51,86 @@ def run(args: argparse.Namespace) -> int:
             "expected 1 <= --num-pictures <= --num-val < --num-pairs, found "
             f"{args.num_pictures}, {args.num_val}, {args.num_pairs}"
         )
-    for file in (args.config, args.ckpt):
+    for file in (args.config, args.ckpt, checkpoint_path(SHIPPED, "int_infer")):
         if not Path(file).is_file():
             raise InputError(f"{file}: no such file; run the demo in the project's folder")
     started = time.perf_counter()
     chain = Chain(args.out_dir)
     data_dir = Path(Config.fromfile(args.config).section("data_dir"))
     prepare_data(chain, data_dir, args)
-    settings = ["--config", args.config, "--stage", "float"]
-    before, after = args.out_dir / "shipped.json", args.out_dir / "trained.json"
     trained = args.out_dir / "train"
-    chain.run("predict", *settings, "--ckpt", args.ckpt, "--json", str(before))
-    overrides = {
-        "ckpt_dir": trained,
+    train(chain, trained, args)
+    config = ["--config", args.config, "--opts", "ckpt_dir", str(trained)]
+    metrics = {}
+    for stage in STAGES:
+        result = args.out_dir / f"{stage}.json"
+        chain.run("predict", "--stage", stage, *config, "--json", str(result))
+        metrics[f"{stage}, after the demo's training"] = read_metrics(result)
+    shipped = str(checkpoint_path(SHIPPED, "int_infer"))
+    result = args.out_dir / "shipped.json"
+    chain.run(
+        *("predict", "--stage", "int_infer", "--config", args.config),
+        *("--ckpt", shipped, "--json", str(result)),
+    )
+    metrics["int_infer, shipped"] = read_metrics(result)
+    chain.run(
+        *("export_onnx", "--stage", "int_infer", "--config", args.config, "--ckpt", shipped),
+        *("--output", str(args.out_dir / "int_infer.onnx"), "--num-pairs", "2"),
+    )
+    figures = draw(chain, data_dir, args.config, shipped, args)
+    curves = []
+    for stage in ("float", "qat"):
+        curves.append(trained / f"{stage}-curve.png")
+        plot_training_curve(read_log(trained / f"{stage}-log.jsonl"), curves[-1])
+    rows = [(name, *(values[key] for key in SHOWN_METRICS)) for name, values in metrics.items()]
+    report = args.out_dir / "report.html"
+    page = html_report(
+        "From raw pairs to optical flow",
+        f"{args.num_pairs} generated pairs, {args.num_val} of them held out; "
+        f"{args.steps} float and {args.qat_steps} fixed-point training steps; "
+        f"{time.perf_counter() - started:.0f} s in all.",
+        ("stage", *SHOWN_METRICS),
+        rows,
+        [("Held-out pairs, integer network", figures), ("Training, float and qat", curves)],
+        chain.commands,
+    )
+    write_file(report, page.encode())
+    print()
+    print_table(rows, ("stage", *SHOWN_METRICS))
+    print(f"\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
+    return 0
+
+
+def train(chain: Chain, folder: Path, args: argparse.Namespace) -> None:
+    """All four stages, each from the one before, into ``folder``."""
+    words = ["--config", args.config, "--opts"]
+    common = {"ckpt_dir": folder}
+    float_opts = {
         "lr": 1e-4,
         # the shipped network has settled for its running statistics
         "float_trainer.freeze_bn_step": 0,
         "log_freq": max(1, args.steps // 10),
         "float_trainer.num_steps": args.steps,
     }
-    opts = [str(word) for pair in overrides.items() for word in pair]
-    chain.run("train", *settings, "--ckpt", args.ckpt, "--opts", *opts)
-    best = str(trained / "float-checkpoint-best.pth.tar")
-    chain.run("predict", *settings, "--ckpt", best, "--json", str(after))
-    figures = draw(chain, data_dir, settings, args.ckpt, args)
-    curve = trained / "curve.png"
-    plot_training_curve(read_log(trained / "float-log.jsonl"), curve)
-
-    metrics = {
-        name: json.loads(path.read_text())["data_sets"][0]["metrics"]
-        for name, path in (("shipped network", before), ("after the demo's training", after))
+    qat_opts = {
+        "qat_lr": 1e-4,
+        "log_freq": max(1, args.qat_steps // 10),
+        "qat_trainer.num_steps": args.qat_steps,
     }
-    rows = [(name, *(values[key] for key in SHOWN_METRICS)) for name, values in metrics.items()]
-    report = args.out_dir / "report.html"
-    page = html_report(
-        "From raw pairs to optical flow",
-        f"{args.num_pairs} generated pairs, {args.num_val} of them held out; "
-        f"{args.steps} training steps; {time.perf_counter() - started:.0f} s in all.",
-        ("network", *SHOWN_METRICS),
-        rows,
-        [("Held-out pairs", figures), ("Training", [curve])],
-        chain.commands,
-    )
-    write_file(report, page.encode())
-    print()
-    print_table(rows, ("network", *SHOWN_METRICS))
-    print(f"\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
-    return 0
+    chain.run("train", "--stage", "float", *words, *flat(common | float_opts), "--ckpt", args.ckpt)
+    chain.run("train", "--stage", "calibration", *words, *flat(common))
+    chain.run("train", "--stage", "qat", *words, *flat(common | qat_opts))
+    chain.run("train", "--stage", "int_infer", *words, *flat(common))
+
+
+def flat(options: dict[str, object]) -> list[str]:
+    """``--opts`` words: key value key value ..."""
+    return [str(word) for pair in options.items() for word in pair]
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    metrics: dict[str, float] = json.loads(path.read_text())["data_sets"][0]["metrics"]
+    return metrics
 
 
 class Chain:
@@ -133,7 +172,7 @@ def prepare_data(chain: Chain, data_dir: Path, args: argparse.Namespace) -> None
 
 
 def draw(
-    chain: Chain, data_dir: Path, settings: list[str], ckpt: str, args: argparse.Namespace
+    chain: Chain, data_dir: Path, config: str, ckpt: str, args: argparse.Namespace
 ) -> list[Path]:
     """Figures of the first held-out pairs; the generator numbers those first."""
     raw = data_dir / "FlyingChairs_release" / "data"
@@ -145,7 +184,7 @@ def draw(
         )
         chain.run(
             "infer",
-            *settings,
+            *("--config", config, "--stage", "int_infer"),
             *("--ckpt", ckpt, "--save-path", str(folder)),
             *("--model-inputs", f"img1:{first},img2:{second},gt:{flow}"),
         )
