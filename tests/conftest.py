@@ -34,13 +34,28 @@ def generated_chairs(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny_config(tmp_path, generated_chairs) -> Path:
     """A config file derived from the lite one: six steps of a very small network."""
+    return write_tiny_config(tmp_path, generated_chairs)
+
+
+@pytest.fixture(scope="session")
+def four_stages(tmp_path_factory, generated_chairs) -> Path:
+    """Such a config with all four stages run; look, but change nothing in its folder."""
+    from hat.cli.main import run_command
+
+    config = write_tiny_config(tmp_path_factory.mktemp("four_stages"), generated_chairs)
+    for stage in ("float", "calibration", "qat", "int_infer"):
+        assert run_command("train", ["--stage", stage, "--config", str(config)]) == 0
+    return config
+
+
+def write_tiny_config(folder: Path, data: Path) -> Path:
     base = ROOT / "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
-    path = tmp_path / "tiny.py"
+    path = folder / "tiny.py"
     path.write_text(
         f'_base_ = "{base}"\n'
         'task_name = "tiny"\n'
-        f'data_dir = "{generated_chairs}"\n'
-        f'ckpt_dir = "{tmp_path / "ckpt"}"\n'
+        f'data_dir = "{data}"\n'
+        f'ckpt_dir = "{folder / "ckpt"}"\n'
         "out_channels = [4, 4, 4, 4, 4, 4]\n"
         "predictor_channels = [8, 4]\n"
         "context_channels = [4, 4, 4, 4, 4, 4]\n"
@@ -49,7 +64,9 @@ def tiny_config(tmp_path, generated_chairs) -> Path:
         "data_num_workers = 0\n"
         "shipped_ckpt_dir = None\n"
         "log_freq = 2\n"
+        "calibration_steps = 3\n"
         "float_trainer = dict(num_steps=6)\n"
+        "qat_trainer = dict(num_steps=4)\n"
         'ckpt_callback = dict(interval_by="step", save_interval=1)\n'
     )
     return path

@@ -1,7 +1,10 @@
-"""The tutorial's config snippets, run as they stand in its text."""
+"""The tutorial's config snippets and commands, as they stand in its text."""
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,11 @@ from torch import nn
 from torchvision.transforms import InterpolationMode
 
 import hat
+import horizon
+from hat.config import Config
+from hat.engine.checkpoint import STAGES
 from hat.registry import build_from_registry
+from horizon.quantization import check_prepared, prepared_layers
 from tests.conftest import ROOT
 
 TUTORIAL = ROOT.parent / "shared/tutorial/pwcnet_tutorial.zh-CN.txt"
@@ -44,10 +51,15 @@ def snippet(lines: list[str], first: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def sections(generated_chairs) -> dict[str, Any]:
+def text() -> str:
     if not TUTORIAL.is_file():
         pytest.skip(f"needs the tutorial's text, {TUTORIAL.name}, beside the project")
-    lines = TUTORIAL.read_text().splitlines()
+    return TUTORIAL.read_text()
+
+
+@pytest.fixture(scope="module")
+def sections(text, generated_chairs) -> dict[str, Any]:
+    lines = text.splitlines()
     names: dict[str, Any] = {
         # what the snippets take from the rest of the file that they were cut from
         "torch": torch,
@@ -105,3 +117,34 @@ def test_the_trainer_takes_a_step(sections):
     assert trainer.updater.skipped_total == 0
     after = trainer.model.parameters()
     assert all(not torch.equal(b, p) for b, p in zip(before, after, strict=True))
+
+
+def test_the_three_lines_prepare_the_model(text, sections):
+    model = build_from_registry(sections["model"], "model")
+    exec(snippet(text.splitlines(), "model.fuse_model()"), {"model": model, "horizon": horizon})
+    layers = [name for name, _ in prepared_layers(model)]
+    assert "head.estimators.0.context.0.conv" in layers
+    assert check_prepared(model) == []
+    assert not any(isinstance(m, nn.BatchNorm2d | nn.ReLU) for m in model.modules())
+
+
+@pytest.mark.parametrize(("command", "kind"), [("train", "trainer"), ("predict", "predictor")])
+def test_every_stage_has_its_command_and_section(text, command, kind):
+    lines = re.findall(rf"^python3 tools/{command}\.py (.*)$", text, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"hat.cli.{command}").add_arguments(parser)
+    stages = []
+    for line in lines:
+        args = parser.parse_args(line.replace('"', "").split())
+        stages.append(args.stage)
+        assert isinstance(Config.fromfile(ROOT / args.config).section(f"{args.stage}_{kind}"), dict)
+    assert tuple(stages) == STAGES
+
+
+def test_the_command_that_draws_the_integer_model_s_flow(text):
+    (line,) = re.findall(r"^python3 tools/infer\.py (.*)$", text, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    infer = importlib.import_module("hat.cli.infer")
+    infer.add_arguments(parser)
+    args = parser.parse_args(line.split())
+    assert (args.stage or infer.DEFAULT_STAGE) == "int_infer"

@@ -6,7 +6,7 @@ import argparse
 import logging
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from hat.config import Config, parse_opts
 from hat.engine import distributed
-from hat.engine.checkpoint import checkpoint_path
+from hat.engine.checkpoint import STAGES, checkpoint_path, stage_in_name
+from hat.errors import InputError
 
-STAGES = ("float",)
+LOADING = ("LoadCheckpoint", "LoadIntegerModel")
 
 
 def add_config_arguments(
@@ -91,6 +92,39 @@ def stage_checkpoint(config: Config, stage: str, ckpt: str | Path | None = None)
     if distributed.is_main():
         print(f"{own} does not exist yet; using the shipped {shipped}")
     return shipped
+
+
+def resolve_checkpoints(
+    section: dict[str, Any], config: Config, stage: str, ckpt: str | Path | None = None
+) -> None:
+    """Decide in place which files the converters of ``{stage}_predictor`` or ``_trainer`` load.
+
+    ``ckpt`` replaces the last one's file. A file that does not exist gives way to its stage's in
+    ``shipped_ckpt_dir``, if there is one.
+
+    Raises:
+        InputError: ``ckpt`` without a converter that loads.
+    """
+    loads = list(loading_converters(section))
+    if ckpt is not None:
+        if not loads:
+            raise InputError(
+                f"{stage}: model_convert_pipeline has no LoadCheckpoint or LoadIntegerModel whose "
+                "path --ckpt could replace"
+            )
+        loads.pop()["checkpoint_path"] = ckpt
+    for load in loads:
+        if not Path(load["checkpoint_path"]).exists():
+            stand_in = stage_checkpoint(config, stage_in_name(load["checkpoint_path"]) or stage)
+            if stand_in.exists():
+                load["checkpoint_path"] = stand_in
+
+
+def loading_converters(section: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The configs of the converters in a trainer's or predictor's section that read a file."""
+    for converter in (section.get("model_convert_pipeline") or {}).get("converters", []):
+        if isinstance(converter, dict) and converter.get("type") in LOADING:
+            yield converter
 
 
 def setup_logging(log_file: Path | None = None, quiet: bool = False) -> None:

@@ -1,5 +1,8 @@
 """Estimate the flow between two images and draw it.
 
+The integer model does it (stage int_infer) unless --stage names another stage or --ckpt gives
+another stage's file.
+
 Writes to --save-path, under the name of the first image:
 
   NAME.flo          flow at the images' size, px (Middlebury format)
@@ -25,9 +28,10 @@ import numpy as np
 import torch
 
 from hat.cli import common
-from hat.cli.sections import read_section, trained_model
+from hat.cli.sections import read_section, stage_of_file, trained_model
 from hat.data.flow_io import read_flow, write_flo
 from hat.engine import distributed
+from hat.engine.checkpoint import STAGES
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.metrics import FlowMetrics
@@ -37,10 +41,17 @@ from hat.visualize.flow_viz import make_folder
 INPUT_KEYS = ("img1", "img2", "gt")
 REQUIRED = ("model", "process_inputs", "transforms", "process_outputs", "viz_func")
 OPTIONAL = ("infer_inputs",)
+DEFAULT_STAGE = "int_infer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    common.add_config_arguments(parser, stage="float")
+    common.add_config_arguments(parser, stages=None)
+    parser.add_argument(
+        "-s",
+        "--stage",
+        choices=STAGES,
+        help=f"stage of the model (default: that of --ckpt, or {DEFAULT_STAGE})",
+    )
     parser.add_argument(
         "--model-inputs",
         metavar="img1:PATH,img2:PATH[,gt:PATH]",
@@ -68,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
 
     device = distributed.default_device()
-    model = trained_model(config, "infer_cfg", args.stage, args.ckpt)[0].to(device)
+    stage = stage_of_file(args.ckpt, args.stage) if args.ckpt else args.stage or DEFAULT_STAGE
+    model, source = trained_model(config, "infer_cfg", stage, args.ckpt)
+    model = model.to(device)
     transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
     viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
 
@@ -93,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         save_path=folder,
     )
     speed = np.hypot(flow[..., 0], flow[..., 1])
-    print(f"{width}x{height} pixels, {seconds:.2f} s on {device.type}")
+    print(f"{width}x{height} pixels, {seconds:.2f} s on {device.type}, stage {stage} ({source})")
     print(f"Flow: mean {speed.mean():.2f} px, largest {speed.max():.2f} px")
     if truth:
         print(errors(flow, *truth))

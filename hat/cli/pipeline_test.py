@@ -2,7 +2,7 @@
 
 The config's own model, loaders, callbacks and metrics run; only lengths and folders change. Where
 its data set is missing, a few generated pairs stand in for it, so that a config can be tried before
-the data has arrived.
+the data has arrived. Where an earlier stage's checkpoint is missing, its pipeline test runs first.
 """
 
 from __future__ import annotations
@@ -13,25 +13,52 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hat.cli import common
 from hat.data.packers.flyingchairs import pack_flyingchairs
 from hat.data.synthesis.data_set import generate_data_set
 from hat.data.synthesis.settings import GeneratorSettings
 from hat.engine import distributed
+from hat.engine.checkpoint import stage_in_name
 
+FOLDER = "pipeline_test"
 STEPS = 3
 PAIRS = 32
 
 
-def shorten(trainer: dict[str, Any], ckpt_dir: Path) -> Path:
+def missing_stages(trainer: dict[str, Any], ckpt_dir: Path) -> Iterator[str]:
+    """Let a trainer config (a copy of the section) load what no real run has made, in place.
+
+    Earlier pipeline tests' checkpoints stand in. Yields the stages whose pipeline test has to run
+    before there is one.
+    """
+    for load in common.loading_converters(trainer):
+        path = Path(load["checkpoint_path"])
+        stage = stage_in_name(path)
+        if path.exists() or stage is None:
+            continue
+        load["checkpoint_path"] = stand_in = ckpt_dir / FOLDER / path.name
+        if not stand_in.exists():
+            yield stage
+
+
+def shorten(trainer: dict[str, Any], ckpt_dir: Path, stage: str) -> Path:
     """Make a trainer config (a copy of the section) short, in place.
 
-    Returns the folder that takes its results: ``{ckpt_dir}/pipeline_test``, emptied first.
+    Returns the folder that takes its results: ``{ckpt_dir}/pipeline_test``, without those of an
+    earlier test of the stage; float, the first stage, begins with an empty folder.
     """
-    folder = ckpt_dir / "pipeline_test"
+    folder = ckpt_dir / FOLDER
     if distributed.is_main():
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in [folder] if stage == "float" else folder.glob(f"{stage}-*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     distributed.barrier()
-    trainer.update(stop_by="step", num_steps=STEPS)
+    if "num_epochs" in trainer or "stop_by" in trainer:
+        trainer.update(stop_by="step", num_steps=STEPS)
+    elif "num_steps" in trainer:
+        trainer["num_steps"] = STEPS
     for config in _typed_dicts(trainer):
         kind = config["type"]
         if kind == "Checkpoint":

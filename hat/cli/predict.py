@@ -1,7 +1,8 @@
 """Compute the metrics of a trained model.
 
 Builds ``{stage}_predictor`` of the config, evaluates every data set of its ``data_loader`` and
-prints a table. ``--json`` writes the numbers to a file as well.
+prints a table. ``--json`` writes the numbers to a file as well. For the stage int_infer the integer
+model is read from its file; the config's model is not built.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 import torch
 
 from hat.cli import common
-from hat.config import Config
 from hat.data.files import write_json
 from hat.engine import distributed
 from hat.engine.predictor import Predictor
-from hat.errors import InputError
 from hat.registry import build_from_registry
+
+TITLES = {"float": "Float", "calibration": "Calibration", "qat": "QAT", "int_infer": "Quantized"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,8 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     config = common.load_config(args)
     section = f"{args.stage}_predictor"
     predictor_config = copy.deepcopy(config.section(section))
-    choose_checkpoint(predictor_config, config, args)
+    common.resolve_checkpoints(predictor_config, config, args.stage, args.ckpt)
+    require_stage(predictor_config, args)
     if predictor_config.get("device") is None:
         predictor_config["device"] = device
     common.setup_logging(quiet=True)
@@ -71,26 +73,15 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     return 0
 
 
-def choose_checkpoint(predictor: dict[str, Any], config: Config, args: argparse.Namespace) -> None:
-    """Let the pipeline's last LoadCheckpoint read ``--ckpt``, or what stands in for its file."""
+def require_stage(predictor: dict[str, Any], args: argparse.Namespace) -> None:
+    """Metrics are never shown under another stage's name than that of ``--ckpt``."""
     converters = (predictor.get("model_convert_pipeline") or {}).get("converters", [])
-    loads = [c for c in converters if isinstance(c, dict) and c.get("type") == "LoadCheckpoint"]
-    if args.ckpt and not loads:
-        raise InputError(
-            f"{args.stage}_predictor.model_convert_pipeline: no LoadCheckpoint whose path --ckpt "
-            "could replace"
-        )
-    if args.ckpt:
-        loads[-1]["checkpoint_path"] = args.ckpt
-    elif loads and not Path(loads[-1]["checkpoint_path"]).exists():
-        stand_in = common.stage_checkpoint(config, args.stage)
-        if stand_in.exists():
-            loads[-1]["checkpoint_path"] = stand_in
+    if args.ckpt and converters[-1].get("type") == "LoadCheckpoint":
+        converters[-1].setdefault("stage", args.stage)
 
 
 def show(content: dict[str, Any]) -> None:
     for entry in content["data_sets"]:
-        print(
-            f"\n{content['task']}, {content['stage']}: {entry['data']}, {entry['samples']} samples"
-        )
+        title = TITLES.get(content["stage"], content["stage"])
+        print(f"\n{content['task']}, {title}: {entry['data']}, {entry['samples']} samples")
         common.print_table(list(entry["metrics"].items()), ("metric", "value"))

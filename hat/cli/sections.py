@@ -10,7 +10,14 @@ from torch import nn
 
 from hat.cli import common
 from hat.config import Config
-from hat.engine.convert import LoadCheckpoint
+from hat.engine.checkpoint import PREPARED, check_stage, load_checkpoint, possible_stages
+from hat.engine.convert import (
+    Float2QAT,
+    LoadCheckpoint,
+    LoadIntegerModel,
+    ModelConvertPipeline,
+    freeze_scales,
+)
 from hat.errors import InputError
 from hat.registry import build_from_registry, nearest
 
@@ -51,10 +58,34 @@ def build_model(config: Config, name: str) -> nn.Module:
 def trained_model(
     config: Config, name: str, stage: str, ckpt: str | Path | None = None
 ) -> tuple[nn.Module, Path]:
-    """That model with the weights of ``stage``, and the file they come from.
+    """The model of ``stage`` in evaluation mode, and the file that it comes from.
+
+    For int_infer that is the integer model in the file; the config's model is not built.
 
     Raises:
-        InputError: no checkpoint (says which command makes it), or one that does not fit.
+        InputError: no checkpoint (says which command makes it), one of another stage, or one that
+            does not fit.
     """
     path = common.stage_checkpoint(config, stage, ckpt)
-    return LoadCheckpoint(path)(build_model(config, name)).eval(), path
+    if stage == "int_infer":
+        return LoadIntegerModel(path)().eval(), path
+    converters: list[Any] = [LoadCheckpoint(path, stage=stage)]
+    if stage in PREPARED:
+        converters.insert(0, Float2QAT(qat_mode(config, stage)))
+    model = ModelConvertPipeline(converters)(build_model(config, name))
+    return freeze_scales(model).eval(), path
+
+
+def qat_mode(config: Config, stage: str) -> str:
+    """How the trainer of ``stage`` prepares the model, see ModelConvertPipeline."""
+    pipeline = config.get(f"{stage}_trainer", {}).get("model_convert_pipeline") or {}
+    return str(pipeline.get("qat_mode", "fuse_bn"))
+
+
+def stage_of_file(ckpt: str | Path, stage: str | None) -> str:
+    """The stage of the checkpoint ``ckpt``; InputError if ``stage`` is given and another."""
+    content = load_checkpoint(ckpt)
+    if stage is None:
+        return possible_stages(content)[0]
+    check_stage(content, ckpt, [stage])
+    return stage

@@ -1,5 +1,21 @@
 """Training and evaluation loops, and what they are made of."""
 
-from hat.engine import callbacks, convert, predictor, processors, trainer
+from hat.engine import (
+    calibrator,
+    callbacks,
+    convert,
+    integer_trainer,
+    predictor,
+    processors,
+    trainer,
+)
 
-__all__ = ["callbacks", "convert", "predictor", "processors", "trainer"]
+__all__ = [
+    "calibrator",
+    "callbacks",
+    "convert",
+    "integer_trainer",
+    "predictor",
+    "processors",
+    "trainer",
+]

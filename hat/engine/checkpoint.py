@@ -2,14 +2,15 @@
 
 A checkpoint is one dict: ``format`` and ``version``, ``stage``, ``epoch`` and ``step`` reached,
 ``metrics``, ``state_dict`` (the weights to use: averaged ones where averaging is on) and, in files
-that a run can continue from, ``resume``.
+that a run can continue from, ``resume``. The stage int_infer has no weights: its ``state_dict`` is
+empty and ``program`` holds the fixed-point program.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,54 @@ from torch import Tensor, nn
 from hat.data.files import atomic_path
 from hat.errors import InputError
 from hat.registry import nearest
+from horizon.quantization import IntegerModel, program_state
 
 FORMAT = "hat-checkpoint"
 VERSION = 1
+STAGES = ("float", "calibration", "qat", "int_infer")  # each begins with the one before it
+PREPARED = ("calibration", "qat")  # the same layers and the same names in both
 
 
 def checkpoint_path(ckpt_dir: str | Path, stage: str, which: str = "best") -> Path:
     """``{ckpt_dir}/{stage}-checkpoint-{which}.pth.tar``."""
     return Path(ckpt_dir) / f"{stage}-checkpoint-{which}.pth.tar"
+
+
+def stage_in_name(path: str | Path) -> str | None:
+    """The stage in ``{stage}-checkpoint-...``; None for a file of another name."""
+    stage, dash, _ = Path(path).name.partition("-checkpoint-")
+    return stage if dash and stage in STAGES else None
+
+
+def possible_stages(content: dict[str, Any]) -> tuple[str, ...]:
+    """The stage that a checkpoint was made by, or those that its weights can come from."""
+    if "program" in content:
+        return ("int_infer",)
+    if content.get("stage") in STAGES:
+        return (content["stage"],)
+    return PREPARED if is_prepared(content["state_dict"]) else ("float",)
+
+
+def is_prepared(state_dict: Iterable[str]) -> bool:
+    """Whether these are the names of a model with quantised layers."""
+    return any("act_quant" in name.split(".") for name in state_dict)
+
+
+def check_stage(content: dict[str, Any], source: str | Path, allowed: Sequence[str]) -> None:
+    """InputError unless the checkpoint can be of one of the ``allowed`` stages."""
+    found = possible_stages(content)
+    if not set(found) & set(allowed):
+        raise InputError(
+            f"{source}: a checkpoint of the stage {' or '.join(found)}; expected one of the stage "
+            f"{' or '.join(allowed)}"
+        )
+
+
+def model_content(model: nn.Module) -> dict[str, Any]:
+    """What a checkpoint keeps of a model: its weights, or its program."""
+    if isinstance(model, IntegerModel):
+        return {"state_dict": {}, "program": program_state(model.graph)}
+    return {"state_dict": model.state_dict()}
 
 
 def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:

@@ -1,4 +1,11 @@
-"""From the built model to the model of a stage: load weights, prepare, convert."""
+"""From the built model to the model of a stage: load weights, prepare, convert.
+
+A pipeline of converters leads from the config's float model to each stage::
+
+    calibration  LoadCheckpoint(float), Float2Calibration
+    qat          Float2QAT, LoadCheckpoint(calibration)
+    int_infer    Float2QAT, LoadCheckpoint(qat), QAT2Quantize    or    LoadIntegerModel(int_infer)
+"""
 
 from __future__ import annotations
 
@@ -8,8 +15,20 @@ from typing import Any
 
 from torch import nn
 
-from hat.engine.checkpoint import load_checkpoint, load_weights
+import horizon.quantization
+from hat.engine.checkpoint import (
+    PREPARED,
+    check_stage,
+    is_prepared,
+    load_checkpoint,
+    load_weights,
+    stage_in_name,
+)
+from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
+from horizon.quantization import FakeQuantState, IntegerModel, set_fake_quantize
+
+QAT_MODES = ("fuse_bn", "with_bn")
 
 
 @OBJECT_REGISTRY.register
@@ -20,36 +39,140 @@ class LoadCheckpoint:
         checkpoint_path: the file.
         allow_miss: entries of the model that the file lacks keep their values.
         ignore_extra: entries of the file that the model lacks are left out.
+        stage: the stage that the file must come from; None takes what fits the model.
 
     ``content`` is the checkpoint after the call (None before it); a trainer that resumes takes the
     optimizer's state and the counters from it.
     """
 
     def __init__(
-        self, checkpoint_path: str | Path, allow_miss: bool = False, ignore_extra: bool = False
+        self,
+        checkpoint_path: str | Path,
+        allow_miss: bool = False,
+        ignore_extra: bool = False,
+        stage: str | None = None,
     ) -> None:
         self.checkpoint_path = checkpoint_path
         self.allow_miss = allow_miss
         self.ignore_extra = ignore_extra
+        self.stage = stage
         self.content: dict[str, Any] | None = None
 
     def __call__(self, model: nn.Module) -> nn.Module:
-        self.content = load_checkpoint(self.checkpoint_path, self._hint())
+        content = load_checkpoint(self.checkpoint_path, how_to_make(self.checkpoint_path))
+        fitting = PREPARED if is_prepared(model.state_dict()) else ("float",)
+        check_stage(content, self.checkpoint_path, fitting if self.stage is None else [self.stage])
         load_weights(
             model,
-            self.content["state_dict"],
+            content["state_dict"],
             str(self.checkpoint_path),
             self.allow_miss,
             self.ignore_extra,
         )
+        self.content = content
         return model
 
-    def _hint(self) -> str:
-        stage = Path(self.checkpoint_path).name.split("-checkpoint-")[0]
-        return (
-            f"make it with 'python3 tools/train.py --stage {stage} --config CONFIG' or name "
-            "another file with --ckpt"
-        )
+
+class _Prepare:
+    """Puts quantised layers in the place of the model's layers.
+
+    Args:
+        qat_mode: "fuse_bn": batch normalisation is folded into the weights; "with_bn": it goes on
+            normalising inside of the fused layer until the trainer's ``freeze_bn_step``. None
+            takes the mode of the pipeline.
+
+    Raises:
+        InputError: a model without ``fuse_model`` and ``set_qconfig``, or a layer that has no
+            quantised form.
+    """
+
+    prepare: Callable[..., nn.Module]
+
+    def __init__(self, qat_mode: str | None = None) -> None:
+        check_qat_mode(qat_mode or "fuse_bn")
+        self.qat_mode = qat_mode
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        for name in ("fuse_model", "set_qconfig"):
+            if not hasattr(model, name):
+                raise InputError(
+                    f"model: {type(model).__name__} has no {name}(), which {type(self).__name__} "
+                    "calls; define it as PwcnetTask does"
+                )
+        if self.qat_mode == "with_bn":
+            model.fuse_model(fold_bn=False)  # type: ignore[operator]
+        else:
+            model.fuse_model()  # type: ignore[operator]
+        model.set_qconfig()  # type: ignore[operator]
+        return type(self).prepare(model, inplace=True)
+
+
+@OBJECT_REGISTRY.register
+class Float2Calibration(_Prepare):
+    """A float model to one that observes: real numbers pass through and ranges are noted."""
+
+    prepare = staticmethod(horizon.quantization.prepare_calibration)
+
+
+@OBJECT_REGISTRY.register
+class Float2QAT(_Prepare):
+    """A float model to one that computes in the fixed-point arithmetic and can be trained."""
+
+    prepare = staticmethod(horizon.quantization.prepare_qat)
+
+
+@OBJECT_REGISTRY.register
+class QAT2Quantize:
+    """A calibrated or trained model of quantised layers to its integer program.
+
+    The program is recorded on the model's ``example_input()`` and runs at any size.
+
+    Args:
+        name: the program's name.
+
+    Raises:
+        InputError: a layer without a scale, a ratio that no multiplier represents, or an
+            accumulator that could overflow, with the layer's name.
+    """
+
+    def __init__(self, name: str = "model") -> None:
+        self.name = name
+
+    def __call__(self, model: nn.Module) -> IntegerModel:
+        if not is_prepared(model.state_dict()):
+            raise InputError(
+                "QAT2Quantize: the model has no quantised layers; put Float2QAT and "
+                "LoadCheckpoint before it in the pipeline's converters"
+            )
+        converted = horizon.quantization.convert(model)
+        return IntegerModel(horizon.quantization.trace(converted, name=self.name))
+
+
+@OBJECT_REGISTRY.register
+class LoadIntegerModel:
+    """The integer model in a checkpoint of the stage int_infer; the pipeline's model is not used.
+
+    Args:
+        checkpoint_path: the file.
+
+    Raises:
+        InputError: no such file, one of another stage, or a program that breaks the fixed-point
+            contract.
+    """
+
+    def __init__(self, checkpoint_path: str | Path) -> None:
+        self.checkpoint_path = checkpoint_path
+
+    def __call__(self, model: nn.Module | None = None) -> IntegerModel:
+        content = load_checkpoint(self.checkpoint_path, how_to_make(self.checkpoint_path))
+        check_stage(content, self.checkpoint_path, ["int_infer"])
+        if "program" not in content:
+            raise InputError(f"{self.checkpoint_path}: holds no 'program'; it is damaged")
+        try:
+            graph = horizon.quantization.program_graph(content["program"])
+        except InputError as error:
+            raise InputError(f"{self.checkpoint_path}: {error}") from error
+        return IntegerModel(graph)
 
 
 @OBJECT_REGISTRY.register
@@ -58,14 +181,26 @@ class ModelConvertPipeline:
 
     Args:
         converters: callables from a model to a model.
+        qat_mode: "fuse_bn" or "with_bn", for the converters that prepare (see Float2QAT). All
+            stages of an experiment need the same one.
     """
 
-    def __init__(self, converters: Sequence[Callable[[nn.Module], nn.Module]] = ()) -> None:
+    def __init__(
+        self,
+        converters: Sequence[Callable[[Any], nn.Module]] = (),
+        qat_mode: str = "fuse_bn",
+    ) -> None:
+        check_qat_mode(qat_mode)
         self.converters = list(converters)
+        for converter in self.converters:
+            if isinstance(converter, _Prepare) and converter.qat_mode is None:
+                converter.qat_mode = qat_mode
 
-    def __call__(self, model: nn.Module) -> nn.Module:
+    def __call__(self, model: nn.Module | None) -> nn.Module:
         for converter in self.converters:
             model = converter(model)
+        if model is None:
+            raise ValueError("no model: neither the config nor a converter gives one")
         return model
 
     @property
@@ -73,3 +208,26 @@ class ModelConvertPipeline:
         """The content of the last checkpoint that a converter loaded."""
         loaded = [c.content for c in self.converters if isinstance(c, LoadCheckpoint)]
         return loaded[-1] if loaded else None
+
+
+def freeze_scales(model: nn.Module) -> nn.Module:
+    """Let a prepared model evaluate with the scales that it has; any other stays as it is."""
+    if is_prepared(model.state_dict()):
+        set_fake_quantize(model, FakeQuantState.VALIDATION)
+    return model
+
+
+def how_to_make(path: str | Path) -> str:
+    """What to do about the missing checkpoint ``path``."""
+    stage = stage_in_name(path)
+    if stage is None:
+        return "check the path"
+    return (
+        f"make it with 'python3 tools/train.py --stage {stage} --config CONFIG' or name "
+        "another file with --ckpt"
+    )
+
+
+def check_qat_mode(mode: str) -> None:
+    if mode not in QAT_MODES:
+        raise ValueError(f"qat_mode must be 'fuse_bn' or 'with_bn', found {mode!r}")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
+from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
 from hat.errors import InputError
@@ -44,6 +45,20 @@ def everywhere(flag: bool, device: torch.device) -> bool:
     value = torch.tensor(int(flag), device=device)
     dist.all_reduce(value, op=dist.ReduceOp.MIN)
     return bool(value.item())
+
+
+@torch.no_grad()
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the main one's buffers: running statistics and scales.
+
+    Between two training steps each process has those of its own last batch, and only the main one
+    saves. Evaluation has to see what is saved, in every process.
+    """
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            value = buffer.clone()
+            dist.broadcast(value, 0)
+            buffer.copy_(value)  # which counts as a change of the buffer, a broadcast does not
 
 
 def parse_device_ids(text: str | None) -> list[int]:

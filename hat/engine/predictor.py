@@ -11,7 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from hat.engine import distributed
-from hat.engine.convert import ModelConvertPipeline
+from hat.engine.convert import ModelConvertPipeline, freeze_scales
 from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
@@ -25,9 +25,9 @@ class Predictor:
     """Computes metrics of a model on one or more data sets.
 
     Args:
-        model: the model.
         data_loader: config of a data loader, or a list of them.
         batch_processor: with need_grad_update=False.
+        model: the model; None where the pipeline brings one along (LoadIntegerModel).
         device: None takes the process's own device.
         model_convert_pipeline: loads the weights (and converts the model).
         callbacks: those with a ``metric_update_func`` say how metrics are updated.
@@ -39,9 +39,9 @@ class Predictor:
 
     def __init__(
         self,
-        model: nn.Module,
         data_loader: Deferred | Sequence[Any],
         batch_processor: BatchProcessor,
+        model: nn.Module | None = None,
         device: torch.device | str | int | None = None,
         model_convert_pipeline: ModelConvertPipeline | None = None,
         callbacks: Sequence[Any] = (),
@@ -51,9 +51,9 @@ class Predictor:
         if log_interval < 1:
             raise ValueError(f"log_interval must be at least 1, found {log_interval}")
         self.device = torch.device(device if device is not None else distributed.default_device())
-        if model_convert_pipeline is not None:
-            model = model_convert_pipeline(model)
-        self.model = model.to(self.device).eval()
+        pipeline = model_convert_pipeline or ModelConvertPipeline()
+        self.model = pipeline(model).to(self.device).eval()
+        freeze_scales(self.model)
         loaders = [data_loader] if isinstance(data_loader, Deferred) else list(data_loader)
         self.loaders = [build_eval_loader(loader) for loader in loaders]
         self.batch_processor = batch_processor

@@ -126,6 +126,15 @@ class DistributedDataParallelTrainer:
         return len(self.loader)
 
     @property
+    def length(self) -> str:
+        """How much work there is, for the log."""
+        return f"{self.total_steps} steps, {self.steps_per_epoch} per epoch"
+
+    @property
+    def skipped_steps(self) -> int:
+        return self.updater.skipped_total
+
+    @property
     def total_steps(self) -> int:
         if self.stop_by == "step":
             return int(self.num_steps or 0)

@@ -31,10 +31,9 @@ def write_image(path: Path, size: tuple[int, int] = (50, 70), seed: int = 0) -> 
     return path
 
 
-def infer(config: Path, inputs: str, folder: Path, *more: str) -> int:
-    return run_command(
-        "infer", ["-c", str(config), "--model-inputs", inputs, "--save-path", str(folder), *more]
-    )
+def infer(config: Path, inputs: str, folder: Path, *more: str, stage: str | None = "float") -> int:
+    words = ["-c", str(config), "--model-inputs", inputs, "--save-path", str(folder)]
+    return run_command("infer", [*words, *(["--stage", stage] if stage else []), *more])
 
 
 def test_any_size_and_format_with_ground_truth(
@@ -95,7 +94,8 @@ def test_inputs_of_the_config(
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "left.png")
     write_image(tmp_path / "right.png", seed=1)
-    assert run_command("infer", ["-c", str(config), "--save-path", "out"]) == 0
+    words = ["-c", str(config), "--stage", "float", "--save-path", "out"]
+    assert run_command("infer", words) == 0
     assert (tmp_path / "out" / "left.flo").is_file()
 
 
@@ -143,6 +143,52 @@ def test_flow_that_is_not_finite_is_no_result(
     assert infer(config, f"img1:{image},img2:{image}", tmp_path / "out") == 2
     assert "NaN or infinite" in error_of(capsys)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_integer_model_is_the_default(
+    four_stages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = (
+        f"img1:{write_image(tmp_path / 'a.png')},img2:{write_image(tmp_path / 'b.png', seed=1)}"
+    )
+    flows = {}
+    for stage in ("default", "int_infer", "qat", "calibration", "float"):
+        words = ("--ckpt", checkpoint(four_stages, stage)) if stage != "default" else ()
+        assert infer(four_stages, inputs, tmp_path / stage, *words, stage=None) == 0
+        assert f"stage {'int_infer' if stage == 'default' else stage} (" in capsys.readouterr().out
+        flows[stage] = read_flo(tmp_path / stage / "a.flo")
+    assert np.array_equal(flows["default"], flows["int_infer"])
+    assert np.array_equal(flows["default"], flows["qat"])
+    assert not np.array_equal(flows["qat"], flows["calibration"])
+    assert not np.array_equal(flows["calibration"], flows["float"])
+
+
+def checkpoint(config: Path, stage: str) -> str:
+    return str(config.parent / "ckpt" / f"{stage}-checkpoint-best.pth.tar")
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"), [("int_infer", "qat"), ("qat", "calibration"), ("float", "int_infer")]
+)
+def test_a_file_of_another_stage_is_refused(
+    four_stages: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    file: str,
+) -> None:
+    image = write_image(tmp_path / "a.png")
+    inputs, words = f"img1:{image},img2:{image}", ("--ckpt", checkpoint(four_stages, file))
+    assert infer(four_stages, inputs, tmp_path / "out", *words, stage=stage) == 2
+    assert f"of the stage {file}; expected one of the stage {stage}" in error_of(capsys)
+
+
+def test_without_an_integer_model_the_command_that_makes_it_is_told(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_image(tmp_path / "a.png")
+    assert infer(config, f"img1:{image},img2:{image}", tmp_path / "out", stage=None) == 2
+    assert "tools/train.py --stage int_infer" in error_of(capsys)
 
 
 @pytest.mark.parametrize(

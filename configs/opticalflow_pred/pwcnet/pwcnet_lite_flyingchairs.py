@@ -1,6 +1,9 @@
 """A small PWC-Net on generated pairs, for two CPU cores and an hour or two.
 
     python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py
+    python3 tools/train.py --stage calibration --config configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py
+    python3 tools/train.py --stage qat --config configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py
+    python3 tools/train.py --stage int_infer --config configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py
 
 The experiment of pwcnet_pwcnetneck_flyingchairs.py with other sizes and another schedule; what is
 assigned here replaces the variable of the same name there. docs/training.md makes its data set.
@@ -25,7 +28,9 @@ use_res = False  # context network at the last level only
 
 train_size = (256, 256)
 lr = 2e-3
+qat_lr = 2e-4
 warmup_epochs = 0.2
+qat_lr_callback = dict(lr_decay_id=[900, 1300], update_by="step", step_log_interval=100)
 float_trainer = dict(
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
@@ -34,4 +39,12 @@ float_trainer = dict(
     ema_decay=0.999,
     freeze_bn_step=4500,
     sync_bn=False,  # eight samples per process are enough
+)
+qat_trainer = dict(
+    optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
+    stop_by="step",
+    num_steps=1500,
+    clip_grad_norm=1.0,
+    ema_decay=0.999,
+    sync_bn=False,
 )

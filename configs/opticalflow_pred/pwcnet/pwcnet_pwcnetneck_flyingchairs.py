@@ -1,9 +1,14 @@
 """PWC-Net on FlyingChairs.
 
     python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_pwcnetneck_flyingchairs.py
+    python3 tools/train.py --stage calibration --config configs/opticalflow_pred/pwcnet/pwcnet_pwcnetneck_flyingchairs.py
+    python3 tools/train.py --stage qat --config configs/opticalflow_pred/pwcnet/pwcnet_pwcnetneck_flyingchairs.py
+    python3 tools/train.py --stage int_infer --config configs/opticalflow_pred/pwcnet/pwcnet_pwcnetneck_flyingchairs.py
 
-Schedule of the PWC-Net paper: 1.2 M steps of batch 8, Adam, learning rate 1e-4 per 16 samples,
-weight decay 4e-4 on the weights, crops of 256x448.
+Float: schedule of the PWC-Net paper, 1.2 M steps of batch 8, Adam, learning rate 1e-4 per 16
+samples, weight decay 4e-4 on the weights, crops of 256x448. Calibration: 16 batches of whole
+training images. Quantisation-aware training: the float training with a small learning rate, ten
+epochs.
 """
 
 import numpy as np
@@ -27,6 +32,9 @@ enable_amp = False
 train_size = (256, 448)
 train_scales = [4, 8, 16, 32, 64]
 log_freq = 100
+calibration_steps = 16
+qat_mode = "fuse_bn"  # "with_bn": batch normalisation goes on until qat_trainer.freeze_bn_step
+qat_lr = 1e-4
 
 # Model
 loss_weights = [0.005, 0.01, 0.02, 0.08, 0.32]
@@ -122,6 +130,23 @@ def loss_collector(outputs: dict):
     return outputs["losses"]
 
 
+# whole images in the order of the data set: calibration draws nothing at random
+calibration_data_loader = dict(
+    type=torch.utils.data.DataLoader,
+    dataset=dict(
+        type="FlyingChairs",
+        data_path=f"{data_dir}/train_lmdb/",
+        transforms=[dict(type="ToTensor", to_yuv=False)],
+        to_rgb=True,
+    ),
+    batch_size=batch_size_per_gpu,
+    shuffle=False,
+    num_workers=data_num_workers,
+    pin_memory=True,
+    collate_fn=hat.data.collates.collate_2d,
+)
+
+
 # uint8 RGB -> YUV444 in -1..1, what the board's int8 input with scale 1/128 stands for
 image_transforms = [
     dict(type="BgrToYuv444", rgb_input=True),
@@ -180,6 +205,16 @@ ckpt_callback = dict(
     monitor_metric_key="EPE",
     keep_epochs=False,
 )
+calibration_ckpt_callback = dict(ckpt_callback, name_prefix="calibration-")
+qat_ckpt_callback = dict(ckpt_callback, name_prefix="qat-")
+int_infer_ckpt_callback = dict(ckpt_callback, name_prefix="int_infer-")
+qat_lr_callback = dict(
+    type="StepLrUpdater",
+    lr_decay_id=[6, 9],
+    lr_decay_factor=0.1,
+    update_by="epoch",
+    step_log_interval=1000,
+)
 
 # Float
 float_trainer = dict(
@@ -219,6 +254,150 @@ float_predictor = dict(
             dict(
                 type="LoadCheckpoint",
                 checkpoint_path=f"{ckpt_dir}/float-checkpoint-best.pth.tar",
+            ),
+        ],
+    ),
+    data_loader=[val_data_loader],
+    batch_processor=val_batch_processor,
+    device=None,
+    metrics=[dict(type="FlowMetrics")],
+    log_interval=50,
+)
+
+# Calibration
+calibration_trainer = dict(
+    type="Calibrator",
+    model=model,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode=qat_mode,
+        converters=[
+            dict(
+                type="LoadCheckpoint",
+                checkpoint_path=f"{ckpt_dir}/float-checkpoint-best.pth.tar",
+            ),
+            dict(type="Float2Calibration"),
+        ],
+    ),
+    data_loader=calibration_data_loader,
+    batch_processor=val_batch_processor,
+    num_steps=calibration_steps,
+    device=None,
+    callbacks=[val_callback, calibration_ckpt_callback],
+    val_metrics=[dict(type="EndPointError")],
+    log_interval=4,
+    seed=seed,
+)
+
+calibration_predictor = dict(
+    type="Predictor",
+    model=model,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode=qat_mode,
+        converters=[
+            dict(type="Float2QAT"),
+            dict(
+                type="LoadCheckpoint",
+                checkpoint_path=f"{ckpt_dir}/calibration-checkpoint-best.pth.tar",
+            ),
+        ],
+    ),
+    data_loader=[val_data_loader],
+    batch_processor=val_batch_processor,
+    device=None,
+    metrics=[dict(type="FlowMetrics")],
+    log_interval=50,
+)
+
+# Quantisation-aware training
+qat_trainer = dict(
+    type="distributed_data_parallel_trainer",
+    model=model,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode=qat_mode,
+        converters=[
+            dict(type="Float2QAT"),
+            dict(
+                type="LoadCheckpoint",
+                checkpoint_path=f"{ckpt_dir}/calibration-checkpoint-best.pth.tar",
+            ),
+        ],
+    ),
+    data_loader=data_loader,
+    optimizer=dict(
+        type=torch.optim.Adam,
+        params={"weight": dict(weight_decay=4e-4)},
+        lr=qat_lr,
+    ),
+    batch_processor=batch_processor,
+    stop_by="epoch",
+    num_epochs=10,
+    device=None,
+    callbacks=[
+        stat_callback,
+        loss_metirc_show_update,
+        qat_lr_callback,
+        val_callback,
+        qat_ckpt_callback,
+    ],
+    train_metrics=[dict(type="LossShow"), dict(type="EndPointError")],
+    val_metrics=[dict(type="EndPointError")],
+    sync_bn=True,
+    seed=seed,
+)
+
+qat_predictor = dict(
+    type="Predictor",
+    model=model,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode=qat_mode,
+        converters=[
+            dict(type="Float2QAT"),
+            dict(
+                type="LoadCheckpoint",
+                checkpoint_path=f"{ckpt_dir}/qat-checkpoint-best.pth.tar",
+            ),
+        ],
+    ),
+    data_loader=[val_data_loader],
+    batch_processor=val_batch_processor,
+    device=None,
+    metrics=[dict(type="FlowMetrics")],
+    log_interval=50,
+)
+
+# Integer model
+int_infer_trainer = dict(
+    type="IntInferTrainer",
+    model=model,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode=qat_mode,
+        converters=[
+            dict(type="Float2QAT"),
+            dict(
+                type="LoadCheckpoint",
+                checkpoint_path=f"{ckpt_dir}/qat-checkpoint-best.pth.tar",
+            ),
+            dict(type="QAT2Quantize", name=task_name),
+        ],
+    ),
+    device=None,
+    callbacks=[val_callback, int_infer_ckpt_callback],
+    val_metrics=[dict(type="EndPointError")],
+)
+
+int_infer_predictor = dict(
+    type="Predictor",
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        converters=[
+            dict(
+                type="LoadIntegerModel",
+                checkpoint_path=f"{ckpt_dir}/int_infer-checkpoint-best.pth.tar",
             ),
         ],
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
-from hat.engine.checkpoint import save_checkpoint
+from hat.engine.checkpoint import model_content, save_checkpoint
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 
@@ -33,7 +33,8 @@ class Checkpoint(Callback):
         strict_match: a missing ``monitor_metric_key`` is an error; otherwise it is a warning and
             the last checkpoint counts as the best.
         mode: "min" or "max": which value of the metric is better.
-        monitor_metric_key: the metric that chooses the best; None takes the last.
+        monitor_metric_key: the metric that chooses the best; with None, or without any validation,
+            the last is the best.
         save_on_train_end: write ``last`` at the end as well.
         keep_epochs: write the ``epoch-...`` files.
     """
@@ -84,7 +85,7 @@ class Checkpoint(Callback):
     def on_loop_end(self, trainer: Trainer) -> None:
         if self.save_on_train_end:
             self._save(trainer, "last")
-        if self.best_value is None and self.monitor_metric_key is None:
+        if self.best_value is None and (self.monitor_metric_key is None or not trainer.val_results):
             self._save(trainer, "best")
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,10 +129,11 @@ class Checkpoint(Callback):
             "epoch": trainer.epoch,
             "step": trainer.step,
             "metrics": dict(trainer.val_results),
-            "state_dict": trainer.eval_model.state_dict(),
+            **model_content(trainer.eval_model),
         }
-        if which != "best":
-            content["resume"] = trainer.state_dict()
+        state = {} if which == "best" else trainer.state_dict()
+        if state:
+            content["resume"] = state
         path = self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"
         save_checkpoint(path, content)
         if which != "last":

@@ -81,6 +81,7 @@ class Validation(Callback):
         if self.val_model is not None:
             self.val_model.load_state_dict(model.state_dict())
             model = self.val_model.to(trainer.device)
+        distributed.share_buffers(model)
         was_training = model.training
         started = time.perf_counter()
         results = evaluate(

@@ -1,0 +1,99 @@
+"""Calibration: real images through the float model, to choose every activation's scale."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from hat.engine import distributed
+from hat.engine.callbacks.base import Callback
+from hat.engine.convert import ModelConvertPipeline
+from hat.engine.data_loading import batches, build_train_loader, set_epoch
+from hat.engine.processors import BatchProcessor
+from hat.engine.single_pass import SinglePass
+from hat.registry import OBJECT_REGISTRY, Deferred
+from horizon.quantization import FakeQuantState, finish_calibration, set_fake_quantize
+
+logger = logging.getLogger(__name__)
+
+
+@OBJECT_REGISTRY.register
+class Calibrator(SinglePass):
+    """Shows batches to a model in calibration state, then fixes the scales.
+
+    The callbacks are called before the first batch and after the last one, when the scales are
+    fixed: Validation evaluates and Checkpoint saves the calibrated model.
+
+    Args:
+        model: the float model.
+        model_convert_pipeline: loads its weights and prepares it (Float2Calibration).
+        data_loader: config of a data loader; usually the training set without augmentation. The
+            order depends on ``seed`` alone; several processes share the samples.
+        batch_processor: with need_grad_update=False.
+        num_steps: number of batches per process; all of the data set if it has fewer.
+        device: None takes the process's own device.
+        callbacks: see above.
+        val_metrics: metrics that Validation fills.
+        log_interval: log every so many batches.
+        seed: order of the samples where the loader shuffles.
+    """
+
+    deferred_args = ("data_loader",)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader: Deferred,
+        batch_processor: BatchProcessor,
+        num_steps: int,
+        model_convert_pipeline: ModelConvertPipeline | None = None,
+        device: torch.device | str | int | None = None,
+        callbacks: Sequence[Callback] = (),
+        val_metrics: Sequence[Any] = (),
+        log_interval: int = 10,
+        seed: int = 0,
+    ) -> None:
+        if num_steps < 1 or log_interval < 1:
+            raise ValueError(
+                f"num_steps and log_interval must be at least 1, found {num_steps}, {log_interval}"
+            )
+        super().__init__(model, model_convert_pipeline, device, callbacks, val_metrics)
+        self.loader, self._sampler = build_train_loader(data_loader, seed)
+        self.batch_processor = batch_processor
+        self.num_steps = min(num_steps, len(self.loader))
+        if self.num_steps < num_steps:
+            logger.warning(
+                "%s: %d batches in the data set, fewer than num_steps=%d; all are used",
+                data_loader.path,
+                self.num_steps,
+                num_steps,
+            )
+        self.log_interval = log_interval
+        self.seed = seed
+
+    @property
+    def length(self) -> str:
+        return f"{self.num_steps} batches"
+
+    def run(self) -> None:
+        set_fake_quantize(self.model, FakeQuantState.CALIBRATION)
+        set_epoch(self.loader, self._sampler, 0)
+        hidden = None if distributed.is_main() else True
+        bar = tqdm(total=self.num_steps, unit="batch", disable=hidden)
+        # no_grad and not inference_mode: what the observers keep is used in training later
+        with torch.no_grad(), bar:
+            for batch in batches(self.loader):
+                prepared = self.batch_processor.prepare(batch, self.device)
+                self.batch_processor.forward(self.model, prepared, self.device)
+                self.step += 1
+                bar.update(1)
+                if distributed.is_main() and self.step % self.log_interval == 0:
+                    logger.info("Calibrated on batch %d of %d", self.step, self.num_steps)
+                if self.step >= self.num_steps:
+                    break
+        finish_calibration(self.model)
