@@ -14,7 +14,15 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("record_speed", "augmentation_speed", "training_step", "data_wait", "flow_quality")
+NAMES = (
+    "record_speed",
+    "augmentation_speed",
+    "training_step",
+    "data_wait",
+    "flow_quality",
+    "qat_step",
+    "integer_forward",
+)
 
 
 def main() -> int:

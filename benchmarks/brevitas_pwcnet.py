@@ -1,0 +1,72 @@
+"""PWC-Net with Brevitas' layers: another side of ``qat_step.py``. Needs the package ``brevitas``.
+
+Brevitas has no form for cost volumes, warps and concatenations, so that these stay in float, and
+so do the network's input, the convolutions' inputs that a ReLU has not made, and the flow. Batch
+normalisation is folded first, weights have one scale per channel and activations learn theirs from
+the first batch on, which is what the fixed-point network does too. The convolutions themselves run
+on ``horizon``'s kernels, so that the times differ by the quantisation alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import brevitas.nn as brevitas
+from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
+from torch import Tensor, nn
+
+from hat.models.conv_module import ConvModule
+from horizon.quantization.fuse import fold_batch_norm
+from horizon.quantization.kernels import convolve
+from horizon.quantization.qat_conv import geometry_of
+
+
+class _OnOurKernels:
+    """Brevitas calls this with the quantised weight, a float tensor in a wrapper."""
+
+    def inner_forward_impl(self, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
+        return convolve(x, getattr(weight, "value", weight), bias, geometry_of(self, "conv"))
+
+
+class QuantConv2d(_OnOurKernels, brevitas.QuantConv2d):
+    pass
+
+
+class QuantConvTranspose2d(_OnOurKernels, brevitas.QuantConvTranspose2d):
+    pass
+
+
+def brevitas_network(network: nn.Module) -> nn.Module:
+    """Replace the convolutions and ReLUs of ``network``, which keeps its weights."""
+    for module in list(network.modules()):
+        if isinstance(module, ConvModule) and module.bn is not None:
+            fold_batch_norm(module.conv, module.bn)
+            module.bn = None
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
+                setattr(module, name, _convolution(child))
+            elif isinstance(child, nn.ReLU):
+                relu = brevitas.QuantReLU(act_quant=Uint8ActPerTensorFloat, collect_stats_steps=1)
+                setattr(module, name, relu)
+    return network
+
+
+def _convolution(conv: Any) -> nn.Module:
+    transposed = isinstance(conv, nn.ConvTranspose2d)
+    kind = QuantConvTranspose2d if transposed else QuantConv2d
+    quantised: Any = kind(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=conv.bias is not None,
+        weight_quant=Int8WeightPerChannelFloat,
+    )
+    quantised.weight = conv.weight
+    if conv.bias is not None:
+        quantised.bias = conv.bias
+    return quantised

@@ -1,0 +1,112 @@
+"""Time of the integer network on the CPU against that of the float network.
+
+``python -m benchmarks.integer_forward [--size H W] [--rounds N] [--threads N] [--json FILE]``
+
+The tutorial's full network with random weights, calibrated on one smooth image pair, converted to a
+program and run by ``IntegerModel``, beside the float network in evaluation mode, as it is and with
+its batch normalisation folded. All sides run in turn in this process on the same pair. Prints the
+median time of each and the median over the rounds of the integer side's ratios, and checks that the
+program's integers are those of the converted model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.qat_step import settled_network
+from benchmarks.training_step import machine, smooth_pair
+from hat.data.files import write_json
+from horizon.quantization import (
+    IntegerModel,
+    convert,
+    finish_calibration,
+    output_integers,
+    prepare_calibration,
+    trace,
+)
+
+WARM_UP = 2
+
+
+def make_sides(image: Tensor) -> dict[str, Callable[[Any], Tensor]]:
+    network: Any = settled_network(smooth_pair(2, image.shape[2], image.shape[3])).eval()
+    folded = copy.deepcopy(network)
+    folded.fuse_model()
+    prepared = copy.deepcopy(folded)
+    prepared.set_qconfig()
+    prepare_calibration(prepared, inplace=True).eval()
+    prepared({"img": image})
+    converted: nn.Module = convert(finish_calibration(prepared), inplace=True)
+    program = IntegerModel(trace(converted))
+    (expected,) = output_integers(converted, {"img": image})
+    different = int((program.integers(image) != expected).sum())
+    print(f"program and converted model: {different} different integers", file=sys.stderr)
+    if different:
+        sys.exit(1)
+    return {"float": network, "float, BN folded": folded, "integer": program}
+
+
+@torch.no_grad()
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    torch.set_num_threads(arguments.threads)
+    height, width = arguments.size
+    image, _ = smooth_pair(arguments.batch_size, height, width)
+    sides = make_sides(image)
+    load = os.getloadavg()[0]
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for round_ in range(arguments.rounds + WARM_UP):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side({"img": image})
+            if round_ >= WARM_UP:
+                times[name].append(time.perf_counter() - start)
+
+    def ratio(base: str) -> float:
+        return statistics.median(
+            own / other for own, other in zip(times["integer"], times[base], strict=True)
+        )
+
+    return {
+        "batch_size": arguments.batch_size,
+        "size": [height, width],
+        "rounds": arguments.rounds,
+        "threads": torch.get_num_threads(),
+        "machine": machine(torch.device("cpu")),
+        "torch": torch.__version__,
+        "load before": load,
+        "seconds": {name: statistics.median(values) for name, values in times.items()},
+        "ratio to float": ratio("float"),
+        "ratio to float, BN folded": ratio("float, BN folded"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--size", type=int, nargs=2, default=(384, 512), metavar=("H", "W"))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+    if any(size % 64 for size in arguments.size):
+        parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")
+    result = measure(arguments)
+    print(json.dumps(result, indent=2))
+    if arguments.json:
+        write_json(arguments.json, result)
+
+
+if __name__ == "__main__":
+    main()

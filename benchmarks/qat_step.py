@@ -1,0 +1,166 @@
+"""Time of a training step of the fixed-point network against that of the float network.
+
+``python -m benchmarks.qat_step [--batch-size N] [--size H W] [--rounds N] [--no-brevitas] ...``
+
+The tutorial's full network with everything quantised, once for each choice of what training does
+with the scales, beside the float network and, where the package ``brevitas`` is there, the same
+network with Brevitas' convolutions and ReLUs (see ``brevitas_pwcnet.py``). All sides start from the
+same weights, have the same batch, loss and optimizer, and run in turn in this process. A step is
+forward, loss, backward and optimizer. Prints the median time of each side in float32 and with
+bfloat16 autocast, and the median over the rounds of its ratio to the float step of the same
+precision in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.metadata
+import json
+import os
+import statistics
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.training_step import Side, machine, smooth_pair, tutorial_network
+from hat.data.files import write_json
+from horizon.quantization import finish_calibration, prepare_calibration, prepare_qat
+from horizon.quantization.qconfig import QAT_SCALES
+
+WARM_UP = 2
+
+
+def settled_network(batch: tuple[Tensor, list[Tensor]]) -> nn.Module:
+    """The tutorial's network with random weights, of which every layer has something to do.
+
+    Its BN layers get the batch's statistics, because with the initial ones the activations die out
+    on the way. The layers that give flow are scaled down: a random flow of tens of pixels would
+    warp everything out of the image.
+    """
+    torch.manual_seed(0)
+    network = tutorial_network().to(batch[0].device).train()
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in layers:
+        layer.momentum = 1.0
+    with torch.no_grad():
+        for key, parameter in network.named_parameters():
+            if any(part in key for part in (".flow.", ".up_flow.", ".context.6.")):
+                parameter.mul_(0.01)
+        network({"img": batch[0], "gt_flow": batch[1]})
+    for layer in layers:
+        layer.momentum = 0.1
+    return network
+
+
+def fixed_point_network(network: nn.Module, image: Tensor, qat_scale: str) -> nn.Module:
+    """``network`` calibrated on ``image`` and prepared for training; ``network`` stays."""
+    result: Any = copy.deepcopy(network)
+    result.fuse_model()
+    result.set_qconfig(qat_scale=qat_scale)
+    prepare_calibration(result, inplace=True).eval()
+    with torch.no_grad():
+        result({"img": image})
+    finish_calibration(result)
+    return prepare_qat(result, inplace=True).train()
+
+
+def make_sides(batch: tuple[Tensor, list[Tensor]], with_brevitas: bool) -> dict[str, Side]:
+    network = settled_network(batch)
+    networks = {"float": network}
+    for choice in QAT_SCALES:
+        networks[f"scales {choice}"] = fixed_point_network(network, batch[0], choice)
+    if with_brevitas:
+        from benchmarks.brevitas_pwcnet import brevitas_network
+
+        networks["brevitas"] = brevitas_network(copy.deepcopy(network)).to(batch[0].device).train()
+    return {name: _side(network) for name, network in networks.items()}
+
+
+def _side(network: nn.Module) -> Side:
+    return Side(network, lambda image, truth: network({"img": image, "gt_flow": truth})["losses"])
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    device = torch.device(arguments.device)
+    torch.set_num_threads(arguments.threads)
+    height, width = arguments.size
+    image, truth = smooth_pair(arguments.batch_size, height, width)
+    batch = (image.to(device), [level.to(device) for level in truth])
+    with_brevitas = arguments.brevitas and find_spec("brevitas") is not None
+    if arguments.brevitas and not with_brevitas:
+        print("brevitas: not installed, this side is left out", file=sys.stderr)
+    sides = make_sides(batch, with_brevitas)
+    load = os.getloadavg()[0]
+    times: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for round_ in range(arguments.rounds + WARM_UP):
+        for precision in ("fp32", "bf16"):
+            for name, side in sides.items():
+                seconds = side.step(batch, amp=precision == "bf16")
+                if round_ >= WARM_UP:
+                    times.setdefault(precision, {}).setdefault(name, []).append(seconds)
+        print(f"round {round_ + 1} of {arguments.rounds + WARM_UP}", end="\r", file=sys.stderr)
+    return {
+        "batch_size": arguments.batch_size,
+        "size": [height, width],
+        "rounds": arguments.rounds,
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "machine": machine(device),
+        "torch": torch.__version__,
+        "brevitas": importlib.metadata.version("brevitas") if with_brevitas else None,
+        "load before": load,
+        **{precision: summary(by_side) for precision, by_side in times.items()},
+    }
+
+
+def summary(times: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    """Medians by the clock, and medians of the ratios within a round, by clock and CPU time."""
+
+    def ratios(kind: int) -> dict[str, float]:
+        return {
+            name: statistics.median(
+                own[kind] / base[kind] for own, base in zip(pairs, times["float"], strict=True)
+            )
+            for name, pairs in times.items()
+            if name != "float"
+        }
+
+    return {
+        "seconds per step": {
+            name: statistics.median(clock for clock, _ in pairs) for name, pairs in times.items()
+        },
+        "ratio to float": ratios(0),
+        "ratio to float by CPU time": ratios(1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 448), metavar=("H", "W"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--brevitas",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compare with Brevitas if it is installed",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+    if any(size % 64 for size in arguments.size):
+        parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")
+    result = measure(arguments)
+    print(json.dumps(result, indent=2))
+    if arguments.json:
+        write_json(arguments.json, result)
+
+
+if __name__ == "__main__":
+    main()
