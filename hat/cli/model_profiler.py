@@ -30,9 +30,10 @@ from tqdm import tqdm
 
 from hat.analysis import profile
 from hat.cli import common
-from hat.cli.profile_inputs import STAGES, Stage, image_pairs, load_stage
+from hat.cli.profile_inputs import Stage, image_pairs, load_stage
 from hat.data.files import write_file, write_json
 from hat.engine import distributed
+from hat.engine.checkpoint import STAGES
 from hat.errors import InputError
 from hat.metrics import EndPointError
 from hat.visualize.flow_viz import make_folder

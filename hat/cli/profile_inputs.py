@@ -10,24 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from hat.cli import common
 from hat.cli.infer import parse_model_inputs, read_truth
-from hat.cli.sections import read_section
+from hat.cli.sections import read_section, trained_model
 from hat.config import Config
-from hat.engine.convert import LoadCheckpoint
 from hat.engine.data_loading import batches, build_eval_loader
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.registry import Deferred, build_from_registry
-from horizon.quantization import (
-    FakeQuantState,
-    convert,
-    prepare_calibration,
-    prepare_qat,
-    set_fake_quantize,
-)
-
-STAGES = ("float", "calibration", "qat", "int_infer")
+from horizon.quantization import convert
 
 
 @dataclass(frozen=True)
@@ -51,22 +41,19 @@ class Stage:
 def load_stage(config: Config, stage: str, ckpt: str | Path | None, device: torch.device) -> Stage:
     """The config's model with the weights of ``stage``, on ``device``.
 
+    int_infer is converted from the QAT checkpoint: its own holds a program without modules.
+
     Raises:
         InputError: no checkpoint (says which command makes it), or one that does not fit.
     """
-    trained = "qat" if stage == "int_infer" else stage
-    path = common.stage_checkpoint(config, trained, ckpt)
-    common.seed_everything(config.get("seed", 0))
-    model: nn.Module = build_from_registry(config.section("model"), "model").eval()
-    if trained == "float":
-        model = LoadCheckpoint(path)(model).eval()
+    model, path = trained_model(config, "infer_cfg", "qat" if stage == "int_infer" else stage, ckpt)
+    if stage == "float":
+        if not hasattr(model, "fuse_model"):
+            raise InputError(
+                f"infer_cfg.model: {type(model).__name__} has no fuse_model(), which gives float "
+                "layers the names of the quantised ones; define it as PwcnetTask does"
+            )
         model.fuse_model()  # type: ignore[operator]
-    else:
-        model.fuse_model()  # type: ignore[operator]
-        model.set_qconfig()  # type: ignore[operator]
-        prepare = prepare_calibration if stage == "calibration" else prepare_qat
-        model = LoadCheckpoint(path)(prepare(model)).eval()
-        set_fake_quantize(model, FakeQuantState.VALIDATION)
     model = model.to(device)
     return Stage(stage, convert(model) if stage == "int_infer" else model, model, path)
 

@@ -210,6 +210,22 @@ def test_weights_are_within_half_a_step(stages, images):
     assert entries["second"].mse < float((step**2).mean()) / 4
 
 
+def test_weights_are_compared_with_batch_normalisation_in_them(images):
+    torch.manual_seed(0)
+    model = Net().eval()
+    model.bn.running_var.uniform_(0.1, 10)
+    folded, kept = copy.deepcopy(model), copy.deepcopy(model)
+    fuse_modules(folded, ["first", "bn", "relu"])
+    fuse_modules(kept, ["first", "bn", "relu"], fold_bn=False)
+    kept.qconfig = get_default_qat_qconfig()
+    prepared = prepare_calibration(kept)
+    prepared(images[0])
+    finish_calibration(prepared)
+    entry = compare_weights(folded, prepared, images[0])[0]
+    assert entry.layer == "first"
+    assert 30 < (entry.sqnr_db or 0) < 70
+
+
 def test_dead_channels_and_spread():
     real = torch.tensor([[1.0, -2.0], [0.02, 0.01], [0.0, 1e-9]])
     quantised = real.clone()
