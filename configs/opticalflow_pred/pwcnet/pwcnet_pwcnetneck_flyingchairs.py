@@ -213,6 +213,8 @@ qat_lr_callback = dict(
     lr_decay_id=[6, 9],
     lr_decay_factor=0.1,
     update_by="epoch",
+    warmup_by="step",
+    warmup_len=100,  # Adam's first steps are as long as its later ones, and know less
     step_log_interval=1000,
 )
 
