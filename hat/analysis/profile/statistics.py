@@ -126,4 +126,7 @@ def _statistics_sentences(stage: str, entries: Sequence[LayerStatistics]) -> lis
     if silent:
         count = sum(entry.silent_channels for entry in silent)
         lines.append(f"{stage}: {count} silent channels in {len(silent)} layers' outputs.")
+    mute = [entry.layer for entry in silent if entry.silent_channels == entry.channels]
+    if mute:
+        lines.append(f"{stage}: nothing but zeros come from {', '.join(mute)}.")
     return lines
