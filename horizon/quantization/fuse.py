@@ -87,7 +87,10 @@ def fuse_modules(
         f"{name} ({type(layer).__name__})" for name, layer in zip(names, layers, strict=True)
     )
     if kinds == "correlation+relu":
-        _set(model, names[0], FusedCorrelation(layers[0]))
+        correlation = FusedCorrelation(layers[0]).train(layers[0].training)
+        if hasattr(layers[0], "qconfig"):
+            correlation.qconfig = layers[0].qconfig
+        _set(model, names[0], correlation)
         _set(model, names[1], nn.Identity())
         return
     known = [f"conv{b}{a}{r}" for b in ("", "+bn") for a in ("", "+add") for r in ("", "+relu")]
@@ -106,6 +109,9 @@ def fuse_modules(
     has_add = "add" in by_kind
     fused = FusedConv(conv, bn, "relu" in by_kind, conv_operand if has_add else None)
     fused.train(conv.training)
+    for layer in layers:
+        if hasattr(layer, "qconfig"):
+            fused.qconfig = layer.qconfig
     place = names[[_kind(layer) for layer in layers].index("add")] if has_add else names[0]
     for name in names:
         _set(model, name, fused if name == place else nn.Identity())

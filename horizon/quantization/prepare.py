@@ -162,7 +162,9 @@ def _prepare(model: nn.Module, inplace: bool) -> nn.Module:
             )
         shared[module] = name
         parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, kind(module, qconfig, name))
+        setattr(
+            model.get_submodule(parent), last, kind(module, qconfig, name).train(module.training)
+        )
     return model
 
 
@@ -174,7 +176,8 @@ def _walk(
     if name and (_replacement(module) is not None or isinstance(module, QATLayer)):
         yield name, module, qconfig
         return
-    children = list(module.named_children())
+    # Not named_children(): it leaves out the second place of a layer that has two.
+    children = [(n, child) for n, child in module._modules.items() if child is not None]
     if name and not children:
         yield name, module, qconfig
     for child_name, child in children:

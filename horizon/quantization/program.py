@@ -109,7 +109,7 @@ class IntegerModel(nn.Module):
             inputs = [tensors[name] for name in node.inputs]
             tensors[node.output] = _call(node, layer, inputs, copies)
             if kept is None:
-                for name in set(node.inputs):
+                for name in set(node.inputs) - {self.output_name}:
                     if self._last_use[name] == index:
                         del tensors[name]
         if kept is not None:

@@ -29,6 +29,9 @@ from horizon.quantization.qtensor import LIMITS, QTensor
 from horizon.quantization.quantized import QuantizedConv
 
 LARGEST_WEIGHT = 127
+INSIDE = 127.49
+"""What rounds to the largest weight at most. Clamping there, before rounding, leaves the largest
+weight of a channel its gradient."""
 SMALLEST_RATIO = 2.0**-22
 """Weight steps below this part of the output's step could not matter, and would leave the range
 of multipliers soon."""
@@ -207,7 +210,7 @@ class QATConv(QATLayer):
         with torch.autocast(device, torch.get_autocast_dtype(device), enabled=enabled):
             out = quant.current() if quant.ready and not quant.keeps_accumulators else None
             factor, acc_scale = self.weight_steps(weight, bias, x.scale, out)
-            steps = round_ste(weight * factor)
+            steps = round_ste((weight * factor).clamp(-INSIDE, INSIDE))
             bias_steps = round_ste(bias / acc_scale)
             values = x.values.float() if wide else x.values
             acc = convolve(values, steps, bias_steps, self.geometry)

@@ -28,7 +28,7 @@ class QATFunctional(QATLayer):
     """One addition, concatenation or multiplication by a number.
 
     ``act_quant`` is the scale of a sum; of the result of a concatenation with
-    ``concat="requantise"``; with "fold", of the wide inputs, which enter in its 8 bits.
+    ``concat="requantise"``; with "fold", of the inputs that have not its bits (int16 among int8).
     """
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
@@ -93,13 +93,16 @@ class QATFunctional(QATLayer):
         if not self.trains:
             return self.lowered("cat", tensors)("cat", tensors)
         changed = self._requantised(tensors)
-        if quant.follows:
-            for tensor, change in zip(tensors, changed, strict=True):
-                if change:
-                    quant.follow(tensor.dequantize().detach().abs().max())
+        if quant.follows and any(changed):
+            largest = [
+                tensor.dequantize().detach().abs().max()
+                for tensor, change in zip(tensors, changed, strict=True)
+                if change
+            ]
+            quant.follow(torch.stack(largest).max())
         inputs = [self._to_scale(t) if c else t for t, c in zip(tensors, changed, strict=True)]
         values = [t.values for t in inputs]
-        kind = activation_dtype(8, inputs[0].device)
+        kind = activation_dtype(inputs[0].bits, inputs[0].device)
         joined = torch.cat([v.to(kind) for v in values], dim=1)
         return QTensor(joined, joined_scale(inputs), inputs[0].bits)
 
@@ -111,13 +114,17 @@ class QATFunctional(QATLayer):
             if change:
                 values = self.real_result(values, 8).values
             parts.append(values)
-        return QTensor(torch.cat(parts, dim=1), None, self.act_quant.bits)
+        bits = self.act_quant.bits if any(changed) else tensors[0].bits
+        return QTensor(torch.cat(parts, dim=1), None, bits)
 
     def _requantised(self, tensors: list[QTensor]) -> list[bool]:
         """Which inputs go through ``act_quant``."""
         if self.concat == "requantise":
             return [True] * len(tensors)
-        return [t.bits > self.act_quant.bits for t in tensors]
+        bits = self.act_quant.bits
+        if len({t.bits for t in tensors}) == 1:
+            return [tensors[0].bits > bits] * len(tensors)
+        return [t.bits != bits for t in tensors]
 
     def _to_scale(self, tensor: QTensor) -> QTensor:
         quant = self.act_quant

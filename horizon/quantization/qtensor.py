@@ -101,9 +101,14 @@ class QTensor:
     def __getitem__(self, index: Any) -> QTensor:
         parts = index if isinstance(index, tuple) else (index,)
         full = slice(None)
+        for place, part in enumerate(parts):
+            if part is Ellipsis:
+                skipped = (full,) * (self.dim() - len(parts) + 1)
+                parts = parts[:place] + skipped + parts[place + 1 :]
+                break
         bounds = []
         for axis, part in enumerate(parts):
-            whole = part is Ellipsis or part == full
+            whole = isinstance(part, slice) and part == full
             if not whole and (
                 axis > 1 or not isinstance(part, slice) or part.step not in (None, 1)
             ):
