@@ -74,6 +74,11 @@ class FakeQuantize(nn.Module):
         Raises:
             InputError: nobody has found it yet.
         """
+        if self.keeps_accumulators:
+            raise InputError(
+                f"{self.layer}: only a convolution has an int32 output without a step; give "
+                "get_default_qat_out_qconfig a scale"
+            )
         if not self.ready:
             raise InputError(
                 f"{self.layer}: its output has no scale yet; calibrate first "

@@ -148,11 +148,12 @@ def _layer(node: Node, graph: Graph) -> nn.Module | None:
     if node.op == "warp":
         return QuantizedGridSample(node.name, (int(a["offset_multiplier"]), int(a["offset_shift"])))
     if node.op == "rescale":
-        ratio = (int(a["multiplier"]), int(a["shift"]))
+        ratio = (a["multiplier"], a["shift"])
         return QuantizedRescale(node.name, ratio, scale, bits, int(a["lo"]), int(a["hi"]))
     if node.op == "add":
         ratios = (int(a["multiplier_a"]), int(a["multiplier_b"]), int(a["shift"]))
-        return QuantizedFunctional(node.name, "add", scale, bits, ratios)
+        limits = (int(a["lo"]), int(a["hi"]))
+        return QuantizedFunctional(node.name, "add", scale, bits, ratios, limits=limits)
     if node.op == "concat" and a["axis"] == 3:
         return QuantizedFunctional(node.name, "cat", rescales=[None] * len(node.inputs))
     return None

@@ -20,7 +20,7 @@ from horizon.quantization.arithmetic import (
     round_ratio,
     round_ste,
 )
-from horizon.quantization.fake_quantize import FakeQuantize
+from horizon.quantization.fake_quantize import FakeQuantize, FakeQuantState
 from horizon.quantization.fuse import FusedConv, call_fused_add, folded_parameters, out_axis
 from horizon.quantization.kernels import Geometry, convolve
 from horizon.quantization.qat_layer import QATLayer
@@ -80,7 +80,8 @@ class QATConv(QATLayer):
         """(N, C, H, W), and a residual of the output's shape where an addition is fused."""
         inputs = [x] if residual is None else [x, residual]
         self.check(*inputs)
-        if self.bn is not None and self.bn.training and self.training:
+        frozen = self.fake_quant_state is FakeQuantState.VALIDATION
+        if self.bn is not None and self.bn.training and self.training and not frozen:
             self._update_statistics(x)
         if self.in_float:
             return self._in_float(x, residual)
@@ -153,6 +154,7 @@ class QATConv(QATLayer):
         if out is None:
             ratios = wide / wide
         if residual is not None:
+            self.refuse_accumulators(residual)
             own = residual.channel_scale().double().cpu().numpy() / float(out)  # type: ignore[arg-type]
             multiplier, second, shift = align_ratios(ratios, own, self.layer)
             residual_multiplier = torch.from_numpy(second).to(device)

@@ -146,6 +146,7 @@ class QATFunctional(QATLayer):
                 for i, (t, change) in enumerate(zip(operands[0], changed, strict=True))
             ]
             return QuantizedFunctional(self.layer, operation, rescales=rescales)
+        self.refuse_accumulators(*operands)
         out = quant.current()
         ratios = [
             (t.one_scale(self.layer).double() / out.double()).view(1).cpu().numpy()

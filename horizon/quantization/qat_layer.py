@@ -68,6 +68,14 @@ class QATLayer(nn.Module):
             self.act_quant.observe(y)
         return QTensor(y, None, bits)
 
+    def refuse_accumulators(self, *summands: QTensor) -> None:
+        """InputError for an int32 summand: times its multiplier it could pass 2**53."""
+        if any(x.bits == 32 for x in summands):
+            raise InputError(
+                f"{self.layer}: it adds an int32 tensor; only a DeQuantStub takes those, give the "
+                "layer that makes it get_default_qat_qconfig(dtype='int16')"
+            )
+
     def check(self, *inputs: Any) -> None:
         """InputError unless all inputs are quantised tensors of this layer's state."""
         for x in inputs:

@@ -189,10 +189,13 @@ class QuantizedGridSample(QuantizedLayer):
 
 
 class QuantizedRescale(QuantizedLayer):
-    """One input to another scale; a ReLU alone is a ratio of 1 and a lower limit of 0."""
+    """One input to another scale; a ReLU alone is a ratio of 1 and a lower limit of 0.
+
+    ``ratio``: multiplier and shift, numbers or int64 arrays (C,).
+    """
 
     def __init__(
-        self, layer: str, ratio: tuple[int, int], scale: Tensor, bits: int, low: int, high: int
+        self, layer: str, ratio: tuple[Any, Any], scale: Tensor, bits: int, low: int, high: int
     ) -> None:
         super().__init__(layer)
         self.ratio, self.bits, self.low, self.high = ratio, bits, low, high
@@ -231,6 +234,6 @@ class QuantizedDeStub(QuantizedLayer):
         return x.dequantize()
 
 
-def ratio_tensor(ratio: tuple[int, int], device: torch.device) -> Tensor:
+def ratio_tensor(ratio: tuple[Any, Any], device: torch.device) -> Tensor:
     multiplier, shift = ratio
     return torch.tensor(multiplier * 2.0**-shift, dtype=torch.float64, device=device)

@@ -22,6 +22,7 @@ class QuantizedFunctional(QuantizedLayer):
         operation: "add", "cat" or "mul_scalar".
         ratios: add: multipliers and the shift (Ma, Mb, s).
         rescales: cat: per input a :class:`QuantizedRescale`, or None where it goes in as it is.
+        limits: of a sum; those of its type unless given.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class QuantizedFunctional(QuantizedLayer):
         bits: int = 8,
         ratios: tuple[int, int, int] | None = None,
         rescales: Sequence[QuantizedRescale | None] = (),
+        limits: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(layer)
+        self.low, self.high = limits or LIMITS[bits]
         self.operation, self.bits, self.ratios = operation, bits, ratios
         self.register_buffer("scale", scale)
         self.rescales = nn.ModuleList(nn.Identity() if r is None else r for r in rescales)
@@ -52,7 +55,7 @@ class QuantizedFunctional(QuantizedLayer):
         assert self.ratios is not None
         assert self.scale is not None
         ma, mb, shift = self.ratios
-        low, high = LIMITS[self.bits]
+        low, high = self.low, self.high
         values = kernels.requantize(
             [first.values],
             None,

@@ -66,6 +66,12 @@ class Tracer:
     ) -> Graph:
         """The recorded program, checked."""
         new = dict(zip(self.outputs, output_names, strict=False))
+        for taken in set(new.values()) & set(self.tensors) - set(new) - set(self.inputs):
+            # A layer inside that is called like an output.
+            number = 1
+            while f"{taken}.{number}" in self.tensors:
+                number += 1
+            new[taken] = f"{taken}.{number}"
         tensors = {
             new.get(key, key): replace(info, name=new.get(key, key))
             for key, info in self.tensors.items()
