@@ -187,6 +187,34 @@ def test_a_factor_before_the_output_is_in_the_output_s_scale():
     assert graph.tensors["flow"].scales[0] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("order", [("flow", "last"), ("last", "flow"), ("img", "flow.1")])
+def test_a_layer_may_be_called_like_an_input_or_output(order):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quant, self.dequant = QuantStub(1 / 128), DeQuantStub()
+            self.convs = [nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)]
+            self.names = [name.replace(".", "_") for name in order]
+            for name, conv in zip(self.names, self.convs, strict=True):
+                self.add_module(name, conv)
+            self.qconfig = MINMAX
+
+        def forward(self, x):
+            x = self.quant(x)
+            for name in self.names:
+                x = getattr(self, name)(x)
+            return self.dequant(x)
+
+    torch.manual_seed(0)
+    x = images(1, 2, 3, 1)
+    model = calibrated(Net(), x)
+    graph = trace(convert(model, x), x)
+    assert graph.outputs == ("flow",)
+    assert graph.nodes[-1].output == "flow"
+    expected = reference.run(graph, {"img": stub_integers(x, 1 / 128)})["flow"]
+    assert torch.equal(output_integers(model, x)[0].long(), to_nchw(expected))
+
+
 def test_a_layer_that_runs_twice_with_different_scales_is_an_error():
     class Net(nn.Module):
         def __init__(self) -> None:

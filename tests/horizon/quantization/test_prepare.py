@@ -173,9 +173,10 @@ def test_set_fake_quantize_needs_a_prepared_model():
         assert {layer.fake_quant_state for _, layer in prepared_layers(prepared)} == {state}
 
 
-def test_validation_is_exact_in_training_mode_too():
+@pytest.mark.parametrize("fold_bn", [True, False])
+def test_validation_is_exact_in_training_mode_too(fold_bn):
     x = images(2, 5, 7)
-    model = calibrated(odd_net(qat_scale="moving_average"), 0.3 * x)
+    model = calibrated(odd_net(fold_bn, qat_scale="moving_average"), 0.3 * x)
     expected = model.eval()(x)
     before = copy.deepcopy(model.state_dict())
     assert torch.equal(set_fake_quantize(model.train(), FakeQuantState.VALIDATION)(x), expected)

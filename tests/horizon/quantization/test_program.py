@@ -176,6 +176,25 @@ def test_an_output_that_another_layer_reads_is_kept():
     assert IntegerModel(graph).integers(x).flatten().tolist() == [0, 4, 5, 0]
 
 
+def test_limits_of_a_sum_and_ratios_of_channels_are_the_program_s():
+    """What conversion does not write, and a program may have all the same."""
+    shape = (1, 2, 3, 2)
+    tensors = {name: TensorInfo(name, shape, "int8", (1.0,)) for name in ("img", "scaled", "flow")}
+    ratios = {"multiplier": np.array([2**23, 3 * 2**22]), "shift": np.array([24, 23])}
+    total = {"multiplier_a": 2**23, "multiplier_b": 2**22, "shift": 23, "lo": 0, "hi": 50}
+    nodes = (
+        Node("rescale", "scale", ("img",), "scaled", {**ratios, "lo": -100, "hi": 90}),
+        Node("add", "sum", ("scaled", "img"), "flow", total),
+    )
+    graph = Graph("by hand", tensors, nodes, ("img",), ("flow",), {})
+    x = images(1, 2, 3) * 128
+    found = IntegerModel(graph).all_integers(x)
+    expected = reference.run(graph, {"img": stub_integers(x, 1.0)}, keep_all=True)
+    for name, values in expected.items():
+        assert torch.equal(found[name].long(), to_nchw(values)), name
+    assert set(found["flow"].unique().tolist()) >= {0, 50}
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (2, 4, 4), (1, 4, 4, 2)])
 def test_images_of_another_shape_are_errors(graph, shape):
     with pytest.raises(InputError, match=r"img: expected \(N, 2, H, W\)"):

@@ -16,10 +16,12 @@ from horizon.quantization import (
     FakeQuantState,
     QTensor,
     convert,
+    get_default_qat_out_qconfig,
     get_default_qat_qconfig,
     prepared_layers,
 )
-from horizon.quantization.fuse import FusedCorrelation
+from horizon.quantization.fuse import FusedConv, FusedCorrelation
+from horizon.quantization.qat_conv import QATConv
 from horizon.quantization.qat_functional import QATFunctional
 from horizon.quantization.qat_layers import (
     QATCorrelation,
@@ -246,6 +248,29 @@ def test_addition_s_gradient_is_one_where_nothing_is_clipped():
     total.values.sum().backward()
     for value in (x, y):
         assert value.grad.flatten().tolist() == [0, 1, 1, 0]
+
+
+def test_int32_is_not_added_to():
+    """2**31 times a multiplier of 24 bits is more than float64 holds."""
+    layer = QATFunctional(FloatFunctional(), MINMAX, "a.sum")
+    set_scale(layer, 1.0)
+    x = integers((1, 2, 2, 2), 1.0)
+    wide = QTensor(x.values.int(), x.scale, 32)
+    for pair in ((x, wide), (wide, x)):
+        with pytest.raises(InputError, match=r"a\.sum: it adds an int32 tensor"):
+            in_evaluation(layer, *pair, call=add)
+    conv = QATConv(FusedConv(nn.Conv2d(2, 2, 1), None, False, 1), MINMAX, "a.conv")
+    set_scale(conv, 1.0)
+    with pytest.raises(InputError, match=r"a\.conv: it adds an int32 tensor"):
+        in_evaluation(conv, x, wide)
+
+
+def test_an_int32_sum_needs_a_step():
+    layer = QATFunctional(FloatFunctional(), get_default_qat_out_qconfig(), "a.sum")
+    x = integers((1, 2, 2, 2), 1.0)
+    for run in (in_training, in_evaluation):
+        with pytest.raises(InputError, match=r"a\.sum: .*without a step"):
+            run(layer, x, x, call=add)
 
 
 def test_a_sum_of_tensors_with_channel_scales_is_an_error():
