@@ -63,6 +63,8 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
     """Train in this process (one of the process group's)."""
     config = common.load_config(args)
     section = f"{args.stage}_trainer"
+    if section == "int_infer_trainer" and section not in config and "int_trainer" in config:
+        section = "int_trainer"  # the tutorial has both names
     trainer_config = copy.deepcopy(config.section(section))
     ckpt_dir = Path(config.section("ckpt_dir"))
     if args.ckpt and not any(common.loading_converters(trainer_config)):
