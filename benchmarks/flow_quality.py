@@ -1,6 +1,6 @@
-"""End-point error of a trained network beside OpenCV's classical methods on the same pairs.
+"""End-point error of the trained networks, float and integer, and OpenCV's methods.
 
-``python -m benchmarks.flow_quality [--config FILE] [--ckpt FILE] [--data DIR] [--json FILE]``
+``python -m benchmarks.flow_quality [--config FILE] [--ckpt-dir DIR] [--data DIR] [--json FILE]``
 
 The pairs are the config's validation set, or those of ``--data`` (packed or raw). Every method sees
 the same images and is judged by the same metrics; times are per pair, with OpenCV and PyTorch
@@ -24,12 +24,14 @@ from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.data.datasets import FlyingChairs
 from hat.data.files import write_json
+from hat.engine.checkpoint import checkpoint_path
 from hat.engine.processors import BatchProcessor
 from hat.metrics import FlowMetrics
 from hat.registry import build_from_registry
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
-CHECKPOINT = "models/pwcnet_lite/float-checkpoint-best.pth.tar"
+STAGES = ("float", "int_infer")
+CHECKPOINTS = "models/pwcnet_lite"
 COLUMNS = ("EPE", "1px", "3px", "5px", "Fl-all", "EPE s0-10", "EPE s10-40", "EPE s40+")
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -60,11 +62,11 @@ def network_method(model: nn.Module, processor: BatchProcessor) -> Callable[[dic
 
 
 def compare(
-    dataset: FlyingChairs, network: Callable[[dict], torch.Tensor], name: str
+    dataset: FlyingChairs, networks: dict[str, Callable[[dict], torch.Tensor]]
 ) -> dict[str, dict[str, float]]:
     """The metrics and milliseconds per pair of every method over ``dataset``."""
     methods = opencv_methods()
-    metrics = {method: FlowMetrics() for method in [*methods, name]}
+    metrics = {method: FlowMetrics() for method in [*methods, *networks]}
     seconds = dict.fromkeys(metrics, 0.0)
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -78,11 +80,12 @@ def compare(
             flow = function(*grey)
             seconds[method] += time.perf_counter() - started
             metrics[method].update(truth, torch.from_numpy(flow).permute(2, 0, 1)[None])
-        batch = {"img": torch.from_numpy(img).permute(2, 0, 1)[None]}
-        started = time.perf_counter()
-        prediction = network(batch)
-        seconds[name] += time.perf_counter() - started
-        metrics[name].update(truth, prediction)
+        for name, network in networks.items():
+            batch = {"img": torch.from_numpy(img).permute(2, 0, 1)[None]}
+            started = time.perf_counter()
+            prediction = network(batch)
+            seconds[name] += time.perf_counter() - started
+            metrics[name].update(truth, prediction)
     return {
         method: {**metric.results(), "ms": 1e3 * seconds[method] / len(dataset)}
         for method, metric in metrics.items()
@@ -92,28 +95,34 @@ def compare(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default=CONFIG)
-    parser.add_argument("--ckpt", default=CHECKPOINT)
+    parser.add_argument(
+        "--ckpt-dir", default=CHECKPOINTS, help="folder of the stages' best checkpoints"
+    )
     parser.add_argument("--data", help="packed or raw folder (default: the config's)")
     parser.add_argument("--split-name", choices=("train", "val"), help="of a raw folder")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
     config = Config.fromfile(args.config)
-    model = trained_model(config, "infer_cfg", "float", args.ckpt)[0]
     processor = build_from_registry(config.val_batch_processor, "val_batch_processor")
     path = args.data or config.val_data_loader["dataset"]["data_path"]
     dataset = FlyingChairs(path, split_name=args.split_name, skip_missing=args.data is not None)
     cv2.setNumThreads(torch.get_num_threads())
-    name = config.task_name
-    results = compare(dataset, network_method(model, processor), name)
+    networks = {}
+    for stage in STAGES:
+        ckpt = checkpoint_path(args.ckpt_dir, stage)
+        model = trained_model(config, "infer_cfg", stage, ckpt)[0]
+        networks[f"{config.task_name}, {stage}"] = network_method(model, processor)
+    results = compare(dataset, networks)
     print(f"{path}: {len(dataset)} pairs, {torch.get_num_threads()} thread(s)")
     rows = [
         (method, *(round(values[c], 3) for c in COLUMNS), round(values["ms"], 1))
         for method, values in results.items()
     ]
     print_table(rows, ("method", *COLUMNS, "ms/pair"))
-    ratio = results[name]["EPE"] / results["Farneback"]["EPE"]
-    print(f"EPE of {name} / EPE of Farneback: {ratio:.3f}")
+    for name in networks:
+        ratio = results[name]["EPE"] / results["Farneback"]["EPE"]
+        print(f"EPE of {name} / EPE of Farneback: {ratio:.3f}")
     if args.json:
         content = {"data": str(path), "pairs": len(dataset), "methods": results}
         write_json(args.json, content)

@@ -22,6 +22,9 @@ NAMES = (
     "flow_quality",
     "qat_step",
     "integer_forward",
+    "calibration_choices",
+    "fixed_point_quality",
+    "full_size",
 )
 
 

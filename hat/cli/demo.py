@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from hat.cli.common import print_table
@@ -123,7 +124,7 @@ def train(chain: Chain, folder: Path, args: argparse.Namespace) -> None:
     chain.run("train", "--stage", "int_infer", *words, *flat(common))
 
 
-def flat(options: dict[str, object]) -> list[str]:
+def flat(options: Mapping[str, object]) -> list[str]:
     """``--opts`` words: key value key value ..."""
     return [str(word) for pair in options.items() for word in pair]
 

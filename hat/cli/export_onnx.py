@@ -38,7 +38,7 @@ from hat.registry import build_from_registry
 from hat.visualize.flow_viz import make_folder
 
 TOLERANCE = 0.001
-MEAN_TOLERANCE = 0.1
+MEAN_TOLERANCE = 0.25
 SIZE = (384, 512)
 
 
