@@ -128,7 +128,8 @@ class FakeQuantize(nn.Module):
         value = float(largest)
         if not math.isfinite(value):
             return  # the loss will not be finite either, and the step is skipped
-        target = max(value / self.high, SMALLEST_SCALE)
+        margin = self.config.observer_kwargs.get("margin", 1.0)
+        target = max(margin * value / self.high, SMALLEST_SCALE)
         if self.ready:
             target = float(self.scale) + self.config.averaging_constant * (
                 target - float(self.scale)

@@ -172,7 +172,10 @@ class QTensor:
             "mul_scalar(x, factor)"
         )
 
-    __rmul__ = __truediv__ = __mul__
+    __rmul__ = __truediv__ = __rtruediv__ = __mul__
+
+    def __neg__(self) -> QTensor:
+        return self.__mul__(-1)
 
 
 def join(tensors: list[QTensor], dim: int = 0) -> QTensor:

@@ -219,6 +219,11 @@ class QuantizedStub(QuantizedLayer):
         self.tracer: Any = None
 
     def forward(self, x: Tensor) -> QTensor:
+        if not torch.isfinite(x).all():
+            raise InputError(
+                f"{self.layer}: the input holds NaN or infinite values, which no integer stands "
+                "for; check the images and their normalisation"
+            )
         low, high = LIMITS[self.bits]
         steps = (x.float() / self.scale + 0.5).floor_().clamp_(low, high)
         result = QTensor(steps.to(DTYPES[self.bits]), self.scale, self.bits)

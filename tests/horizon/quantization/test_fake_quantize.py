@@ -272,3 +272,10 @@ def test_the_deep_copy_of_a_model_has_scales_of_its_own():
     twin.layer.act_quant.scale.mul_(4)
     assert torch.equal(model([x]), expected)
     assert not torch.equal(twin([x]), expected)
+
+
+def test_following_keeps_the_margin() -> None:
+    """A wide activation keeps room for values larger than any batch had."""
+    quant = FakeQuantize(ActivationConfig("int16", "minmax", {"margin": 2.0}))
+    quant.follow(torch.tensor(3.0))
+    assert float(quant.current()) == pytest.approx(2 * 3.0 / 32767)

@@ -22,7 +22,7 @@ from horizon.quantization import (
     program_state,
     trace,
 )
-from horizon.quantization.quantized import QuantizedLayer
+from horizon.quantization.quantized import QuantizedLayer, QuantizedStub
 from tests.horizon.quantization.small_models import (
     calibrated,
     images,
@@ -218,3 +218,13 @@ def test_states_that_are_no_programs_are_errors(graph):
 def test_more_than_one_output_is_an_error(graph):
     with pytest.raises(InputError, match="one input and one output, found 1 and 2"):
         IntegerModel(replace(graph, outputs=(*graph.outputs, "stem")))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_input_that_is_not_finite_is_refused(value: float) -> None:
+    stub = QuantizedStub("img", torch.tensor(1 / 128), 8)
+    image = torch.zeros(1, 3, 4, 4)
+    assert stub(image).values.eq(0).all()
+    image[0, 1, 2, 3] = value
+    with pytest.raises(InputError, match="img: .*NaN or infinite"):
+        stub(image)
