@@ -4,9 +4,10 @@
 
 The tutorial's full network with random weights, calibrated on one smooth image pair, converted to a
 program and run by ``IntegerModel``, beside the float network in evaluation mode, as it is and with
-its batch normalisation folded. All sides run in turn in this process on the same pair. Prints the
-median time of each and the median over the rounds of the integer side's ratios, by the clock and in
-CPU time, and checks that the program's integers are those of the converted model.
+its batch normalisation folded. All sides run in this process on the same pair, in an order that is
+drawn anew for every round. Prints the median time of each and the median over the rounds of the
+integer side's ratios, by the clock and in CPU time, and checks that the program's integers are
+those of the converted model.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import copy
 import json
 import os
+import random
 import statistics
 import sys
 import time
@@ -65,9 +67,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     image, _ = smooth_pair(arguments.batch_size, height, width)
     sides = make_sides(image)
     load = os.getloadavg()[0]
+    order = random.Random(0)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for round_ in range(arguments.rounds + WARM_UP):
-        for name, side in sides.items():
+        for name in order.sample(list(sides), len(sides)):
+            side = sides[name]
             clock, cpu = time.perf_counter(), time.process_time()
             side({"img": image})
             if round_ >= WARM_UP:

@@ -5,10 +5,12 @@
 The tutorial's full network with everything quantised, once for each choice of what training does
 with the scales, beside the float network and, where the package ``brevitas`` is there, the same
 network with Brevitas' convolutions and ReLUs (see ``brevitas_pwcnet.py``). All sides start from the
-same weights, have the same batch, loss and optimizer, and run in turn in this process. A step is
-forward, loss, backward and optimizer. Prints the median time of each side in float32 and with
-bfloat16 autocast, and the median over the rounds of its ratio to the float step of the same
-precision in the same round.
+same weights, have the same batch, loss and optimizer, and run in this process, in an order that is
+drawn anew for every round: what a step finds in caches and allocator depends on the one before it.
+A step is forward, loss, backward and optimizer. Prints the median time of each side in float32 and
+with bfloat16 autocast, and the median over the rounds of its ratio to the float step of the same
+precision in the same round: to the float network as it is trained, and, because fixed point trains
+with batch normalisation folded, to the float network with that folded too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import copy
 import importlib.metadata
 import json
 import os
+import random
 import statistics
 import sys
 from importlib.util import find_spec
@@ -71,7 +74,9 @@ def fixed_point_network(network: nn.Module, image: Tensor, qat_scale: str) -> nn
 
 def make_sides(batch: tuple[Tensor, list[Tensor]], with_brevitas: bool) -> dict[str, Side]:
     network = settled_network(batch)
-    networks = {"float": network}
+    folded: Any = copy.deepcopy(network)
+    folded.fuse_model()
+    networks = {"float": network, "float, BN folded": folded.train()}
     for choice in QAT_SCALES:
         networks[f"scales {choice}"] = fixed_point_network(network, batch[0], choice)
     if with_brevitas:
@@ -96,11 +101,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         print("brevitas: not installed, this side is left out", file=sys.stderr)
     sides = make_sides(batch, with_brevitas)
     load = os.getloadavg()[0]
+    order = random.Random(0)
     times: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for round_ in range(arguments.rounds + WARM_UP):
         for precision in ("fp32", "bf16"):
-            for name, side in sides.items():
-                seconds = side.step(batch, amp=precision == "bf16")
+            for name in order.sample(list(sides), len(sides)):
+                seconds = sides[name].step(batch, amp=precision == "bf16")
                 if round_ >= WARM_UP:
                     times.setdefault(precision, {}).setdefault(name, []).append(seconds)
         print(f"round {round_ + 1} of {arguments.rounds + WARM_UP}", end="\r", file=sys.stderr)
@@ -121,21 +127,23 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def summary(times: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
     """Medians by the clock, and medians of the ratios within a round, by clock and CPU time."""
 
-    def ratios(kind: int) -> dict[str, float]:
+    def ratios(base: str, kind: int) -> dict[str, float]:
         return {
             name: statistics.median(
-                own[kind] / base[kind] for own, base in zip(pairs, times["float"], strict=True)
+                own[kind] / other[kind] for own, other in zip(pairs, times[base], strict=True)
             )
-            for name, pairs in times.items()
-            if name != "float"
+            for name, pairs in sorted(times.items())
+            if name != base
         }
 
     return {
         "seconds per step": {
-            name: statistics.median(clock for clock, _ in pairs) for name, pairs in times.items()
+            name: statistics.median(clock for clock, _ in pairs)
+            for name, pairs in sorted(times.items())
         },
-        "ratio to float": ratios(0),
-        "ratio to float by CPU time": ratios(1),
+        "ratio to float": ratios("float", 0),
+        "ratio to float by CPU time": ratios("float", 1),
+        "ratio to float, BN folded": ratios("float, BN folded", 0),
     }
 
 
@@ -143,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--size", type=int, nargs=2, default=(256, 448), metavar=("H", "W"))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
