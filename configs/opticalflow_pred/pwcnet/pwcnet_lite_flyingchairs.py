@@ -31,7 +31,7 @@ lr = 2e-3
 qat_lr = 2e-4
 warmup_epochs = 0.2
 qat_lr_callback = dict(
-    lr_decay_id=[900, 1300], update_by="step", warmup_len=50, step_log_interval=100
+    lr_decay_id=[900, 1300], update_by="step", warmup_len=0, step_log_interval=100
 )
 float_trainer = dict(
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),

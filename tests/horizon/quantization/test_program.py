@@ -226,5 +226,5 @@ def test_input_that_is_not_finite_is_refused(value: float) -> None:
     image = torch.zeros(1, 3, 4, 4)
     assert stub(image).values.eq(0).all()
     image[0, 1, 2, 3] = value
-    with pytest.raises(InputError, match="img: .*NaN or infinite"):
+    with pytest.raises(InputError, match=r"img: .*NaN or infinite"):
         stub(image)
