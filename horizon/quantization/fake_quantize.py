@@ -47,12 +47,12 @@ class FakeQuantize(nn.Module):
     ready: Tensor
     log2_gain: Tensor
 
-    def __init__(self, config: ActivationConfig) -> None:
+    def __init__(self, config: ActivationConfig, layer: str) -> None:
         super().__init__()
         self.config = config
         self.bits = config.bits
         self.low, self.high = LIMITS[config.bits]
-        self.layer = ""
+        self.layer = layer
         given = config.scale is not None
         self.observer: nn.Module | None = None
         if not given and self.bits != 32:

@@ -60,7 +60,8 @@ def channel_groups(weight: Tensor, geometry: Geometry, largest: int) -> list[tup
 
     ``largest`` is the largest |input|. Grouped convolutions are not cut.
     """
-    sums = weight.abs().long().sum((-1, -2)) * largest
+    # On the CPU: the search below looks at every channel, which a GPU would be asked one by one.
+    sums = weight.cpu().abs().long().sum((-1, -2)) * largest
     per_input = sums.t() if not geometry.transposed else sums  # (I, O)
     if geometry.groups > 1:
         whole = int(per_input.sum(0).max()) < EXACT_IN_FLOAT32

@@ -21,6 +21,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ FLOOR = 2.0**-14
 """The smallest threshold; a tensor whose largest magnitude is below counts as all zero."""
 
 
-class Observer(nn.Module):
+class Observer(nn.Module, ABC):
     """Base class. A subclass implements ``_update``, ``_threshold``, ``_merge`` and ``reset``.
 
     Args:
@@ -119,8 +120,9 @@ class Observer(nn.Module):
     def _update(self, x: Tensor, batch_largest: float) -> None:
         """Take a batch into account; ``self._largest`` is still that of the batches before."""
 
+    @abstractmethod
     def _threshold(self) -> float:
-        raise NotImplementedError(f"{type(self).__name__} does not choose a threshold")
+        """The clipping threshold for what was observed."""
 
     def _merge(self) -> None:
         """Merge what goes beyond ``largest`` with the other processes."""
@@ -176,7 +178,7 @@ class MovingAverageObserver(Observer):
         self._average = total / max(processes, 1.0)
 
 
-class HistogramObserver(Observer):
+class HistogramObserver(Observer, ABC):
     """Base of the observers that need the distribution of the magnitudes.
 
     The merged histogram is kept beside the process's own, which further batches go to.

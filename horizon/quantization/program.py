@@ -58,22 +58,20 @@ class IntegerModel(nn.Module):
             data: the images, normalised as in training, or a mapping that has them under the
                 program's input name.
         """
-        image = data if isinstance(data, Tensor) else data[self.input_name]
+        image = self._image(data)
         height, width = image.shape[-2:]
-        result = self._run(self._padded(image)).dequantize()
+        result = self._run(image).dequantize()
         rows, columns = (-(-side // self.reduction) for side in (height, width))
         return result[..., :rows, :columns]
 
     def integers(self, data: Mapping[str, Any] | Tensor) -> Tensor:
         """The output's integers, for the padded image: (N, C, H / r, W / r) int32."""
-        image = data if isinstance(data, Tensor) else data[self.input_name]
-        return self._run(self._padded(image)).values
+        return self._run(self._image(data)).values
 
     def all_integers(self, data: Mapping[str, Any] | Tensor) -> dict[str, Tensor]:
         """Every tensor of the program by name, integers (N, C, H, W)."""
-        image = data if isinstance(data, Tensor) else data[self.input_name]
         kept: dict[str, QTensor] = {}
-        self._run(self._padded(image), kept)
+        self._run(self._image(data), kept)
         return {name: tensor.values for name, tensor in kept.items()}
 
     def summary(self) -> str:
@@ -90,12 +88,16 @@ class IntegerModel(nn.Module):
             lines.append(f"  {what} {name}: {info.dtype}, step {steps}, {info.shape[3]} channels")
         return "\n".join(lines)
 
-    def _padded(self, image: Tensor) -> Tensor:
+    def _image(self, data: Mapping[str, Any] | Tensor) -> Tensor:
+        image = data if isinstance(data, Tensor) else data[self.input_name]
         expected = self.graph.tensors[self.input_name].shape[3]
         if image.dim() != 4 or image.shape[1] != expected:
             raise InputError(
                 f"{self.input_name}: expected (N, {expected}, H, W), found {tuple(image.shape)}"
             )
+        return image
+
+    def _padded(self, image: Tensor) -> Tensor:
         bottom, right = (-side % self.multiple for side in image.shape[-2:])
         if bottom or right:
             image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
@@ -103,7 +105,7 @@ class IntegerModel(nn.Module):
 
     @torch.no_grad()
     def _run(self, image: Tensor, kept: dict[str, QTensor] | None = None) -> QTensor:
-        tensors = {self.input_name: self.stub(image)}
+        tensors = {self.input_name: self.stub(self._padded(image))}
         copies = image.shape[0] // self.graph.tensors[self.input_name].shape[0]
         for index, (node, layer) in enumerate(zip(self.graph.nodes, self.layers, strict=True)):
             inputs = [tensors[name] for name in node.inputs]
@@ -127,9 +129,9 @@ def _call(node: Node, layer: Any, inputs: list[QTensor], copies: int) -> QTensor
         values = torch.cat([x.values for x in inputs])
         return QTensor(values, inputs[0].scale, inputs[0].bits)
     if node.op == "concat":
-        return layer("cat", inputs)
+        return layer.cat(inputs)
     if node.op == "add":
-        return layer("add", *inputs)
+        return layer.add(*inputs)
     return layer(*inputs)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,10 +52,9 @@ class QATConv(QATLayer):
     weight_clip: Tensor
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
+        super().__init__(layer)
         fused = source if isinstance(source, FusedConv) else FusedConv(source)
         conv: Any = fused.conv
-        self.layer = layer
         self.geometry = geometry_of(conv, layer)
         self.axis = out_axis(conv)
         self.weight = conv.weight
@@ -67,8 +67,7 @@ class QATConv(QATLayer):
         self.per_channel = qconfig.weight.per_channel
         self.weight_observer = qconfig.weight.observer
         self.register_buffer("weight_clip", torch.ones(channels))
-        self.act_quant = FakeQuantize(qconfig.activation)
-        self.act_quant.layer = layer
+        self.act_quant = FakeQuantize(qconfig.activation, layer)
         if self.act_quant.keeps_accumulators and (self.conv_operand is not None or self.relu):
             raise InputError(
                 f"{layer}: an int32 output with addition or ReLU needs a step; give "
@@ -149,10 +148,8 @@ class QATConv(QATLayer):
         )
         device = weight.device
         wide = acc_scale.double().cpu().numpy()
-        ratios = wide / float(acc_scale.new_tensor(1.0) if out is None else out)
+        ratios = np.ones_like(wide) if out is None else wide / float(out)
         residual_multiplier = None
-        if out is None:
-            ratios = wide / wide
         if residual is not None:
             self.refuse_accumulators(residual)
             own = residual.channel_scale().double().cpu().numpy() / float(out)  # type: ignore[arg-type]
@@ -187,7 +184,8 @@ class QATConv(QATLayer):
         best = torch.full_like(self.weight_clip, torch.inf)
         for clip in torch.linspace(1.0, 0.5, 51).tolist():
             step = clip * largest / LARGEST_WEIGHT
-            error = ((weight / step + 0.5).floor().clamp(-127, 127) * step - weight).square().sum(1)
+            steps = round_ste(weight / step).clamp_(-LARGEST_WEIGHT, LARGEST_WEIGHT)
+            error = (steps * step - weight).square().sum(1)
             better = error < best
             best = torch.where(better, error, best)
             self.weight_clip[better] = clip
@@ -196,7 +194,8 @@ class QATConv(QATLayer):
         weight, bias = self.folded()
         if self.simulated:
             factor, _ = self.weight_steps(weight, bias, weight.new_tensor(1.0), None)
-            weight = round_ste(weight * factor).clamp(-127, 127) / factor
+            steps = round_ste(weight * factor).clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT)
+            weight = steps / factor
         y = convolve(x.values, weight, bias, self.geometry)
         if residual is not None:
             y = y + residual.values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from horizon.hbir.fixed_point import align_ratios, quantize_ratio
+from horizon.nn.functional import Functional
 from horizon.quantization.arithmetic import activation_dtype, requantize_ste, round_ratio
 from horizon.quantization.fake_quantize import FakeQuantize
 from horizon.quantization.qat_layer import QATLayer
@@ -24,7 +24,7 @@ from horizon.quantization.quantized_functional import (
 )
 
 
-class QATFunctional(QATLayer):
+class QATFunctional(QATLayer, Functional):
     """One addition, concatenation or multiplication by a number.
 
     ``act_quant`` is the scale of a sum; of the result of a concatenation with
@@ -32,48 +32,28 @@ class QATFunctional(QATLayer):
     """
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
-        self.layer = layer
+        super().__init__(layer)
         self.concat = qconfig.concat
         config = qconfig.activation
         if config.qat_scale == "learned":
             # What this place does is known only when it runs; a scale that nothing uses would
             # have no gradient, which is an error among several processes.
             config = replace(config, qat_scale="fixed")
-        self.act_quant = FakeQuantize(config)
-        self.act_quant.layer = layer
+        self.act_quant = FakeQuantize(config, layer)
 
     def forward(self, operation: str, *operands: Any) -> QTensor:
+        inputs = {"add": operands, "cat": operands[0], "mul_scalar": operands[:1]}[operation]
+        self.check(*inputs)
+        if self.exact:
+            return self.lowered(operation, *operands)(operation, *operands)
         if operation == "mul_scalar":
-            self.check(operands[0])
-            self._remember(operation, operands)
-            return scaled(operands[0], operands[1])
-        if operation == "cat":
-            self.check(*operands[0])
-            return self._cat(list(operands[0]))
-        self.check(*operands)
-        return self._add(*operands)
-
-    def add(self, x: QTensor, y: QTensor) -> QTensor:
-        return self("add", x, y)
-
-    def cat(self, tensors: Sequence[QTensor], dim: int = 1) -> QTensor:
-        check_cat(self.layer, dim)
-        return self("cat", list(tensors))
-
-    def mul_scalar(self, x: QTensor, factor: float) -> QTensor:
-        return self("mul_scalar", x, factor)
-
-    def _remember(self, operation: str, operands: Any) -> None:
-        if not (self.in_float or self.trains):
-            self.lowered(operation, *operands)
+            return scaled(*operands)
+        return self._cat(*operands) if operation == "cat" else self._add(*operands)
 
     def _add(self, x: QTensor, y: QTensor) -> QTensor:
         quant = self.act_quant
         if self.in_float:
             return self.real_result(x.values + y.values, quant.bits)
-        if not self.trains:
-            return self.lowered("add", x, y)("add", x, y)
         if quant.follows:
             quant.follow((x.dequantize() + y.dequantize()).detach().abs().max())
         out = quant.current()
@@ -86,12 +66,11 @@ class QATFunctional(QATLayer):
         )
         return QTensor(values, out, quant.bits)
 
-    def _cat(self, tensors: list[QTensor]) -> QTensor:
+    def _cat(self, tensors: list[QTensor], dim: int) -> QTensor:
+        check_cat(self.layer, dim)
         quant = self.act_quant
         if self.in_float:
             return self._float_cat(tensors)
-        if not self.trains:
-            return self.lowered("cat", tensors)("cat", tensors)
         changed = self._requantised(tensors)
         if quant.follows and any(changed):
             largest = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from horizon.quantization.fake_quantize import FakeQuantize, FakeQuantState
 from horizon.quantization.qtensor import QTensor
 
 
-class QATLayer(nn.Module):
+class QATLayer(nn.Module, ABC):
     """A prepared layer: calibrates, trains, evaluates and converts.
 
     ``layer`` is its name in the network, ``fake_quant_state`` what it does (see
@@ -24,9 +25,9 @@ class QATLayer(nn.Module):
 
     act_quant: FakeQuantize
 
-    def __init__(self) -> None:
+    def __init__(self, layer: str) -> None:
         super().__init__()
-        self.layer = ""
+        self.layer = layer
         self.fake_quant_state = FakeQuantState.QAT
         self.observing = True
         self._lowered: tuple[Any, nn.Module] | None = None
@@ -43,9 +44,14 @@ class QATLayer(nn.Module):
     def simulated(self) -> bool:
         return self.fake_quant_state is FakeQuantState.SIMULATED
 
+    @property
+    def exact(self) -> bool:
+        """Whether its converted form runs: neither real numbers nor a training step."""
+        return not (self.in_float or self.trains)
+
+    @abstractmethod
     def lower(self, *inputs: Any) -> nn.Module:
         """The converted layer for inputs of these scales."""
-        raise NotImplementedError(type(self).__name__)
 
     def lowered(self, *inputs: Any) -> nn.Module:
         """:meth:`lower`, remembered until a tensor of this layer or an input's scale changes."""

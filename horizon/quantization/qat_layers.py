@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.hbir.fixed_point import offset_fraction_bits, quantize_ratio
+from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT, offset_fraction_bits, quantize_ratio
 from horizon.nn import Correlation, QuantStub
 from horizon.nn.correlation import banded_products
 from horizon.nn.grid_sample import warp
@@ -39,17 +39,15 @@ class QATCorrelation(QATLayer):
     """Cost volume: mean over channels of products, ReLU where fused."""
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
+        super().__init__(layer)
         assert isinstance(source, Correlation | FusedCorrelation)
-        self.layer = layer
         self.max_displacement = source.max_displacement
         self.relu = isinstance(source, FusedCorrelation)
-        self.act_quant = FakeQuantize(qconfig.activation)
-        self.act_quant.layer = layer
+        self.act_quant = FakeQuantize(qconfig.activation, layer)
 
     def forward(self, first: QTensor, second: QTensor) -> QTensor:
         self.check(first, second)
-        if not (self.in_float or self.trains):
+        if self.exact:
             return self.lowered(first, second)(first, second)
         quant = self.act_quant
         a, b, channels = first.values, second.values, first.shape[1]
@@ -75,7 +73,7 @@ class QATCorrelation(QATLayer):
         scales = [float(t.one_scale(self.layer).double()) for t in (first, second)]
         channels = first.shape[1]
         bound = channels * LIMITS[first.bits][0] * LIMITS[second.bits][0]
-        if bound >= 2**28:
+        if bound >= ACCUMULATOR_LIMIT:
             raise InputError(
                 f"{self.layer}: the accumulator could reach {bound}; expected below 2**28; use "
                 "fewer channels or int8 inputs"
@@ -92,8 +90,7 @@ class QATGridSample(QATLayer):
     """Warp. The offsets are brought to the fraction bits of the map's size first."""
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
-        self.layer = layer
+        super().__init__(layer)
 
     def forward(self, feature: QTensor, offset: QTensor) -> QTensor:
         self.check(feature, offset)
@@ -126,8 +123,7 @@ class QATReLU(QATLayer):
     """A ReLU that is fused with nothing: the same scale, negative integers to 0."""
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
-        self.layer = layer
+        super().__init__(layer)
 
     def forward(self, x: QTensor) -> QTensor:
         self.check(x)
@@ -144,17 +140,15 @@ class QATQuantStub(QATLayer):
     """Real numbers in, integers out; a scale that the float stub knows is kept."""
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
+        super().__init__(layer)
         assert isinstance(source, QuantStub)
-        self.layer = layer
         config = qconfig.activation
         config = replace(
             config,
             scale=source.scale,
             qat_scale="fixed" if config.qat_scale == "learned" else config.qat_scale,
         )
-        self.act_quant = FakeQuantize(config)
-        self.act_quant.layer = layer
+        self.act_quant = FakeQuantize(config, layer)
 
     def forward(self, x: Tensor) -> QTensor:
         quant = self.act_quant
@@ -163,14 +157,14 @@ class QATQuantStub(QATLayer):
         if self.in_float:
             return self.real_result(x, quant.bits)
         if not self.trains:
-            return self.lowered(x.shape[1])(x)
+            return self.lowered()(x)
         if quant.follows:
             quant.follow(x.detach().abs().max())
         out = quant.current()
         values = round_ste(x.float() / out).clamp(quant.low, quant.high)
         return QTensor(values.to(activation_dtype(quant.bits, x.device)), out, quant.bits)
 
-    def lower(self, channels: int) -> QuantizedStub:
+    def lower(self) -> QuantizedStub:
         quant = self.act_quant
         return QuantizedStub(self.layer, quant.current().detach().clone(), quant.bits)
 
@@ -179,8 +173,7 @@ class QATDeQuantStub(QATLayer):
     """Integers in, real numbers out."""
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
-        super().__init__()
-        self.layer = layer
+        super().__init__(layer)
 
     def forward(self, x: QTensor) -> Tensor:
         self.check(x)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from horizon.errors import InputError
+from horizon.hbir import fixed_point
 
 if TYPE_CHECKING:
     from horizon.quantization.trace import Tracer
 
-LIMITS = {8: (-128, 127), 16: (-32768, 32767), 32: (-(2**31), 2**31 - 1)}
+LIMITS = {bits: fixed_point.LIMITS[f"int{bits}"] for bits in (8, 16, 32)}
 DTYPES = {8: torch.int8, 16: torch.int16, 32: torch.int32}
 
 

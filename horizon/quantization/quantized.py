@@ -31,14 +31,17 @@ class QuantizedLayer(nn.Module):
         values: Tensor,
         scale: Tensor,
         bits: int,
-        attributes: dict[str, Any],
     ) -> QTensor:
         """The result; where a program is being recorded, a node of it as well."""
         result = QTensor(values, scale, bits)
         tracer = inputs[0].tracer
         if tracer is None:
             return result
-        return tracer.record(op, self.layer, list(inputs), result, attributes)
+        return tracer.record(op, self.layer, list(inputs), result, self.attributes())
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the layer's node."""
+        raise TypeError(f"{type(self).__name__} is no node of a program")
 
 
 class QuantizedConv(QuantizedLayer):
@@ -113,7 +116,7 @@ class QuantizedConv(QuantizedLayer):
         )
         inputs = [x] if residual is None else [x, residual]
         op = "conv_transpose2d" if self.geometry.transposed else "conv2d"
-        return self.emit(op, inputs, values, self.scale, self.bits, self.attributes())
+        return self.emit(op, inputs, values, self.scale, self.bits)
 
     def add(self, *operands: QTensor) -> QTensor:
         result: QTensor = call_fused_add(self, operands)
@@ -160,15 +163,17 @@ class QuantizedCorrelation(QuantizedLayer):
         sums = kernels.correlate(first.values, second.values, self.max_displacement)
         ratio = ratio_tensor(self.ratio, sums.device)
         values = kernels.requantize([sums], None, ratio, self.low, self.high, DTYPES[self.bits])
-        attributes = {
+        return self.emit("correlation", [first, second], values, self.scale, self.bits)
+
+    def attributes(self) -> dict[str, Any]:
+        multiplier, shift = self.ratio
+        return {
             "max_displacement": self.max_displacement,
-            "multiplier": self.ratio[0],
-            "shift": self.ratio[1],
+            "multiplier": multiplier,
+            "shift": shift,
             "lo": self.low,
             "hi": self.high,
         }
-        inputs = [first, second]
-        return self.emit("correlation", inputs, values, self.scale, self.bits, attributes)
 
 
 class QuantizedGridSample(QuantizedLayer):
@@ -184,8 +189,11 @@ class QuantizedGridSample(QuantizedLayer):
         places = kernels.requantize_offset(offset.values, multiplier * 2.0**-shift, (height, width))
         values = kernels.warp(feature.values, places)
         scale = feature.one_scale(self.layer)
-        attributes = {"offset_multiplier": multiplier, "offset_shift": shift}
-        return self.emit("warp", [feature, offset], values, scale, feature.bits, attributes)
+        return self.emit("warp", [feature, offset], values, scale, feature.bits)
+
+    def attributes(self) -> dict[str, Any]:
+        multiplier, shift = self.ratio
+        return {"offset_multiplier": multiplier, "offset_shift": shift}
 
 
 class QuantizedRescale(QuantizedLayer):
@@ -204,9 +212,11 @@ class QuantizedRescale(QuantizedLayer):
     def forward(self, x: QTensor) -> QTensor:
         ratio = ratio_tensor(self.ratio, x.device)
         values = kernels.requantize([x.values], None, ratio, self.low, self.high, DTYPES[self.bits])
+        return self.emit("rescale", [x], values, self.scale, self.bits)
+
+    def attributes(self) -> dict[str, Any]:
         multiplier, shift = self.ratio
-        attributes = {"multiplier": multiplier, "shift": shift, "lo": self.low, "hi": self.high}
-        return self.emit("rescale", [x], values, self.scale, self.bits, attributes)
+        return {"multiplier": multiplier, "shift": shift, "lo": self.low, "hi": self.high}
 
 
 class QuantizedStub(QuantizedLayer):

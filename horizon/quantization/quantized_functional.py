@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
+from horizon.nn.functional import Functional
 from horizon.quantization import kernels
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor, same_scale
 from horizon.quantization.quantized import QuantizedLayer, QuantizedRescale, ratio_tensor
 
 
-class QuantizedFunctional(QuantizedLayer):
+class QuantizedFunctional(QuantizedLayer, Functional):
     """The converted form of one addition, concatenation or multiplication by a number.
 
     Args:
@@ -50,46 +51,41 @@ class QuantizedFunctional(QuantizedLayer):
         if operation == "mul_scalar":
             return scaled(operands[0], operands[1])
         if operation == "cat":
-            return self._cat(operands[0])
+            return self._cat(*operands)
         first, second = operands
         assert self.ratios is not None
         assert self.scale is not None
         ma, mb, shift = self.ratios
-        low, high = self.low, self.high
         values = kernels.requantize(
             [first.values],
             None,
             ratio_tensor((ma, shift), first.device),
-            low,
-            high,
+            self.low,
+            self.high,
             DTYPES[self.bits],
             second.values,
             ratio_tensor((mb, shift), first.device),
         )
-        attributes = {
+        return self.emit("add", [first, second], values, self.scale, self.bits)
+
+    def attributes(self) -> dict[str, Any]:
+        if self.ratios is None:
+            return {"axis": 3}
+        ma, mb, shift = self.ratios
+        return {
             "multiplier_a": ma,
             "multiplier_b": mb,
             "shift": shift,
-            "lo": low,
-            "hi": high,
+            "lo": self.low,
+            "hi": self.high,
         }
-        return self.emit("add", [first, second], values, self.scale, self.bits, attributes)
 
-    def _cat(self, tensors: list[QTensor]) -> QTensor:
+    def _cat(self, tensors: list[QTensor], dim: int) -> QTensor:
+        check_cat(self.layer, dim)
         inputs = [rescale(t) for rescale, t in zip(self.rescales, tensors, strict=True)]
         values = torch.cat([t.values for t in inputs], dim=1)
         scale = joined_scale(inputs)
-        return self.emit("concat", inputs, values, scale, inputs[0].bits, {"axis": 3})
-
-    def add(self, x: QTensor, y: QTensor) -> QTensor:
-        return self("add", x, y)
-
-    def cat(self, tensors: Sequence[QTensor], dim: int = 1) -> QTensor:
-        check_cat(self.layer, dim)
-        return self("cat", list(tensors))
-
-    def mul_scalar(self, x: QTensor, factor: float) -> QTensor:
-        return self("mul_scalar", x, factor)
+        return self.emit("concat", inputs, values, scale, inputs[0].bits)
 
 
 def scaled(x: QTensor, factor: float) -> QTensor:

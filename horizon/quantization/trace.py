@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,12 +47,9 @@ class Tracer:
             raise InputError(
                 f"{layer}: an input does not come from the program's inputs and cannot be recorded"
             )
-        name = layer if op not in ("slice",) else f"{layer}.slice"
-        if name in self.tensors or any(node.name == name for node in self.nodes):
-            number = 1
-            while f"{name}.{number}" in self.tensors:
-                number += 1
-            name = f"{name}.{number}"
+        name = f"{layer}.slice" if op == "slice" else layer
+        if name in self.tensors:
+            name = self._numbered(name)
         names = tuple(x.name for x in inputs)
         self.nodes.append(Node(op, name, names, name, attributes))
         return self._mark(result, name)
@@ -68,10 +66,7 @@ class Tracer:
         new = dict(zip(self.outputs, output_names, strict=False))
         for taken in set(new.values()) & set(self.tensors) - set(new) - set(self.inputs):
             # A layer inside that is called like an output.
-            number = 1
-            while f"{taken}.{number}" in self.tensors:
-                number += 1
-            new[taken] = f"{taken}.{number}"
+            new[taken] = self._numbered(taken)
         tensors = {
             new.get(key, key): replace(info, name=new.get(key, key))
             for key, info in self.tensors.items()
@@ -88,6 +83,11 @@ class Tracer:
         graph = Graph(name, tensors, nodes, tuple(self.inputs), outputs, attributes)
         verify(graph)
         return graph
+
+    def _numbered(self, name: str) -> str:
+        """``name`` with the first number that no tensor has yet."""
+        numbers = itertools.count(1)
+        return next(n for n in (f"{name}.{i}" for i in numbers) if n not in self.tensors)
 
     def _mark(self, x: QTensor, name: str) -> QTensor:
         images, channels, height, width = x.shape

@@ -37,9 +37,7 @@ from tests.horizon.quantization.small_models import (
 
 
 def fake(**options) -> FakeQuantize:
-    result = FakeQuantize(ActivationConfig(**{"observer": "minmax", **options}))
-    result.layer = "some.layer"
-    return result
+    return FakeQuantize(ActivationConfig(**{"observer": "minmax", **options}), "some.layer")
 
 
 @pytest.mark.parametrize(("dtype", "high"), [("int8", 127), ("int16", 32767)])
@@ -276,6 +274,6 @@ def test_the_deep_copy_of_a_model_has_scales_of_its_own():
 
 def test_following_keeps_the_margin() -> None:
     """A wide activation keeps room for values larger than any batch had."""
-    quant = FakeQuantize(ActivationConfig("int16", "minmax", {"margin": 2.0}))
+    quant = FakeQuantize(ActivationConfig("int16", "minmax", {"margin": 2.0}), "some.layer")
     quant.follow(torch.tensor(3.0))
     assert float(quant.current()) == pytest.approx(2 * 3.0 / 32767)
