@@ -10,7 +10,6 @@ training follows. Prints EPE and its ratio to float's.
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 from itertools import islice
 from pathlib import Path
@@ -20,13 +19,13 @@ import torch
 from torch import nn
 
 from hat.cli import common
+from hat.cli.sections import validation_loader
 from hat.config import Config
 from hat.data.files import write_json
 from hat.engine.checkpoint import load_checkpoint, load_weights
-from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate
 from hat.metrics import EndPointError
-from hat.registry import Deferred, build_from_registry
+from hat.registry import build_from_registry
 from horizon.quantization import finish_calibration, prepare_calibration
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
@@ -85,13 +84,10 @@ class Study:
         self.processor = build_from_registry(config.section("val_batch_processor"), "")
         self.val_loader = validation_loader(config)
         self.max_batches = None if args.pairs is None else args.pairs // 8
-        batches = islice(validation_loader(config, "train"), args.batches)
-        transforms = build_from_registry(config.section("image_transforms"), "image_transforms")
-        self.images = []
-        for batch in batches:
-            for transform in transforms:
-                batch = transform(batch)
-            self.images.append({"img": batch["img"]})
+        self.images = [
+            {"img": self.processor.prepare(batch, torch.device("cpu"))["img"]}
+            for batch in islice(whole_pairs(config, "train"), args.batches)
+        ]
 
     def network(self) -> nn.Module:
         model: nn.Module = build_from_registry(self.config.section("model"), "model")
@@ -116,12 +112,11 @@ class Study:
         return results["EPE"]
 
 
-def validation_loader(config: Config, split: str = "val") -> Any:
-    """Whole pairs of a split, in order, in batches of the config's size."""
-    section = copy.deepcopy(config.section("val_data_loader"))
-    section["dataset"]["data_path"] = os.path.join(config.section("data_dir"), f"{split}_lmdb")
-    section["num_workers"] = 0
-    return build_eval_loader(Deferred(section, "val_data_loader"))
+def whole_pairs(config: Config, split: str) -> Any:
+    """The pairs of a split, in order, in batches of the config's size."""
+    dataset = config.section("val_data_loader")["dataset"]
+    path = os.path.join(config.section("data_dir"), f"{split}_lmdb")
+    return validation_loader(config, dataset={**dataset, "data_path": path})
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.calibration_choices import CONFIG, validation_loader
+from benchmarks.calibration_choices import CONFIG
 from hat.cli.common import print_table
-from hat.cli.sections import trained_model
+from hat.cli.sections import trained_model, validation_loader
 from hat.config import Config
 from hat.data.files import write_json
 from hat.engine.processors import BatchProcessor

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.calibration_choices import validation_loader
+from benchmarks.calibration_choices import whole_pairs
 from benchmarks.fixed_point_quality import Executors
 from hat.cli.common import print_table, seed_everything
 from hat.config import Config
@@ -51,8 +51,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULT)
     args = parser.parse_args()
     config = Config.fromfile(CONFIG, {"data_dir": args.data, "batch_size_per_gpu": 1})
-    training = [prepare(config, b) for b in islice(validation_loader(config, "train"), args.pairs)]
-    held_out = [prepare(config, b) for b in islice(validation_loader(config), args.pairs)]
+    processor = build_from_registry(config.section("batch_processor"), "batch_processor")
+    training, held_out = (
+        [
+            processor.prepare(batch, torch.device("cpu"))
+            for batch in islice(whole_pairs(config, split), args.pairs)
+        ]
+        for split in ("train", "val")
+    )
     results = {}
     for name, steps in (("random weights", 0), ("briefly trained", args.steps)):
         seed_everything(0)
@@ -74,13 +80,6 @@ def main() -> None:
     header = ("weights", *next(iter(results.values())))
     print_table([(name, *row.values()) for name, row in results.items()], header)
     write_json(args.json, {"pairs": args.pairs, "steps": args.steps, "results": results})
-
-
-def prepare(config: Config, batch: dict) -> dict:
-    """The batch as the training's batch processor would hand it to the network."""
-    for transform in build_from_registry(config.section("batch_processor"), "").batch_transforms:
-        batch = transform(batch)
-    return batch
 
 
 def train(model: Any, config: Config, batches: list[dict], steps: int) -> None:

@@ -14,22 +14,20 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.command import network_parser, run
 from benchmarks.qat_step import settled_network
 from benchmarks.training_step import machine, smooth_pair
-from hat.data.files import write_json
 from horizon.quantization import (
     IntegerModel,
     convert,
@@ -62,7 +60,6 @@ def make_sides(image: Tensor) -> dict[str, Callable[[Any], Tensor]]:
 
 @torch.no_grad()
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    torch.set_num_threads(arguments.threads)
     height, width = arguments.size
     image, _ = smooth_pair(arguments.batch_size, height, width)
     sides = make_sides(image)
@@ -104,19 +101,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--size", type=int, nargs=2, default=(384, 512), metavar=("H", "W"))
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    arguments = parser.parse_args()
-    if any(size % 64 for size in arguments.size):
-        parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")
-    result = measure(arguments)
-    print(json.dumps(result, indent=2))
-    if arguments.json:
-        write_json(arguments.json, result)
+    parser = network_parser(__doc__ or "", 1, (384, 512), 15)
+    run(parser, measure)
 
 
 if __name__ == "__main__":

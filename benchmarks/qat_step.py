@@ -18,20 +18,18 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.metadata
-import json
 import os
 import random
 import statistics
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.command import network_parser, run
 from benchmarks.training_step import Side, machine, smooth_pair, tutorial_network
-from hat.data.files import write_json
 from horizon.quantization import finish_calibration, prepare_calibration, prepare_qat
 from horizon.quantization.qconfig import QAT_SCALES
 
@@ -92,7 +90,6 @@ def _side(network: nn.Module) -> Side:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(arguments.device)
-    torch.set_num_threads(arguments.threads)
     height, width = arguments.size
     image, truth = smooth_pair(arguments.batch_size, height, width)
     batch = (image.to(device), [level.to(device) for level in truth])
@@ -148,11 +145,7 @@ def summary(times: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 448), metavar=("H", "W"))
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = network_parser(__doc__ or "", 2, (256, 448), 9)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--brevitas",
@@ -160,14 +153,7 @@ def main() -> None:
         default=True,
         help="compare with Brevitas if it is installed",
     )
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    arguments = parser.parse_args()
-    if any(size % 64 for size in arguments.size):
-        parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")
-    result = measure(arguments)
-    print(json.dumps(result, indent=2))
-    if arguments.json:
-        write_json(arguments.json, result)
+    run(parser, measure)
 
 
 if __name__ == "__main__":

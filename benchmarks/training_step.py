@@ -12,7 +12,6 @@ distance of both sides' gradients, in every precision, from the plain side's in 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -26,8 +25,8 @@ import torch
 from torch import Tensor, nn
 
 import hat.models  # noqa: F401  (registers the types below)
+from benchmarks.command import network_parser, run
 from benchmarks.plain_pwcnet import CHANNELS, LOSS_WEIGHTS, PlainPwcnet
-from hat.data.files import write_json
 from hat.registry import build_from_registry
 
 LEVELS = (4, 8, 16, 32, 64)
@@ -142,7 +141,6 @@ def gradient_distances(device: torch.device) -> dict[str, dict[str, float]]:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(arguments.device)
-    torch.set_num_threads(arguments.threads)
     height, width = arguments.size
     image, truth = smooth_pair(arguments.batch_size, height, width)
     batch = (image.to(device), [level.to(device) for level in truth])
@@ -198,20 +196,9 @@ def machine(device: torch.device) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 448), metavar=("H", "W"))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = network_parser(__doc__ or "", 2, (256, 448), 7)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    arguments = parser.parse_args()
-    if any(size % 64 for size in arguments.size):
-        parser.error(f"--size: the plain side needs multiples of 64, found {arguments.size}")
-    result = measure(arguments)
-    print(json.dumps(result, indent=2))
-    if arguments.json:
-        write_json(arguments.json, result)
+    run(parser, measure)
 
 
 if __name__ == "__main__":

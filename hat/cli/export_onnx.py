@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ import numpy as np
 import torch
 
 from hat.cli import common
-from hat.cli.sections import build_model, read_section, trained_model
+from hat.cli.sections import build_model, read_section, trained_model, validation_loader
 from hat.config import Config
-from hat.data.collates import collate_2d
+from hat.engine.data_loading import batches
 from hat.errors import InputError
 from hat.export import check_onnx, export_onnx
 from hat.export.onnx_check import image_pairs
@@ -190,20 +191,14 @@ def check_pairs(
         rng = np.random.default_rng(0)
         pairs = [(f"generated {i}", image_pairs(1, *size, rng)) for i in range(count)]
         return pairs, "generated pairs (the config's validation set is not there)"
-    data = build_from_registry(dataset, "val_data_loader.dataset")
-    transforms = build_from_registry(
-        config.section("infer_cfg")["transforms"], "infer_cfg.transforms"
-    )
+    processor = build_from_registry(config.section("val_batch_processor"), "val_batch_processor")
     pairs = []
-    for index in range(min(count, len(data))):
-        batch = collate_2d([data[index]])
+    for batch in islice(batches(validation_loader(config, batch_size=1)), count):
         image = batch["img"][0].permute(1, 2, 0).numpy()
         if image.shape[:2] != size:
-            image = np.concatenate(
-                [cv2.resize(image[..., i : i + 3], size[::-1]) for i in (0, 3)], axis=2
-            )
-        batch["img"] = torch.from_numpy(image).permute(2, 0, 1)[None]
-        for transform in transforms:
-            batch = transform(batch)
-        pairs.append((str(batch["img_name"][0]), batch["img"].numpy()))
+            halves = [cv2.resize(image[..., i : i + 3], size[::-1]) for i in (0, 3)]
+            resized = torch.from_numpy(np.concatenate(halves, axis=2))
+            batch["img"] = resized.permute(2, 0, 1)[None]
+        prepared = processor.prepare(batch, torch.device("cpu"))
+        pairs.append((str(batch["img_name"][0]), prepared["img"].numpy()))
     return pairs, f"{dataset['data_path']}, {size[0]}x{size[1]}"

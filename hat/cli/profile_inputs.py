@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from hat.cli.infer import parse_model_inputs, read_truth
-from hat.cli.sections import read_section, trained_model
+from hat.cli.sections import read_section, trained_model, validation_loader
 from hat.config import Config
-from hat.engine.data_loading import batches, build_eval_loader
+from hat.engine.data_loading import batches
 from hat.engine.processors import to_device
 from hat.errors import InputError
-from hat.registry import Deferred, build_from_registry
+from hat.registry import build_from_registry
 from horizon.quantization import convert
 
 
@@ -72,10 +72,9 @@ def image_pairs(
     """
     if model_inputs:
         return [_given_pair(config, text, device) for text in model_inputs]
-    loader_config = {**config.section("val_data_loader"), "batch_size": 1, "num_workers": 0}
     processor = build_from_registry(config.section("val_batch_processor"), "val_batch_processor")
     pairs: list[dict[str, Any]] = []
-    for batch in batches(build_eval_loader(Deferred(loader_config, "val_data_loader"))):
+    for batch in batches(validation_loader(config, batch_size=1)):
         if len(pairs) == number:
             break
         pairs.append(processor.prepare(batch, device))

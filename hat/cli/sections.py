@@ -18,8 +18,9 @@ from hat.engine.convert import (
     ModelConvertPipeline,
     freeze_scales,
 )
+from hat.engine.data_loading import build_eval_loader
 from hat.errors import InputError
-from hat.registry import build_from_registry, nearest
+from hat.registry import Deferred, build_from_registry, nearest
 
 
 def read_section(
@@ -74,6 +75,12 @@ def trained_model(
         converters.insert(0, Float2QAT(qat_mode(config, stage)))
     model = ModelConvertPipeline(converters)(build_model(config, name))
     return freeze_scales(model).eval(), path
+
+
+def validation_loader(config: Config, **changes: Any) -> Any:
+    """The config's ``val_data_loader`` with ``changes``, read in this process."""
+    section = {**config.section("val_data_loader"), "num_workers": 0, **changes}
+    return build_eval_loader(Deferred(section, "val_data_loader"))
 
 
 def qat_mode(config: Config, stage: str) -> str:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hat.errors import InputError
+from horizon.files import atomic_path
 
 __all__ = ["atomic_path", "read_file", "write_file", "write_json"]
 
@@ -31,26 +28,6 @@ def read_file(path: str | os.PathLike[str], what: str = "file") -> np.ndarray:
     if data.size == 0:
         raise InputError(f"{os.fspath(path)}: this {what} is empty (0 bytes)")
     return data
-
-
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path in the folder of ``path`` that becomes ``path`` if the block succeeds.
-
-    Raises:
-        InputError: the folder is missing, not writable, or the disk is full; ``path`` is then
-            what it was before.
-    """
-    final = Path(path)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, final)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{final}: cannot write this file: {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:

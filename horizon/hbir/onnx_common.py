@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +12,10 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from horizon.errors import InputError
+from horizon.files import atomic_path
 from horizon.hbir.fixed_point import LIMITS
 from horizon.hbir.graph import Graph, Node, TensorInfo
+from horizon.hbir.reference import run
 
 # A graph's axis (NHWC) as an axis of the ONNX file (NCHW).
 NCHW_AXIS = {0: 0, 3: 1, 1: 2, 2: 3}
@@ -162,29 +161,6 @@ def correlation_band(
     return builder.add("Transpose", builder.add("Concat", *bands, axis=3), perm=[0, 3, 1, 2])
 
 
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path`` that becomes ``path`` if the block succeeds.
-
-    Raises:
-        InputError: the folder is missing, not writable, or the disk is full; ``path`` is then
-            what it was before.
-    """
-    final = Path(path)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, final)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"{final}: cannot write this file: {reason}; expected a path in an existing folder "
-            "with room on its disk"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     """Write a model: whole or not at all."""
     with atomic_path(path) as temporary:
@@ -209,6 +185,36 @@ def session(path: str | os.PathLike[str], threads: int | None = None) -> Any:
             f"{path}: ONNX Runtime cannot load this file: {error}; expected a file that "
             "horizon.hbir has exported; export it again"
         ) from error
+
+
+def compared(
+    path: str | os.PathLike[str],
+    graph: Graph,
+    source: np.random.Generator | Sequence[Mapping[str, np.ndarray]],
+    feed: Callable[[TensorInfo, np.ndarray], np.ndarray],
+) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
+    """Run a file in ONNX Runtime (CPU) and its program in the reference executor.
+
+    Args:
+        source: see :func:`example_inputs`.
+        feed: what the file takes for an input's integers, NHWC.
+
+    Yields:
+        Number of the input, name of the output, its values (NHWC) and the expected integers.
+
+    Raises:
+        InputError: a file that ONNX Runtime cannot load, or inputs that the program cannot take.
+    """
+    runtime = session(path)
+    for index, inputs in enumerate(example_inputs(graph, source)):
+        expected = run(graph, inputs)
+        values = {
+            name: feed(graph.tensors[name], integers).transpose(0, 3, 1, 2)
+            for name, integers in inputs.items()
+        }
+        found = runtime.run(list(graph.outputs), values)
+        for name, result in zip(graph.outputs, found, strict=True):
+            yield index, name, result.transpose(0, 2, 3, 1), expected[name]
 
 
 def example_inputs(

@@ -21,9 +21,8 @@ import numpy as np
 import onnx
 
 from horizon.hbir.graph import Graph
-from horizon.hbir.onnx_common import example_inputs, save, session, unknown
+from horizon.hbir.onnx_common import compared, save, unknown
 from horizon.hbir.onnx_integer_ops import IntegerExport
-from horizon.hbir.reference import run
 
 # Every operator used is of this version or older; ONNX Runtime reads it since 1.12.
 OPSET = 17
@@ -97,24 +96,17 @@ def check_integer(
     Raises:
         InputError: a file that ONNX Runtime cannot load, or inputs that the program cannot take.
     """
-    runtime = session(path)
     result = []
-    for index, inputs in enumerate(example_inputs(graph, source)):
-        expected = run(graph, inputs)
-        feed = {
-            name: values.astype(graph.tensors[name].dtype).transpose(0, 3, 1, 2)
-            for name, values in inputs.items()
-        }
-        found = runtime.run(list(graph.outputs), feed)
-        for name, values in zip(graph.outputs, found, strict=True):
-            difference = np.abs(values.transpose(0, 2, 3, 1).astype(np.int64) - expected[name])
-            result.append(
-                IntegerComparison(
-                    index,
-                    name,
-                    difference.size,
-                    int(np.count_nonzero(difference)),
-                    int(difference.max()),
-                )
+    pairs = compared(path, graph, source, lambda info, integers: integers.astype(info.dtype))
+    for index, name, found, expected in pairs:
+        difference = np.abs(found.astype(np.int64) - expected)
+        result.append(
+            IntegerComparison(
+                index,
+                name,
+                difference.size,
+                int(np.count_nonzero(difference)),
+                int(difference.max()),
             )
+        )
     return result

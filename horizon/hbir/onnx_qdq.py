@@ -28,10 +28,9 @@ import numpy as np
 import onnx
 
 from horizon.errors import InputError
-from horizon.hbir.graph import Graph
-from horizon.hbir.onnx_common import example_inputs, save, session, unknown
+from horizon.hbir.graph import Graph, TensorInfo
+from horizon.hbir.onnx_common import compared, save, unknown
 from horizon.hbir.onnx_qdq_ops import QdqExport
-from horizon.hbir.reference import run
 
 # The first version whose QuantizeLinear has int16.
 DEFAULT_OPSET = 21
@@ -117,28 +116,23 @@ def check_qdq(
     Raises:
         InputError: a file that ONNX Runtime cannot load, or inputs that the program cannot take.
     """
-    runtime = session(path)
     result = []
-    for index, inputs in enumerate(example_inputs(graph, source)):
-        expected = run(graph, inputs)
-        feed = {
-            name: (values * np.array(graph.tensors[name].scales)).astype(np.float32)
-            for name, values in inputs.items()
-        }
-        feed = {name: values.transpose(0, 3, 1, 2) for name, values in feed.items()}
-        found = runtime.run(list(graph.outputs), feed)
-        for name, values in zip(graph.outputs, found, strict=True):
-            scales = np.array(graph.tensors[name].scales)
-            real = np.abs(values.transpose(0, 2, 3, 1) - expected[name] * scales)
-            steps = real / scales
-            result.append(
-                QdqComparison(
-                    index,
-                    name,
-                    steps.size,
-                    int(np.count_nonzero(steps >= 0.5)),
-                    float(steps.max()),
-                    float(real.max()),
-                )
+
+    def real_values(info: TensorInfo, integers: np.ndarray) -> np.ndarray:
+        return (integers * np.array(info.scales)).astype(np.float32)
+
+    for index, name, found, expected in compared(path, graph, source, real_values):
+        scales = np.array(graph.tensors[name].scales)
+        real = np.abs(found - expected * scales)
+        steps = real / scales
+        result.append(
+            QdqComparison(
+                index,
+                name,
+                steps.size,
+                int(np.count_nonzero(steps >= 0.5)),
+                float(steps.max()),
+                float(real.max()),
             )
+        )
     return result

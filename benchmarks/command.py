@@ -1,0 +1,40 @@
+"""The command line of the benchmarks that time the full network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hat.data.files import write_json
+
+
+def network_parser(
+    description: str, batch_size: int, size: tuple[int, int], rounds: int
+) -> argparse.ArgumentParser:
+    """``--batch-size``, ``--size``, ``--rounds``, ``--threads`` and ``--json``."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=batch_size)
+    parser.add_argument("--size", type=int, nargs=2, default=size, metavar=("H", "W"))
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace], dict[str, Any]]
+) -> None:
+    """Measure what the command line asks for, print the figures and write them if wanted."""
+    arguments = parser.parse_args()
+    if any(size % 64 for size in arguments.size):
+        parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")
+    torch.set_num_threads(arguments.threads)
+    result = measure(arguments)
+    print(json.dumps(result, indent=2))
+    if arguments.json:
+        write_json(arguments.json, result)
