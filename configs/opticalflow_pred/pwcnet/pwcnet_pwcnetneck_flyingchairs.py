@@ -218,6 +218,30 @@ qat_lr_callback = dict(
     step_log_interval=1000,
 )
 
+
+# What several stages share
+def checkpoint_of(stage):
+    return dict(
+        type="LoadCheckpoint", checkpoint_path=f"{ckpt_dir}/{stage}-checkpoint-best.pth.tar"
+    )
+
+
+def convert_pipeline(*converters):
+    return dict(type="ModelConvertPipeline", qat_mode=qat_mode, converters=list(converters))
+
+
+def predictor_of(**arguments):
+    return dict(
+        type="Predictor",
+        **arguments,
+        data_loader=[val_data_loader],
+        batch_processor=val_batch_processor,
+        device=None,
+        metrics=[dict(type="FlowMetrics")],
+        log_interval=50,
+    )
+
+
 # Float
 float_trainer = dict(
     type="distributed_data_parallel_trainer",
@@ -247,40 +271,16 @@ float_trainer = dict(
     seed=seed,
 )
 
-float_predictor = dict(
-    type="Predictor",
+float_predictor = predictor_of(
     model=model,
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        converters=[
-            dict(
-                type="LoadCheckpoint",
-                checkpoint_path=f"{ckpt_dir}/float-checkpoint-best.pth.tar",
-            ),
-        ],
-    ),
-    data_loader=[val_data_loader],
-    batch_processor=val_batch_processor,
-    device=None,
-    metrics=[dict(type="FlowMetrics")],
-    log_interval=50,
+    model_convert_pipeline=convert_pipeline(checkpoint_of("float")),
 )
 
 # Calibration
 calibration_trainer = dict(
     type="Calibrator",
     model=model,
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        qat_mode=qat_mode,
-        converters=[
-            dict(
-                type="LoadCheckpoint",
-                checkpoint_path=f"{ckpt_dir}/float-checkpoint-best.pth.tar",
-            ),
-            dict(type="Float2Calibration"),
-        ],
-    ),
+    model_convert_pipeline=convert_pipeline(checkpoint_of("float"), dict(type="Float2Calibration")),
     data_loader=calibration_data_loader,
     batch_processor=val_batch_processor,
     num_steps=calibration_steps,
@@ -291,42 +291,16 @@ calibration_trainer = dict(
     seed=seed,
 )
 
-calibration_predictor = dict(
-    type="Predictor",
+calibration_predictor = predictor_of(
     model=model,
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        qat_mode=qat_mode,
-        converters=[
-            dict(type="Float2QAT"),
-            dict(
-                type="LoadCheckpoint",
-                checkpoint_path=f"{ckpt_dir}/calibration-checkpoint-best.pth.tar",
-            ),
-        ],
-    ),
-    data_loader=[val_data_loader],
-    batch_processor=val_batch_processor,
-    device=None,
-    metrics=[dict(type="FlowMetrics")],
-    log_interval=50,
+    model_convert_pipeline=convert_pipeline(dict(type="Float2QAT"), checkpoint_of("calibration")),
 )
 
 # Quantisation-aware training
 qat_trainer = dict(
     type="distributed_data_parallel_trainer",
     model=model,
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        qat_mode=qat_mode,
-        converters=[
-            dict(type="Float2QAT"),
-            dict(
-                type="LoadCheckpoint",
-                checkpoint_path=f"{ckpt_dir}/calibration-checkpoint-best.pth.tar",
-            ),
-        ],
-    ),
+    model_convert_pipeline=convert_pipeline(dict(type="Float2QAT"), checkpoint_of("calibration")),
     data_loader=data_loader,
     optimizer=dict(
         type=torch.optim.Adam,
@@ -350,64 +324,30 @@ qat_trainer = dict(
     seed=seed,
 )
 
-qat_predictor = dict(
-    type="Predictor",
+qat_predictor = predictor_of(
     model=model,
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        qat_mode=qat_mode,
-        converters=[
-            dict(type="Float2QAT"),
-            dict(
-                type="LoadCheckpoint",
-                checkpoint_path=f"{ckpt_dir}/qat-checkpoint-best.pth.tar",
-            ),
-        ],
-    ),
-    data_loader=[val_data_loader],
-    batch_processor=val_batch_processor,
-    device=None,
-    metrics=[dict(type="FlowMetrics")],
-    log_interval=50,
+    model_convert_pipeline=convert_pipeline(dict(type="Float2QAT"), checkpoint_of("qat")),
 )
 
 # Integer model
 int_infer_trainer = dict(
     type="IntInferTrainer",
     model=model,
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        qat_mode=qat_mode,
-        converters=[
-            dict(type="Float2QAT"),
-            dict(
-                type="LoadCheckpoint",
-                checkpoint_path=f"{ckpt_dir}/qat-checkpoint-best.pth.tar",
-            ),
-            dict(type="QAT2Quantize", name=task_name),
-        ],
+    model_convert_pipeline=convert_pipeline(
+        dict(type="Float2QAT"), checkpoint_of("qat"), dict(type="QAT2Quantize", name=task_name)
     ),
     device=None,
     callbacks=[val_callback, int_infer_ckpt_callback],
     val_metrics=[dict(type="EndPointError")],
 )
 
-int_infer_predictor = dict(
-    type="Predictor",
-    model_convert_pipeline=dict(
-        type="ModelConvertPipeline",
-        converters=[
-            dict(
-                type="LoadIntegerModel",
-                checkpoint_path=f"{ckpt_dir}/int_infer-checkpoint-best.pth.tar",
-            ),
-        ],
+int_infer_predictor = predictor_of(
+    model_convert_pipeline=convert_pipeline(
+        dict(
+            type="LoadIntegerModel",
+            checkpoint_path=f"{ckpt_dir}/int_infer-checkpoint-best.pth.tar",
+        )
     ),
-    data_loader=[val_data_loader],
-    batch_processor=val_batch_processor,
-    device=None,
-    metrics=[dict(type="FlowMetrics")],
-    log_interval=50,
 )
 
 # What the command lines take besides
