@@ -151,4 +151,4 @@ def test_mistakes_exit_with_2(
     assert "--num-pairs 0" in capsys.readouterr().err
     words = ["-c", str(experiment[0]), "--stages", "float", "calibration"]
     assert run_command("model_profiler", words) == 2
-    assert "no section 'val_data_loader'" in capsys.readouterr().err
+    assert "no section 'val_batch_processor'" in capsys.readouterr().err
