@@ -1,0 +1,1 @@
+"""Compiled programs: their records and their file."""
