@@ -1,0 +1,83 @@
+// A compiled program, read from a .hbm file and validated.
+//
+// Nothing in the file is trusted. Whoever holds a Program knows, without checking again:
+//   - every view lies inside its memory, its shape is positive, offset and strides are multiples of
+//     its element's size, and the elements of an output are distinct;
+//   - shapes, types and spaces of an instruction's operands agree with its opcode; an output does
+//     not overlap the operands that it is computed from;
+//   - in operators (all but load, store and copy) the innermost stride is the element's size and
+//     coordinates such as y * stride + ky * dilation - pad fit an int32;
+//   - weights hold no -128 and their filling is 0; no accumulator of a convolution or a correlation
+//     reaches 2^28 (fixed point, "Numbers");
+//   - carried out in the order of the list, no instruction waits for a later one;
+//   - every output is stored to. That it is stored to completely is the compiler's proof.
+// The bytes are CRC-32 checked; this finds accidents, not forgery, hence the checks above.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "hbm/format.h"
+#include "hbm/invalid_program.h"
+
+namespace horizon {
+
+class Storage;
+
+class Program {
+ public:
+  // Maps the file read only; constants are used where they lie in it. The file must not be
+  // overwritten in place as long as the Program lives (replacing it by renaming is fine).
+  // Throws InvalidProgram, also if the file cannot be read.
+  static Program open(const std::string& path);
+
+  // Copies the bytes. Throws InvalidProgram.
+  static Program from_bytes(std::span<const std::byte> bytes);
+
+  Program(Program&&) noexcept;
+  Program& operator=(Program&&) noexcept;
+  ~Program();
+
+  const ProgramRecord& record() const { return *record_; }
+
+  // The string at `offset` of the strings section. Throws InvalidProgram if there is none; the
+  // offsets in the program's own records are valid.
+  std::string_view text(std::uint32_t offset) const;
+
+  std::span<const TensorRecord> inputs() const { return inputs_; }
+  std::span<const TensorRecord> outputs() const { return outputs_; }
+  std::span<const InstructionRecord> instructions() const { return instructions_; }
+  std::span<const std::byte> constants() const { return constants_; }
+  std::string_view metadata() const { return metadata_; }
+
+  // One scale, or one for each channel.
+  std::span<const double> scales(const TensorRecord& tensor) const;
+
+  // ddr_bytes and sram_bytes, each rounded up to 64.
+  std::uint64_t arena_bytes() const;
+
+ private:
+  Program();
+  static Program load(std::unique_ptr<Storage> storage);
+  void read();
+  void check_tensors() const;
+  void check_instructions() const;
+
+  std::unique_ptr<Storage> storage_;
+  const ProgramRecord* record_ = nullptr;
+  std::string_view strings_;
+  std::span<const TensorRecord> inputs_, outputs_;
+  std::span<const InstructionRecord> instructions_;
+  std::span<const std::byte> constants_;
+  std::string_view metadata_;
+};
+
+// Size of a tensor's buffer.
+std::uint64_t bytes_of(const TensorRecord& tensor);
+
+}  // namespace horizon
