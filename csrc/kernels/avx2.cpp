@@ -1,0 +1,9 @@
+#include "kernels/avx2.h"
+
+#include "kernels/scalar.h"
+
+namespace horizon {
+
+const Kernels* avx2_kernels() { return nullptr; }
+
+}  // namespace horizon

@@ -1,0 +1,57 @@
+// One element at a time: reading, writing and requantising integers of any type.
+//
+// Static for the same reason as parts.h. Elements are multiples of their size away from the
+// memory's aligned start.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace horizon {
+
+static inline std::int32_t read_element(const std::byte* at, Type type) {
+  switch (type) {
+    case Type::int8:
+      return *reinterpret_cast<const std::int8_t*>(at);
+    case Type::int16:
+      return *reinterpret_cast<const std::int16_t*>(at);
+    case Type::int32:
+      return *reinterpret_cast<const std::int32_t*>(at);
+    case Type::uint8:
+      return *reinterpret_cast<const std::uint8_t*>(at);
+  }
+  return 0;
+}
+
+static inline void write_element(std::byte* at, Type type, std::int32_t value) {
+  switch (type) {
+    case Type::int8:
+    case Type::uint8:
+      *reinterpret_cast<std::uint8_t*>(at) = static_cast<std::uint8_t>(value);
+      return;
+    case Type::int16:
+      *reinterpret_cast<std::int16_t*>(at) = static_cast<std::int16_t>(value);
+      return;
+    case Type::int32:
+      *reinterpret_cast<std::int32_t*>(at) = value;
+      return;
+  }
+}
+
+// clamp((sum + 2^(shift-1)) >> shift): round half up, once.
+static inline std::int32_t round_shift(std::int64_t sum, std::int32_t shift, std::int32_t lo,
+                                       std::int32_t hi) {
+  const std::int64_t y = (sum + (std::int64_t{1} << (shift - 1))) >> shift;
+  return static_cast<std::int32_t>(y < lo ? lo : y > hi ? hi : y);
+}
+
+// The requantised accumulator. It has less than 28 bits in a valid program; in an invalid one it
+// wraps around.
+static inline std::int32_t requantise(std::uint32_t acc, const Channel& channel,
+                                      std::int32_t residual, std::int32_t lo, std::int32_t hi) {
+  const auto sum = static_cast<std::int32_t>(acc + static_cast<std::uint32_t>(channel.bias));
+  return round_shift(
+      std::int64_t{sum} * channel.multiplier + std::int64_t{residual} * channel.residual_multiplier,
+      channel.shift, lo, hi);
+}
+
+}  // namespace horizon
