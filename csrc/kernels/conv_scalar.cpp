@@ -82,7 +82,7 @@ void conv_scalar(const ConvArgs& args, Part part) {
               residual = read_element(at, args.residual.type);
             }
             const std::uint32_t acc = accumulate(args, n, y, x, o);
-            const std::int32_t value = requantise(acc, args.table[o], residual, args.lo, args.hi);
+            const std::int32_t value = requantize(acc, args.table[o], residual, args.lo, args.hi);
             write_element(out + o * args.out.stride[3], args.out.type, value);
           }
         }

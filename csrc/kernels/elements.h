@@ -46,7 +46,7 @@ static inline std::int32_t round_shift(std::int64_t sum, std::int32_t shift, std
 
 // The requantised accumulator. It has less than 28 bits in a valid program; in an invalid one it
 // wraps around.
-static inline std::int32_t requantise(std::uint32_t acc, const Channel& channel,
+static inline std::int32_t requantize(std::uint32_t acc, const Channel& channel,
                                       std::int32_t residual, std::int32_t lo, std::int32_t hi) {
   const auto sum = static_cast<std::int32_t>(acc + static_cast<std::uint32_t>(channel.bias));
   return round_shift(

@@ -54,7 +54,7 @@ void correlation_scalar(const CorrelationArgs& args, Part part) {
                      std::uint32_t acc = 0;
                      if (inside(args.b, row, column))
                        acc = correlate(args, a, pixel(args.b, n, row, column));
-                     const std::int32_t value = requantise(acc, args.table, 0, args.lo, args.hi);
+                     const std::int32_t value = requantize(acc, args.table, 0, args.lo, args.hi);
                      write_element(out + d * args.out.stride[3], args.out.type, value);
                    }
                  }

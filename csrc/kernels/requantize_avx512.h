@@ -1,0 +1,77 @@
+// Requantisation of 16 accumulators in double precision (fixed_point.md, "Requantise").
+//
+// |acc| < 2^28 and |M| < 2^24 make every term of acc M + bias M + residual Mr + 2^(s-1) a multiple
+// of 2^-s of less than 53 bits once it is scaled by 2^-s: nothing is rounded before the floor.
+#pragma once
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "kernels/kernels.h"
+
+namespace horizon {
+
+// ratio = M 2^-s, offset = 0.5 + bias M 2^-s, for 16 channels; lo halves are channels 0..7.
+struct Scale16 {
+  __m512d ratio_lo, ratio_hi, offset_lo, offset_hi;
+};
+
+// 2^-shift for each lane, 1 <= shift <= 47.
+static inline __m512d power_of_two(__m256i shift) {
+  const __m512i exponent =
+      _mm512_sub_epi64(_mm512_set1_epi64(1023), _mm512_maskz_cvtepu32_epi64(0xff, shift));
+  return _mm512_castsi512_pd(_mm512_slli_epi64(exponent, 52));
+}
+
+// The same channel in all lanes.
+static inline Scale16 scale_of_channel(const Channel& channel) {
+  const __m512d ratio = _mm512_mul_pd(_mm512_set1_pd(channel.multiplier),
+                                      power_of_two(_mm256_set1_epi32(channel.shift)));
+  const __m512d offset = _mm512_fmadd_pd(_mm512_set1_pd(channel.bias), ratio, _mm512_set1_pd(0.5));
+  return {ratio, ratio, offset, offset};
+}
+
+// Channels 0..count-1 of a table, count <= 16; the other lanes give 0 for any accumulator.
+static inline Scale16 scale_of_channels(const Channel* table, int count) {
+  alignas(64) std::int32_t bias[16] = {}, multiplier[16] = {}, shift[16] = {};
+  for (int i = 0; i < 16; ++i) {
+    bias[i] = i < count ? table[i].bias : 0;
+    multiplier[i] = i < count ? table[i].multiplier : 0;
+    shift[i] = i < count ? table[i].shift : 1;
+  }
+  Scale16 scale;
+  __m512d* ratio[2] = {&scale.ratio_lo, &scale.ratio_hi};
+  __m512d* offset[2] = {&scale.offset_lo, &scale.offset_hi};
+  for (int half = 0; half < 2; ++half) {
+    const auto load = [half](const std::int32_t* values) {
+      return _mm256_load_si256(reinterpret_cast<const __m256i*>(values + 8 * half));
+    };
+    *ratio[half] =
+        _mm512_mul_pd(_mm512_maskz_cvtepi32_pd(0xff, load(multiplier)), power_of_two(load(shift)));
+    *offset[half] = _mm512_fmadd_pd(_mm512_maskz_cvtepi32_pd(0xff, load(bias)), *ratio[half],
+                                    _mm512_set1_pd(0.5));
+  }
+  return scale;
+}
+
+// floor(clamp(acc * ratio + offset, lo, hi)) as int32.
+static inline __m256i requantize8(__m256i acc, __m512d ratio, __m512d offset, __m512d lo,
+                                  __m512d hi) {
+  const __m512d y = _mm512_fmadd_pd(_mm512_maskz_cvtepi32_pd(0xff, acc), ratio, offset);
+  const __m512d clamped = _mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, y, lo), hi);
+  return _mm512_maskz_cvt_roundpd_epi32(0xff, clamped, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
+// The same for 16 accumulators, acc * ratio + offset in two halves.
+static inline __m512i requantize16(__m512i acc, __m512d ratio_lo, __m512d ratio_hi,
+                                   __m512d offset_lo, __m512d offset_hi, __m512d lo, __m512d hi) {
+  const __m256i low = requantize8(_mm512_castsi512_si256(acc), ratio_lo, offset_lo, lo, hi);
+  const __m256i high =
+      requantize8(_mm512_maskz_extracti64x4_epi64(0xf, acc, 1), ratio_hi, offset_hi, lo, hi);
+  return _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(low), high, 1);
+}
+
+}  // namespace horizon
+
+#endif
