@@ -6,7 +6,12 @@
 
 #if defined(__x86_64__)
 
+// GCC 12 takes the undefined values in its own header for mistakes (GCC bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 #include "kernels/kernels.h"
 
@@ -19,8 +24,7 @@ struct Scale16 {
 
 // 2^-shift for each lane, 1 <= shift <= 47.
 static inline __m512d power_of_two(__m256i shift) {
-  const __m512i exponent =
-      _mm512_sub_epi64(_mm512_set1_epi64(1023), _mm512_maskz_cvtepu32_epi64(0xff, shift));
+  const __m512i exponent = _mm512_sub_epi64(_mm512_set1_epi64(1023), _mm512_cvtepu32_epi64(shift));
   return _mm512_castsi512_pd(_mm512_slli_epi64(exponent, 52));
 }
 
@@ -47,10 +51,9 @@ static inline Scale16 scale_of_channels(const Channel* table, int count) {
     const auto load = [half](const std::int32_t* values) {
       return _mm256_load_si256(reinterpret_cast<const __m256i*>(values + 8 * half));
     };
-    *ratio[half] =
-        _mm512_mul_pd(_mm512_maskz_cvtepi32_pd(0xff, load(multiplier)), power_of_two(load(shift)));
-    *offset[half] = _mm512_fmadd_pd(_mm512_maskz_cvtepi32_pd(0xff, load(bias)), *ratio[half],
-                                    _mm512_set1_pd(0.5));
+    *ratio[half] = _mm512_mul_pd(_mm512_cvtepi32_pd(load(multiplier)), power_of_two(load(shift)));
+    *offset[half] =
+        _mm512_fmadd_pd(_mm512_cvtepi32_pd(load(bias)), *ratio[half], _mm512_set1_pd(0.5));
   }
   return scale;
 }
@@ -58,18 +61,17 @@ static inline Scale16 scale_of_channels(const Channel* table, int count) {
 // floor(clamp(acc * ratio + offset, lo, hi)) as int32.
 static inline __m256i requantize8(__m256i acc, __m512d ratio, __m512d offset, __m512d lo,
                                   __m512d hi) {
-  const __m512d y = _mm512_fmadd_pd(_mm512_maskz_cvtepi32_pd(0xff, acc), ratio, offset);
-  const __m512d clamped = _mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, y, lo), hi);
-  return _mm512_maskz_cvt_roundpd_epi32(0xff, clamped, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  const __m512d y = _mm512_fmadd_pd(_mm512_cvtepi32_pd(acc), ratio, offset);
+  const __m512d clamped = _mm512_min_pd(_mm512_max_pd(y, lo), hi);
+  return _mm512_cvt_roundpd_epi32(clamped, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
 
 // The same for 16 accumulators, acc * ratio + offset in two halves.
 static inline __m512i requantize16(__m512i acc, __m512d ratio_lo, __m512d ratio_hi,
                                    __m512d offset_lo, __m512d offset_hi, __m512d lo, __m512d hi) {
   const __m256i low = requantize8(_mm512_castsi512_si256(acc), ratio_lo, offset_lo, lo, hi);
-  const __m256i high =
-      requantize8(_mm512_maskz_extracti64x4_epi64(0xf, acc, 1), ratio_hi, offset_hi, lo, hi);
-  return _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(low), high, 1);
+  const __m256i high = requantize8(_mm512_extracti64x4_epi64(acc, 1), ratio_hi, offset_hi, lo, hi);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
 }  // namespace horizon
