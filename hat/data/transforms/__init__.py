@@ -11,7 +11,7 @@ from hat.data.transforms.photometric import PhotometricJitter
 from hat.data.transforms.scale import Scale
 from hat.data.transforms.to_tensor import ToTensor
 from hat.data.transforms.torchvision_adapter import TorchVisionAdapter
-from hat.data.transforms.yuv import BgrToYuv444, rgb_to_yuv444_uint8
+from hat.data.transforms.yuv import BgrToYuv444, board_image, rgb_to_yuv444_uint8
 from hat.data.transforms.zoom import FlowRandomAffineScale, Resize
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "SegRandomAffine",
     "ToTensor",
     "TorchVisionAdapter",
+    "board_image",
     "rgb_to_yuv444_uint8",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hat.data.transforms import BgrToYuv444, rgb_to_yuv444_uint8
+from hat.data.transforms import BgrToYuv444, board_image, rgb_to_yuv444_uint8
 from hat.errors import InputError
 
 # RGB -> (Y, U, V) by BT.601 full range, worked out by hand
@@ -85,6 +85,31 @@ def test_integer_form_by_the_formula() -> None:
     assert (sums % 256 == 128).any(axis=0).all(), "exact halves are among them"
     rounded = np.floor(sums / 256 + 0.5) + np.array([0, 128, 128])
     np.testing.assert_array_equal(rgb_to_yuv444_uint8(rgb), rounded.clip(0, 255))
+
+
+def test_the_board_s_planes_by_the_formula_for_every_colour() -> None:
+    """All 2^24 of them, a level of red at a time."""
+    rows = np.array([[77, 150, 29], [-43, -85, 128], [128, -107, -21]], np.int32)
+    g, b = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
+    for r in range(256):
+        pair = np.empty((256, 256, 6), np.uint8)
+        pair[..., 0::3], pair[..., 1::3], pair[..., 2::3] = r, g[..., None], b[..., None]
+        found = board_image(pair)
+        for channel, row in enumerate(rows):
+            value = ((row[0] * r + row[1] * g + row[2] * b + 128) >> 8) + 128 * (channel > 0)
+            np.testing.assert_array_equal(found[channel], value.clip(0, 255))
+        np.testing.assert_array_equal(found[:3], found[3:])
+
+
+def test_the_board_s_planes_in_both_orders() -> None:
+    pair = np.random.default_rng(0).integers(0, 256, (5, 7, 6), np.uint8)
+    expected = np.concatenate([rgb_to_yuv444_uint8(pair[..., i : i + 3]) for i in (0, 3)], axis=2)
+    np.testing.assert_array_equal(board_image(pair), expected.transpose(2, 0, 1))
+    swapped = np.ascontiguousarray(pair[..., [2, 1, 0, 5, 4, 3]])
+    np.testing.assert_array_equal(board_image(swapped, bgr=True), board_image(pair))
+    for wrong in (pair[..., :4], pair[0], pair.astype(np.float32)):
+        with pytest.raises(InputError, match="board_image"):
+            board_image(wrong)
 
 
 def test_greys_are_exactly_grey() -> None:
