@@ -1,16 +1,45 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+INSTALLED := $(VENV)/.installed
+STAMP := $(VENV)/.native
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+# pip and `make native` share the directory, so that the second finds what the first has compiled
+BUILD := build/native
+NATIVE_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.txt' -o -name '*.map')
 
-.PHONY: all demo test bench lint clean
+.PHONY: all demo test bench lint native native-aarch64 clean
 
 all: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(PIP_INSTALL) cmake nanobind ninja scikit-build-core
+	$(PIP_INSTALL) --no-build-isolation --config-settings=build-dir=$(BUILD) -e ".[dev]"
 	touch $@
+
+$(STAMP): $(INSTALLED) $(NATIVE_SOURCES)
+	$(MAKE) native
+	touch $@
+
+# The extension module, the C library and hrt_model_exec, compiled and put in their places.
+native: $(INSTALLED)
+	$(BIN)/cmake -S csrc -B $(BUILD) -G Ninja --log-level=WARNING \
+		-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
+		-DSKBUILD_SCRIPTS_DIR=$(CURDIR)/$(BIN)
+	$(BIN)/cmake --build $(BUILD)
+	$(BIN)/cmake --install $(BUILD) --prefix \
+		$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+
+# hrt_model_exec for AArch64, linked statically: runs on any such Linux, and under qemu-aarch64-static.
+native-aarch64: $(INSTALLED)
+	$(BIN)/cmake -S csrc -B build/aarch64 -G Ninja --log-level=WARNING \
+		-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/csrc/aarch64-toolchain.cmake \
+		-DHORIZON_PYTHON=OFF -DHORIZON_STATIC=ON
+	$(BIN)/cmake --build build/aarch64
 
 demo: $(STAMP)
 	$(BIN)/hat demo
@@ -27,4 +56,4 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) tmp_data tmp_models demo_out
+	rm -rf $(VENV) build tmp_data tmp_models demo_out

@@ -1,0 +1,43 @@
+// One instruction with its operands' addresses: what a kernel is called with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <variant>
+
+#include "executor/block.h"
+#include "executor/threads.h"
+#include "hbm/format.h"
+#include "kernels/kernels.h"
+
+namespace horizon {
+
+// Where the operands of an instruction begin; null where it has none.
+struct Operands {
+  std::byte* out;
+  std::byte* a;
+  std::byte* b;
+  const std::byte* weight;
+  const Channel* table;
+};
+
+// LOAD, STORE and COPY are all CopyArgs.
+using Step = std::variant<CopyArgs, ConvArgs, CorrelationArgs, WarpArgs, RescaleArgs, AddArgs>;
+
+Tensor tensor_at(const View& view, std::byte* data);
+Step prepare(const InstructionRecord& instruction, const Operands& operands);
+
+// Multiply-accumulates of conv and correlation, four for each value of a warp, otherwise 0.
+std::uint64_t macs(const InstructionRecord& instruction);
+// Bytes of the output; what a LOAD or STORE moves.
+std::uint64_t out_bytes(const InstructionRecord& instruction);
+
+// Bytes of scratch that one part of the step needs.
+std::size_t scratch_bytes(const Kernels& kernels, const Step& step);
+void run_part(const Kernels& kernels, const Step& step, Part part);
+// All parts, one for each thread, which has its `scratch`.
+void run_parts(const Kernels& kernels, const Step& step, Threads& threads,
+               std::span<const Block> scratch);
+
+}  // namespace horizon
