@@ -1,0 +1,62 @@
+"""Types of the extension module that is built from csrc/python."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from horizon.errors import InputError
+
+class InvalidProgram(InputError): ...
+
+class Model:
+    @staticmethod
+    def open(path: str, threads: int) -> Model: ...
+    @staticmethod
+    def from_bytes(data: bytes, threads: int) -> Model: ...
+    def run(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], profile: bool
+    ) -> tuple[int, int, int, list[int]]:
+        """(bytes loaded, bytes stored, nanoseconds, nanoseconds of each instruction)"""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def march(self) -> str: ...
+    @property
+    def opt(self) -> int: ...
+    @property
+    def size_multiple(self) -> int: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    @property
+    def constant_bytes(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def layers(self) -> list[str]: ...
+    @property
+    def inputs(self) -> list[tuple[str, str, str, tuple[int, ...], tuple[float, ...], int]]:
+        """(name, type, layout, shape, scales, zero point) of each"""
+
+    @property
+    def outputs(self) -> list[tuple[str, str, str, tuple[int, ...], tuple[float, ...], int]]: ...
+
+def run_instruction(
+    record: bytes,
+    out: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray | None,
+    weight: np.ndarray | None,
+    table: bytes,
+    threads: int,
+) -> None:
+    """One instruction (the 320 bytes of its record) on NHWC arrays with any strides.
+
+    The record's places, shapes, strides and types are not read: they come from the arrays.
+    ``weight``: flat int8 in the record's weight layout. ``table``: 16 bytes per channel entry.
+    ``threads``: 0 for all cores. Raises InputError where a program with this instruction would
+    be refused, ValueError for arrays of another kind, MemoryError.
+    """
+
+def kernels_name() -> str: ...
+def available_kernels() -> list[str]: ...
