@@ -74,6 +74,36 @@ static inline __m512i requantize16(__m512i acc, __m512d ratio_lo, __m512d ratio_
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
+// The same in integers, in about half the time, for ratios below 1 (shift >= 25). With the
+// multiplier and the shift enlarged by 2^7 and 7 the shift is at least 32, so that the upper halves
+// of the products are all that counts: floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)).
+inline constexpr std::int32_t kSmallestIntegerShift = 25;
+
+struct IntegerScale16 {
+  __m512i multiplier_even, multiplier_odd;  // M 2^7 of channels 0, 2, ... and 1, 3, ...
+  __m512i offset_even, offset_odd;          // (bias M + 2^(shift-1)) 2^7
+  __m512i shift;                            // shift + 7 - 32
+};
+
+static inline IntegerScale16 integer_scale_of_channel(const Channel& channel) {
+  const __m512i multiplier = _mm512_set1_epi32(channel.multiplier << 7);
+  const __m512i offset =
+      _mm512_set1_epi64(((std::int64_t{channel.bias} * channel.multiplier) << 7) +
+                        (std::int64_t{1} << (channel.shift + 6)));
+  return {multiplier, multiplier, offset, offset, _mm512_set1_epi32(channel.shift - 25)};
+}
+
+static inline __m512i requantize16(__m512i acc, const IntegerScale16& scale, __m512i lo,
+                                   __m512i hi) {
+  const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(acc, scale.multiplier_even),
+                                        scale.offset_even);
+  const __m512i odd =
+      _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(acc, 32), scale.multiplier_odd),
+                       scale.offset_odd);
+  const __m512i upper = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+  return _mm512_min_epi32(_mm512_max_epi32(_mm512_srav_epi32(upper, scale.shift), lo), hi);
+}
+
 }  // namespace horizon
 
 #endif

@@ -1,0 +1,119 @@
+// Weights in rows with AVX-512 VNNI, for few outputs: lanes are 64 input channels, which are summed
+// across at the end.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/conv_epilogue_avx512.h"
+
+namespace horizon {
+namespace {
+
+// Adds the lanes of each of 16 vectors: lane i of the result is the sum of v[i].
+__m512i sums_of(const __m512i* v) {
+  __m512i a[8], b[4], c[2];
+  for (int i = 0; i < 8; ++i) {  // lanes: (2i, 2i+1) alternately, each of 8 partial sums
+    a[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                            _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+  }
+  for (int i = 0; i < 4; ++i) {  // in each 128 bits: v[4i .. 4i+3]
+    b[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]),
+                            _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
+  }
+  for (int i = 0; i < 2; ++i) {  // 128-bit groups: b[2i], b[2i], b[2i+1], b[2i+1]
+    c[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(b[2 * i], b[2 * i + 1], 0x44),
+                            _mm512_shuffle_i32x4(b[2 * i], b[2 * i + 1], 0xee));
+  }
+  return _mm512_add_epi32(_mm512_shuffle_i32x4(c[0], c[1], 0x88),
+                          _mm512_shuffle_i32x4(c[0], c[1], 0xdd));
+}
+
+// P pixels x O outputs, P * O <= 16, for weights in rows.
+template <int P, int O>
+void rows_tile(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
+               std::int64_t column, const Epilogue& epilogue) {
+  const std::int64_t steps = work.pixel / 64;
+  const std::int64_t output_bytes = std::int64_t{a.kernel[0]} * a.kernel[1] * work.pixel;
+  const std::int64_t step_bytes = phase.x.in_step * work.pixel;
+  const std::int64_t offset =
+      (phase.x.in_first - phase.x.lowest()) * work.pixel + column * step_bytes;
+  __m512i acc[16];
+  for (int i = 0; i < 16; ++i) acc[i] = _mm512_setzero_si512();
+  for (std::int32_t ky = 0; ky < phase.y.taps; ++ky) {
+    const std::int64_t kernel_row =
+        std::int64_t{phase.y.kernel_first + ky * phase.y.kernel_step} * a.kernel[1];
+    for (std::int32_t kx = 0; kx < phase.x.taps; ++kx) {
+      const std::int64_t tap = kernel_row + phase.x.kernel_first + kx * phase.x.kernel_step;
+      const std::int8_t* w = a.weight + tap * work.pixel;
+      const std::uint8_t* in =
+          row.packed[ky] + offset + std::int64_t{kx} * phase.x.tap_step * work.pixel;
+      for (std::int64_t k = 0; k < steps; ++k) {
+        __m512i weight[O];
+        for (int o = 0; o < O; ++o) weight[o] = _mm512_loadu_si512(w + o * output_bytes + k * 64);
+        for (int p = 0; p < P; ++p) {
+          const __m512i x = _mm512_loadu_si512(in + p * step_bytes + k * 64);
+          for (int o = 0; o < O; ++o) {
+            acc[p * O + o] = _mm512_dpbusd_epi32(acc[p * O + o], x, weight[o]);
+          }
+        }
+      }
+    }
+  }
+  // Lane p O + o holds pixel p, output o; the epilogue's constants repeat in that order.
+  alignas(64) std::int32_t start[16] = {}, residual[16] = {}, result[16];
+  alignas(64) double ratio[16] = {}, other[16] = {};
+  const std::int64_t residual_pixel = a.residual.stride[2] * phase.x.out_step;
+  for (int p = 0; p < P; ++p) {
+    for (int o = 0; o < O; ++o) {
+      const int lane = p * O + o;
+      start[lane] = work.start[o];
+      ratio[lane] = work.ratio[o];
+      other[lane] = work.residual_ratio[o];
+      if (row.residual != nullptr) {
+        const std::byte* from = row.residual + (column + p) * residual_pixel;
+        residual[lane] = a.residual.type == Type::int8
+                             ? reinterpret_cast<const std::int8_t*>(from)[o]
+                             : reinterpret_cast<const std::int16_t*>(from)[o];
+      }
+    }
+  }
+  const __m512i sum = _mm512_add_epi32(sums_of(acc), _mm512_load_si512(start));
+  const __m512d offset_lo = _mm512_fmadd_pd(
+      _mm512_cvtepi32_pd(_mm256_load_si256(reinterpret_cast<const __m256i*>(residual))),
+      _mm512_load_pd(other), epilogue.half);
+  const __m512d offset_hi = _mm512_fmadd_pd(
+      _mm512_cvtepi32_pd(_mm256_load_si256(reinterpret_cast<const __m256i*>(residual + 8))),
+      _mm512_load_pd(other + 8), epilogue.half);
+  _mm512_store_si512(result, requantize16(sum, _mm512_load_pd(ratio), _mm512_load_pd(ratio + 8),
+                                          offset_lo, offset_hi, epilogue.lo, epilogue.hi));
+  const std::int64_t out_pixel = a.out.stride[2] * phase.x.out_step;
+  for (int p = 0; p < P; ++p) {
+    std::byte* to = row.out + (column + p) * out_pixel;
+    for (int o = 0; o < O; ++o) {
+      const std::int32_t value = result[p * O + o];
+      if (a.out.type == Type::int8) {
+        reinterpret_cast<std::int8_t*>(to)[o] = static_cast<std::int8_t>(value);
+      } else if (a.out.type == Type::int16) {
+        reinterpret_cast<std::int16_t*>(to)[o] = static_cast<std::int16_t>(value);
+      } else {
+        reinterpret_cast<std::int32_t*>(to)[o] = value;
+      }
+    }
+  }
+}
+
+template <int O>
+void rows_row(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
+              const Epilogue& epilogue) {
+  constexpr int P = 16 / O < 8 ? 16 / O : 8;
+  std::int64_t column = 0;
+  for (; column + P <= phase.x.count; column += P) {
+    rows_tile<P, O>(a, work, phase, row, column, epilogue);
+  }
+  for (; column < phase.x.count; ++column) {
+    rows_tile<1, O>(a, work, phase, row, column, epilogue);
+  }
+}
+
+}  // namespace
+}  // namespace horizon
