@@ -1,0 +1,141 @@
+"""Checks of a whole program: what its file must be able to hold, and what readers rely on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from horizon.hbm.format import CHANNEL
+from horizon.hbm.records import DataType, Instruction, IoTensor, Program, Space, Unit, View
+from horizon.hbm.rules import check_rules, fail, require
+
+# Sums of offsets and sizes then stay far from 64 bits.
+MAX_MEMORY = 2**40
+MAX_FIELD = 2**32 - 1
+MAX_STRING = 2**10
+MAX_OPT = 3
+
+
+def check_program(program: Program, where: str) -> None:
+    """Check every record, by itself and against the sizes, tensors and units of the program.
+
+    Args:
+        where: begins every message, for instance a file's name.
+
+    Raises:
+        InputError: names the section and the instruction or tensor.
+    """
+    record = f"{where}: section program"
+    _check_string(program.name, f"{record}: name")
+    _check_string(program.march, f"{record}: march")
+    require(0 <= program.opt <= MAX_OPT, record, f"opt {program.opt}", f"0..{MAX_OPT}")
+    multiple = program.size_multiple
+    require(1 <= multiple <= MAX_FIELD, record, f"size multiple {multiple}", "at least 1")
+    for name in ("sram_bytes", "ddr_bytes"):
+        size = getattr(program, name)
+        require(0 <= size <= MAX_MEMORY, record, f"{name} {size}", f"0..{MAX_MEMORY}")
+    for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
+        require(len(tensors) > 0, f"{where}: section tensors", f"no {kind}s", "at least one")
+        for index, tensor in enumerate(tensors):
+            place = f"{where}: section tensors, {kind} {index}"
+            _check_tensor(tensor, place)
+            known = [other.name for other in tensors[:index]]
+            require(tensor.name not in known, place, f"name {tensor.name!r} again", "a new one")
+    _check_instructions(program, f"{where}: section instructions")
+
+
+def _check_string(text: str, where: str) -> None:
+    good = 0 < len(text) <= MAX_STRING and "\0" not in text
+    require(good, where, f"{text[:40]!r}", f"1..{MAX_STRING} characters without NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        fail(where, f"{text[:40]!r}: {error.reason}", "text that UTF-8 can hold")
+
+
+def _check_tensor(tensor: IoTensor, where: str) -> None:
+    _check_string(tensor.name, f"{where}: name")
+    where = f"{where} ({tensor.name})"
+    good = len(tensor.shape) == 4 and all(1 <= side <= MAX_FIELD for side in tensor.shape)
+    require(good and tensor.nbytes <= MAX_MEMORY, where, f"shape {tensor.shape}", "four sides")
+    count = len(tensor.scales)
+    require(count in (1, tensor.channels), where, f"{count} scales", f"1 or {tensor.channels}")
+    good = all(math.isfinite(scale) and scale > 0 for scale in tensor.scales)
+    require(good, where, f"scales {tensor.scales}", "positive finite numbers")
+    zero = 128 if tensor.dtype is DataType.uint8 else 0
+    found = f"zero point {tensor.zero_point} of {tensor.dtype.name}"
+    require(tensor.zero_point == zero, where, found, f"{zero}")
+
+
+def _check_instructions(program: Program, where: str) -> None:
+    require(len(program.instructions) > 0, where, "no instructions", "at least one")
+    sizes = {
+        Space.constant: len(program.constants),
+        Space.ddr: program.ddr_bytes,
+        Space.sram: program.sram_bytes,
+    }
+    tensors = {Space.input: program.inputs, Space.output: program.outputs}
+    before = [0] * len(Unit)
+    layers = set()
+    for number, instruction in enumerate(program.instructions):
+        layer = instruction.layer
+        place = f"{where}, instruction {number} ({instruction.opcode.name}, layer {layer[:80]!r})"
+        if layer not in layers:
+            _check_string(layer, f"{where}, instruction {number}: layer")
+            layers.add(layer)
+        _check_waits(instruction.waits, before, place)
+        for name in ("out", "a", "b", "weight"):
+            view = getattr(instruction, name)
+            if view is not None:
+                _check_view(view, sizes, tensors, f"{place}, operand {name}")
+        check_rules(instruction, _table(instruction, program.constants, place), place)
+        before[instruction.unit] += 1
+
+
+def _check_waits(waits: Sequence[int], before: list[int], where: str) -> None:
+    require(len(waits) == len(Unit), where, f"{len(waits)} waits", f"{len(Unit)}")
+    for unit, count, done in zip(Unit, waits, before, strict=True):
+        # A later instruction could only be waited for in vain: list order has to be a legal order.
+        if not 0 <= count <= done:
+            fail(where, f"waits for {count} of unit {unit.name}", f"0..{done}, those listed before")
+
+
+def _check_view(
+    view: View,
+    sizes: dict[Space, int],
+    tensors: dict[Space, tuple[IoTensor, ...]],
+    where: str,
+) -> None:
+    if len(view.shape) != 4 or not all(1 <= side <= MAX_FIELD for side in view.shape):
+        fail(where, f"shape {view.shape}", "four positive sides")
+    if len(view.strides) != 4 or not all(0 <= step <= MAX_FIELD for step in view.strides):
+        fail(where, f"strides {view.strides}", "four numbers of at least 0")
+    size = view.dtype.size
+    if view.offset < 0 or view.offset % size or any(step % size for step in view.strides):
+        found = f"offset {view.offset}, strides {view.strides}"
+        fail(where, found, f"multiples of {size}, the size of {view.dtype.name}")
+    if view.space in tensors:
+        known = tensors[view.space]
+        if not 0 <= view.index < len(known):
+            fail(where, f"{view.space.name} {view.index}", f"0..{len(known) - 1}")
+        tensor = known[view.index]
+        limit = tensor.nbytes
+        if tensor.dtype != view.dtype:
+            fail(where, f"{view.dtype.name} view of {tensor.name}", f"{tensor.dtype.name}")
+    else:
+        require(view.space in sizes, where, f"space {view.space.name}", "a memory")
+        limit = sizes[view.space]
+        require(view.index == 0, where, f"index {view.index} in {view.space.name}", "0")
+    if view.end > limit:
+        fail(where, f"ends at byte {view.end} of {view.space.name}", f"at most {limit}")
+
+
+def _table(instruction: Instruction, constants: bytes, where: str) -> np.ndarray:
+    start, count = instruction.table, instruction.table_count
+    end = start + count * CHANNEL.itemsize
+    if start % CHANNEL.itemsize or start < 0 or count < 0 or end > len(constants):
+        found = f"channel table of {count} entries at {start}"
+        fail(where, found, f"a multiple of 16, inside the constants of {len(constants)} bytes")
+    return np.frombuffer(constants, CHANNEL, count, start)

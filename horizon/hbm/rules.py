@@ -1,0 +1,274 @@
+"""What each instruction requires (``docs/hbm_format.md``, "Instructions").
+
+Only what one instruction shows by itself: whether operands overlap, whether a value is there when
+it is read, and whether accumulators stay below 2^28 is proven elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from dataclasses import fields
+from enum import IntEnum
+from typing import NoReturn
+
+import numpy as np
+
+from horizon.errors import InputError
+from horizon.hbir.fixed_point import (
+    ACCUMULATOR_LIMIT,
+    LIMITS,
+    MULTIPLIER_LIMIT,
+    SHIFT_RANGE,
+    offset_fraction_bits,
+)
+from horizon.hbm.records import (
+    ALIGNMENT,
+    UNIT_OF,
+    DataType,
+    Instruction,
+    Opcode,
+    Space,
+    View,
+    WeightLayout,
+)
+from horizon.hbm.weights import packed_bytes
+
+# Bounds that keep every index of a kernel within 32 bits.
+MAX_SIDE = 2**16
+MAX_STEP = 2**8  # kernel, stride, dilation, reach
+MAX_PAD = 2**20
+
+NARROW = frozenset({DataType.int8, DataType.int16})
+SIGNED = NARROW | {DataType.int32}
+ANY = frozenset(DataType)
+SRAM = frozenset({Space.sram})
+
+# For each operand: where it may be and its types. A conv's b, the residual, may be missing.
+OPERANDS: dict[Opcode, dict[str, tuple[Set[Space], Set[DataType]]]] = {
+    Opcode.load: {
+        "out": ({Space.ddr, Space.sram}, ANY),
+        "a": ({Space.input, Space.constant, Space.ddr}, ANY),
+    },
+    Opcode.store: {
+        "out": ({Space.output, Space.ddr}, ANY),
+        "a": ({Space.ddr, Space.sram}, ANY),
+    },
+    Opcode.copy: {"out": (SRAM, ANY), "a": (SRAM, ANY)},
+    Opcode.conv: {
+        "out": (SRAM, SIGNED),
+        "a": (SRAM, NARROW),
+        "b": (SRAM, NARROW),
+        "weight": ({Space.constant, Space.sram}, {DataType.int8}),
+    },
+    Opcode.correlation: {"out": (SRAM, SIGNED), "a": (SRAM, NARROW), "b": (SRAM, NARROW)},
+    Opcode.warp: {"out": (SRAM, NARROW), "a": (SRAM, NARROW), "b": (SRAM, {DataType.int16})},
+    Opcode.rescale: {"out": (SRAM, SIGNED), "a": (SRAM, SIGNED)},
+    Opcode.add: {"out": (SRAM, SIGNED), "a": (SRAM, SIGNED), "b": (SRAM, SIGNED)},
+}
+_CLAMP_AND_TABLE = {"lo", "hi", "table", "table_count"}
+_PARAMETERS: dict[Opcode, set[str]] = {
+    Opcode.load: set(),
+    Opcode.store: set(),
+    Opcode.copy: set(),
+    Opcode.conv: _CLAMP_AND_TABLE
+    | {"kernel", "stride", "dilation", "pad", "transposed", "weight_layout"},
+    Opcode.correlation: _CLAMP_AND_TABLE | {"pad", "reach"},
+    Opcode.warp: {"fraction_bits", "origin", "table", "table_count"},
+    Opcode.rescale: _CLAMP_AND_TABLE,
+    Opcode.add: _CLAMP_AND_TABLE,
+}
+# What has to keep its default, by opcode.
+_UNUSED = {
+    opcode: [
+        (field.name, field.default)
+        for field in fields(Instruction)[6:]
+        if field.name not in _PARAMETERS[opcode] and field.name not in OPERANDS[opcode]
+    ]
+    for opcode in Opcode
+}
+
+
+def fail(where: str, found: str, expected: str) -> NoReturn:
+    raise InputError(f"{where}: {found}; expected {expected}")
+
+
+def require(condition: bool, where: str, found: str, expected: str) -> None:
+    if not condition:
+        fail(where, found, expected)
+
+
+def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None:
+    """Check operands and parameters of one instruction, whose views are inside their memories.
+
+    Args:
+        table: its channel entries, (table_count,) of ``format.CHANNEL``.
+
+    Raises:
+        InputError: begins with ``where``.
+    """
+    opcode = instruction.opcode
+    unit = UNIT_OF[opcode]
+    require(instruction.unit == unit, where, f"unit {instruction.unit.name}", unit.name)
+    for name, default in _UNUSED[opcode]:
+        value = getattr(instruction, name)
+        if value != default:
+            fail(where, f"{name} is {value}", f"{default}: {opcode.name} does not use it")
+    for name, (spaces, types) in OPERANDS[opcode].items():
+        view = getattr(instruction, name)
+        if view is None:
+            require(opcode is Opcode.conv and name == "b", where, f"no operand {name}", "one")
+            continue
+        if view.space not in spaces:
+            fail(where, f"{name} is in {view.space.name}", _names(spaces))
+        if view.dtype not in types:
+            fail(where, f"{name} is {view.dtype.name}", _names(types))
+        if opcode > Opcode.copy and view.strides[3] != view.dtype.size:
+            fail(where, f"{name} has channel stride {view.strides[3]}", f"{view.dtype.size}")
+    _check_disjoint(instruction.out, where)
+    if "lo" in _PARAMETERS[opcode]:
+        low, high = LIMITS[instruction.out.dtype.name]
+        found = f"limits {instruction.lo}..{instruction.hi}"
+        in_type = low <= instruction.lo <= instruction.hi <= high
+        require(in_type, where, found, f"lo <= hi within {low}..{high}")
+    if "table" in _PARAMETERS[opcode]:
+        _check_table(instruction, table, where)
+    _CHECKS[opcode](instruction, where)
+
+
+def _names(members: Iterable[IntEnum]) -> str:
+    return " or ".join(member.name for member in sorted(members))
+
+
+def _check_disjoint(out: View, where: str) -> None:
+    """No byte of an output is written twice."""
+    extent = out.dtype.size
+    steps = sorted((step, side) for step, side in zip(out.strides, out.shape, strict=True))
+    for step, side in steps:
+        if side > 1 and step < extent:
+            fail(where, f"elements of out overlap (strides {out.strides})", "each at its own place")
+        extent += step * (side - 1)
+
+
+def _check_table(instruction: Instruction, table: np.ndarray, where: str) -> None:
+    opcode, count, channels = instruction.opcode, len(table), instruction.out.shape[3]
+    counts = {channels} if opcode is Opcode.conv else {1}
+    if opcode is Opcode.rescale:
+        counts |= {channels}
+    found = f"{count} channel entries"
+    require(count in counts, where, found, " or ".join(map(str, sorted(counts))))
+    low, high = SHIFT_RANGE
+    _check_column(table["shift"], low, high, "shift", where)
+    _check_column(table["multiplier"], 0, MULTIPLIER_LIMIT, "multiplier", where)
+    bias = ACCUMULATOR_LIMIT - 1 if opcode is Opcode.conv else 0
+    _check_column(table["bias"], -bias, bias, "bias", where)
+    two = opcode is Opcode.add or (opcode is Opcode.conv and instruction.b is not None)
+    highest = MULTIPLIER_LIMIT if two else 0
+    _check_column(table["residual_multiplier"], 0, highest, "residual multiplier", where)
+
+
+def _check_column(values: np.ndarray, low: int, high: int, name: str, where: str) -> None:
+    bad = (values < low) | (values > high)
+    if bad.any():
+        channel = int(bad.argmax())
+        fail(where, f"{name} {values[channel]} of channel {channel}", f"{low}..{high}")
+
+
+def _check_move(instruction: Instruction, where: str) -> None:
+    out, a = instruction.out, instruction.a
+    require(out.shape == a.shape, where, f"out is {out.shape}, a is {a.shape}", "equal shapes")
+    if out.dtype != a.dtype:
+        types = (a.dtype, out.dtype) == (DataType.uint8, DataType.int8)
+        signed = instruction.opcode is Opcode.load and a.space is Space.input and types
+        found = f"a is {a.dtype.name} in {a.space.name}, out is {out.dtype.name}"
+        require(signed, where, found, "equal types, or uint8 of an input loaded as int8")
+    if Space.ddr in (a.space, out.space) and a.space == out.space:
+        fail(where, "both operands are in ddr", "one of them somewhere else")
+
+
+def _check_sides(instruction: Instruction, where: str) -> None:
+    for view in (instruction.out, instruction.a, instruction.b):
+        if view and max(view.shape) > MAX_SIDE:
+            fail(where, f"an operand of shape {view.shape}", f"sides of at most {MAX_SIDE}")
+    for value in instruction.pad:
+        if abs(value) > MAX_PAD:
+            fail(where, f"pad {instruction.pad}", f"at most {MAX_PAD} either way")
+
+
+def _check_conv(instruction: Instruction, where: str) -> None:
+    out, a, b, weight = instruction.out, instruction.a, instruction.b, instruction.weight
+    assert weight is not None  # OPERANDS has it
+    _check_sides(instruction, where)
+    for name in ("kernel", "stride", "dilation"):
+        pair = getattr(instruction, name)
+        inside = min(pair) >= 1 and max(pair) <= MAX_STEP
+        require(inside, where, f"{name} {pair}", f"two of 1..{MAX_STEP}")
+    if instruction.transposed and instruction.dilation != (1, 1):
+        fail(where, f"dilation {instruction.dilation}, transposed", "(1, 1)")
+    if instruction.weight_layout is WeightLayout.rows and a.dtype is not DataType.int8:
+        fail(where, f"weight layout rows for an input of {a.dtype.name}", "blocked, or int8")
+    require(out.shape[0] == a.shape[0], where, f"out is {out.shape}, a is {a.shape}", "one batch")
+    if b and b.shape != out.shape:
+        fail(where, f"the residual is {b.shape}", f"out's shape {out.shape}")
+    size = packed_bytes((out.shape[3], *instruction.kernel, a.shape[3]), instruction.weight_layout)
+    expected = f"(1, 1, 1, {size}) for {a.shape[3]} inputs and {out.shape[3]} outputs"
+    require(weight.shape == (1, 1, 1, size), where, f"weight is {weight.shape}", expected)
+    aligned = weight.offset % ALIGNMENT == 0
+    require(aligned, where, f"weight is at {weight.offset}", f"a multiple of {ALIGNMENT}")
+
+
+def _check_correlation(instruction: Instruction, where: str) -> None:
+    out, a, b, reach = instruction.out, instruction.a, instruction.b, instruction.reach
+    assert b is not None
+    _check_sides(instruction, where)
+    require(0 <= reach <= MAX_STEP, where, f"reach {reach}", f"0..{MAX_STEP}")
+    shape = (*a.shape[:3], (2 * reach + 1) ** 2)
+    require(out.shape == shape, where, f"out is {out.shape}", f"{shape} for a of {a.shape}")
+    same = (b.shape[0], b.shape[3]) == (a.shape[0], a.shape[3])
+    require(same, where, f"b is {b.shape}, a is {a.shape}", "equal batch and channels")
+    bound = a.shape[3]
+    for view in (a, b):
+        bound *= -LIMITS[view.dtype.name][0]
+    found = f"an accumulator that can reach {bound}"
+    require(bound < ACCUMULATOR_LIMIT, where, found, f"less than {ACCUMULATOR_LIMIT}")
+
+
+def _check_warp(instruction: Instruction, where: str) -> None:
+    out, a, b = instruction.out, instruction.a, instruction.b
+    assert b is not None
+    _check_sides(instruction, where)
+    require(out.dtype == a.dtype, where, f"out is {out.dtype.name}", f"a's {a.dtype.name}")
+    same = (out.shape[0], out.shape[3]) == (a.shape[0], a.shape[3])
+    require(same, where, f"out is {out.shape}, a is {a.shape}", "equal batch and channels")
+    offsets = (*out.shape[:3], 2)
+    require(b.shape == offsets, where, f"b is {b.shape}", f"{offsets} for out of {out.shape}")
+    _, height, width, _ = a.shape
+    bits = offset_fraction_bits(height, width)
+    found = f"{instruction.fraction_bits} fraction bits"
+    require(instruction.fraction_bits == bits, where, found, f"{bits} for {height} x {width}")
+    y, x = instruction.origin
+    inside = 0 <= y <= height - out.shape[1] and 0 <= x <= width - out.shape[2]
+    found = f"origin {instruction.origin} and out of {out.shape}"
+    require(inside, where, found, f"inside the map of {height} x {width}")
+
+
+def _check_rescale(instruction: Instruction, where: str) -> None:
+    out, a = instruction.out, instruction.a
+    require(out.shape == a.shape, where, f"out is {out.shape}, a is {a.shape}", "equal shapes")
+
+
+def _check_add(instruction: Instruction, where: str) -> None:
+    _check_rescale(instruction, where)
+    shape = instruction.b.shape if instruction.b else None
+    require(shape == instruction.out.shape, where, f"b is {shape}", f"{instruction.out.shape}")
+
+
+_CHECKS = {
+    Opcode.load: _check_move,
+    Opcode.store: _check_move,
+    Opcode.copy: _check_move,
+    Opcode.conv: _check_conv,
+    Opcode.correlation: _check_correlation,
+    Opcode.warp: _check_warp,
+    Opcode.rescale: _check_rescale,
+    Opcode.add: _check_add,
+}
