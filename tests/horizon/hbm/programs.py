@@ -1,4 +1,4 @@
-"""Small programs for the tests: one with every instruction, and one that is as short as possible."""
+"""Small programs for the tests: one with every instruction, one of three instructions."""
 
 from __future__ import annotations
 
