@@ -1,0 +1,222 @@
+#include "hbm/check_operator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "hbm/check_view.h"
+#include "hbm/invalid_program.h"
+#include "hbm/weight_sums.h"
+
+namespace horizon {
+namespace {
+
+constexpr std::int32_t kLargestMultiplier = 1 << 24;
+constexpr std::int32_t kLargestShift = 47;
+constexpr int kFractionBits = 8;
+
+bool is_narrow(Type type) { return type == Type::int8 || type == Type::int16; }
+
+void require_narrow(const View& view, const char* name) {
+  if (!is_narrow(view.type)) refuse(text_of(name, ": ", name_of(view.type)), "int8 or int16");
+}
+
+void require_signed(const View& view, const char* name) {
+  if (view.type == Type::uint8) refuse(text_of(name, ": uint8"), "int8, int16 or int32");
+}
+
+void require_shape(const View& view, const char* name, std::uint64_t n, std::uint64_t h,
+                   std::uint64_t w, std::uint64_t c) {
+  if (view.shape[0] != n || view.shape[1] != h || view.shape[2] != w || view.shape[3] != c) {
+    refuse(text_of(name, ": shape ", shape_of(view)), text_of(n, "x", h, "x", w, "x", c));
+  }
+}
+
+void require_shape(const View& view, const char* name, const View& like) {
+  require_shape(view, name, like.shape[0], like.shape[1], like.shape[2], like.shape[3]);
+}
+
+void require_range(const std::int32_t (&pair)[2], const char* name, std::int32_t low,
+                   std::int32_t high) {
+  for (const std::int32_t value : pair) {
+    if (value < low || value > high) {
+      refuse(text_of(name, " ", value), text_of(low, "..", high));
+    }
+  }
+}
+
+void check_sides(const View& view, const char* name) {
+  for (const std::uint32_t side : view.shape) {
+    if (side > kLargestSide) {
+      refuse(text_of(name, ": shape ", shape_of(view)), text_of("sides of at most ", kLargestSide));
+    }
+  }
+}
+
+void check_limits(const InstructionRecord& i) {
+  require_signed(i.out, "out");
+  const int bits = 8 * static_cast<int>(size_of(i.out.type));
+  const std::int64_t low = -(std::int64_t{1} << (bits - 1)), high = -low - 1;
+  if (i.lo < low || i.lo > i.hi || i.hi > high) {
+    refuse(text_of("limits ", i.lo, "..", i.hi),
+           text_of("lo <= hi in ", low, "..", high, ", the range of ", name_of(i.out.type)));
+  }
+}
+
+void check_table(const InstructionRecord& i, std::span<const std::byte> constants) {
+  const std::uint32_t channels = i.out.shape[3];
+  const bool per_channel = i.opcode == Opcode::conv;
+  const bool either = i.opcode == Opcode::rescale;
+  if (i.table_count != (per_channel ? channels : 1) && !(either && i.table_count == channels)) {
+    refuse(text_of("a table of ", i.table_count, " channels"), per_channel ? text_of(channels)
+                                                               : either ? text_of("1 or ", channels)
+                                                                        : "1");
+  }
+  const std::uint64_t bytes = std::uint64_t{i.table_count} * sizeof(Channel);
+  if (i.table % alignof(Channel) != 0 || i.table % sizeof(Channel) != 0 ||
+      i.table > constants.size() || bytes > constants.size() - i.table) {
+    refuse(text_of("a table of ", bytes, " bytes at ", i.table),
+           text_of("a multiple of ", sizeof(Channel), " inside the ", constants.size(),
+                   " bytes of constants"));
+  }
+  const bool residual = i.opcode == Opcode::add || (per_channel && i.b.space != Space::none);
+  for (std::uint32_t c = 0; c < i.table_count; ++c) {
+    const Channel channel = channel_of(i, constants, c);
+    if (channel.multiplier < 0 || channel.multiplier > kLargestMultiplier) {
+      refuse(text_of("channel ", c, ": multiplier ", channel.multiplier), "0..2^24");
+    }
+    if (channel.residual_multiplier < 0 ||
+        channel.residual_multiplier > (residual ? kLargestMultiplier : 0)) {
+      refuse(text_of("channel ", c, ": residual multiplier ", channel.residual_multiplier),
+             residual ? "0..2^24" : "0, there is no second summand");
+    }
+    if (channel.shift < 1 || channel.shift > kLargestShift) {
+      refuse(text_of("channel ", c, ": shift ", channel.shift), text_of("1..", kLargestShift));
+    }
+    if (channel.bias != 0 && !per_channel) {
+      refuse(text_of("channel ", c, ": bias ", channel.bias), "0, only convolutions have one");
+    }
+  }
+}
+
+void check_conv(const InstructionRecord& i) {
+  require_narrow(i.a, "a");
+  check_sides(i.out, "out");
+  check_sides(i.a, "a");
+  require_range(i.kernel, "kernel", 1, kLargestStep);
+  require_range(i.stride, "stride", 1, kLargestStep);
+  require_range(i.dilation, "dilation", 1, kLargestStep);
+  require_range(i.pad, "pad", -kLargestPad, kLargestPad);
+  if (i.transposed != 0 && i.transposed != 1)
+    refuse(text_of("transposed ", i.transposed), "0 or 1");
+  if (i.transposed == 1) require_range(i.dilation, "dilation, transposed,", 1, 1);
+  if (i.weight_layout != WeightLayout::blocked && i.weight_layout != WeightLayout::rows) {
+    refuse(text_of("weight layout ", static_cast<int>(i.weight_layout)), "0 or 1");
+  }
+  if (i.weight_layout == WeightLayout::rows && i.a.type != Type::int8) {
+    refuse(text_of("weights in rows for ", name_of(i.a.type)), "int8, or blocked weights");
+  }
+  if (i.out.shape[0] != i.a.shape[0]) {
+    refuse(text_of("out: batch ", i.out.shape[0]), text_of("that of a, ", i.a.shape[0]));
+  }
+  if (i.b.space != Space::none) {
+    check_operand(i.b, "b");
+    require_narrow(i.b, "b");
+    require_shape(i.b, "b", i.out);
+  }
+  if (i.weight.space != Space::constant && i.weight.space != Space::sram) {
+    refuse(text_of("weight: in ", name_of(i.weight.space)), "constant or sram");
+  }
+  if (i.weight.type != Type::int8) refuse(text_of("weight: ", name_of(i.weight.type)), "int8");
+  require_shape(i.weight, "weight", 1, 1, 1, packed_bytes(weight_shape(i)));
+  if (i.weight.stride[3] != 1) refuse(text_of("weight: stride ", i.weight.stride[3]), "1");
+  if (i.weight.offset % kAlignment != 0) {
+    refuse(text_of("weight: offset ", i.weight.offset), text_of("a multiple of ", kAlignment));
+  }
+}
+
+void check_correlation(const InstructionRecord& i) {
+  check_operand(i.b, "b");
+  require_narrow(i.a, "a");
+  require_narrow(i.b, "b");
+  check_sides(i.a, "a");
+  check_sides(i.b, "b");
+  check_sides(i.out, "out");
+  require_range({i.reach, i.reach}, "reach", 0, kLargestStep);
+  require_range(i.pad, "pad", -kLargestPad, kLargestPad);
+  const std::uint64_t side = 2 * static_cast<std::uint64_t>(i.reach) + 1;
+  require_shape(i.out, "out", i.a.shape[0], i.a.shape[1], i.a.shape[2], side * side);
+  require_shape(i.b, "b", i.a.shape[0], i.b.shape[1], i.b.shape[2], i.a.shape[3]);
+  const std::uint64_t bound = i.a.shape[3] * largest_of(i.a.type) * largest_of(i.b.type);
+  if (bound >= kAccumulatorLimit) {
+    refuse(text_of("an accumulator that can reach ", bound),
+           text_of("less than ", kAccumulatorLimit));
+  }
+}
+
+void check_warp(const InstructionRecord& i) {
+  check_operand(i.b, "b");
+  require_narrow(i.a, "a");
+  if (i.out.type != i.a.type) {
+    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
+  }
+  if (i.b.type != Type::int16) refuse(text_of("b: ", name_of(i.b.type)), "int16");
+  check_sides(i.a, "a");
+  check_sides(i.out, "out");
+  const std::uint32_t height = i.a.shape[1], width = i.a.shape[2];
+  require_shape(i.out, "out", i.a.shape[0], i.out.shape[1], i.out.shape[2], i.a.shape[3]);
+  require_shape(i.b, "b", i.out.shape[0], i.out.shape[1], i.out.shape[2], 2);
+  // Fixed point, "warp": clamp(15 - ceil(log2(max(H, W) + 1)), 0, 8).
+  const int bits =
+      std::clamp(15 - static_cast<int>(std::bit_width(std::max(height, width))), 0, kFractionBits);
+  if (i.fraction_bits != bits) {
+    refuse(text_of("fraction bits ", i.fraction_bits),
+           text_of(bits, " for a map of ", height, "x", width));
+  }
+  for (int axis = 0; axis < 2; ++axis) {
+    const std::int64_t first = i.origin[axis];
+    if (first < 0 || first + i.out.shape[1 + axis] > i.a.shape[1 + axis]) {
+      refuse(text_of("origin ", first, ", out ", shape_of(i.out)),
+             text_of("an output inside the map of ", height, "x", width));
+    }
+  }
+}
+
+void check_elementwise(const InstructionRecord& i) {
+  require_signed(i.a, "a");
+  require_shape(i.a, "a", i.out);
+  if (i.opcode == Opcode::add) {
+    check_operand(i.b, "b");
+    require_signed(i.b, "b");
+    require_shape(i.b, "b", i.out);
+  }
+}
+
+}  // namespace
+
+void check_operator(const InstructionRecord& i, std::span<const std::byte> constants) {
+  check_operand(i.out, "out");
+  check_operand(i.a, "a");
+  if (i.opcode == Opcode::conv) {
+    check_conv(i);
+  } else if (i.opcode == Opcode::correlation) {
+    check_correlation(i);
+  } else if (i.opcode == Opcode::warp) {
+    check_warp(i);
+  } else {
+    check_elementwise(i);
+  }
+  if (i.opcode != Opcode::warp) check_limits(i);
+  check_table(i, constants);
+}
+
+Channel channel_of(const InstructionRecord& i, std::span<const std::byte> constants,
+                   std::uint32_t channel) {
+  Channel result;
+  const std::uint64_t place = i.table + std::uint64_t{channel} * sizeof(Channel);
+  std::memcpy(&result, constants.data() + place, sizeof(Channel));
+  return result;
+}
+
+}  // namespace horizon

@@ -1,0 +1,204 @@
+#include "hbm/program.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "hbm/check.h"
+#include "hbm/check_tensor.h"
+#include "hbm/proof.h"
+#include "hbm/sections.h"
+#include "hbm/storage.h"
+#include "hbm/utf8.h"
+
+namespace horizon {
+namespace {
+
+constexpr std::size_t kLongestString = 4096;
+constexpr const char* kNextStep = "; compile the model again";
+
+constexpr std::uint64_t round_up(std::uint64_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Records in place. Sections begin at multiples of 64 of an aligned file, their types have no bits
+// without a meaning of their own, and enumerations with a fixed type can hold what is unknown.
+template <typename Record>
+std::span<const Record> records_in(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const Record*>(bytes.data()), bytes.size() / sizeof(Record)};
+}
+
+std::string_view text_in(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void check_strings(std::string_view strings) {
+  if (strings.empty() || strings.back() != '\0') {
+    refuse("section strings: no NUL at its end", "one");
+  }
+  if (!is_utf8(strings)) refuse("section strings: bytes that are not UTF-8", "UTF-8");
+}
+
+void check_record(const ProgramRecord& record, std::size_t tensors) {
+  const std::uint64_t count = std::uint64_t{record.input_count} + record.output_count;
+  if (record.input_count == 0 || record.output_count == 0 || count != tensors) {
+    refuse(text_of("section program: ", record.input_count, " inputs and ", record.output_count,
+                   " outputs"),
+           text_of("at least one of each, together ", tensors));
+  }
+  if (record.ddr_bytes > kLargestMemory || record.sram_bytes > kLargestMemory ||
+      record.ddr_bytes + record.sram_bytes > kLargestMemory) {
+    refuse(text_of("section program: ", record.ddr_bytes, " and ", record.sram_bytes,
+                   " bytes of ddr and sram"),
+           text_of("at most ", kLargestMemory));
+  }
+  if (record.opt > 3) refuse(text_of("section program: opt ", record.opt), "0..3");
+  if (record.size_multiple == 0) refuse("section program: a size multiple of 0", "at least 1");
+  if (std::any_of(std::begin(record.zero), std::end(record.zero), [](auto b) { return b != 0; })) {
+    refuse("section program: a reserved field that is not 0", "0");
+  }
+}
+
+const char* name_of(Opcode opcode) {
+  constexpr const char* names[] = {"load",        "store", "copy",    "conv",
+                                   "correlation", "warp",  "rescale", "add"};
+  const auto number = static_cast<std::size_t>(opcode) - 1;
+  return number < std::size(names) ? names[number] : "unknown opcode";
+}
+
+// Counts the instructions of each unit up to where the list has been followed.
+class Waits {
+ public:
+  void follow(const InstructionRecord& i) {
+    for (int unit = 0; unit < kUnits; ++unit) {
+      if (i.wait[unit] > done_[unit]) {
+        refuse(text_of("waits for ", i.wait[unit], " instructions of unit ", unit),
+               text_of("at most ", done_[unit], ", those before it"));
+      }
+    }
+    ++done_[static_cast<std::size_t>(i.unit)];
+  }
+
+ private:
+  std::uint32_t done_[kUnits] = {};
+};
+
+}  // namespace
+
+Program::Program() = default;
+Program::Program(Program&&) noexcept = default;
+Program& Program::operator=(Program&&) noexcept = default;
+Program::~Program() = default;
+
+Program Program::open(const std::string& path) { return load(Storage::map(path)); }
+
+Program Program::from_bytes(std::span<const std::byte> bytes) { return load(Storage::copy(bytes)); }
+
+Program Program::load(std::unique_ptr<Storage> storage) {
+  Program program;
+  program.storage_ = std::move(storage);
+  try {
+    program.read();
+    program.check_tensors();
+    program.check_instructions();
+  } catch (const InvalidProgram& problem) {
+    throw InvalidProgram(program.storage_->name() + ": " + problem.what() + kNextStep);
+  }
+  return program;
+}
+
+void Program::read() {
+  const Sections sections = read_sections(storage_->bytes());
+  strings_ = text_in(sections[SectionKind::strings]);
+  check_strings(strings_);
+  const auto records = records_in<ProgramRecord>(sections[SectionKind::program]);
+  if (records.size() != 1) refuse(text_of("section program: ", records.size(), " records"), "1");
+  record_ = records.data();
+  const auto tensors = records_in<TensorRecord>(sections[SectionKind::tensors]);
+  check_record(*record_, tensors.size());
+  inputs_ = tensors.first(record_->input_count);
+  outputs_ = tensors.subspan(record_->input_count);
+  instructions_ = records_in<InstructionRecord>(sections[SectionKind::instructions]);
+  constants_ = sections[SectionKind::constants];
+  metadata_ = text_in(sections[SectionKind::metadata]);
+  if (!is_utf8(metadata_)) refuse("section metadata: bytes that are not UTF-8", "UTF-8");
+  text(record_->name);
+  text(record_->march);
+}
+
+void Program::check_tensors() const {
+  for (const auto& [kind, tensors] : {std::pair{"input", inputs_}, std::pair{"output", outputs_}}) {
+    std::set<std::string_view> names;
+    for (std::size_t index = 0; index < tensors.size(); ++index) {
+      try {
+        const std::string_view name = text(tensors[index].name);
+        if (!names.insert(name).second) refuse(text_of("a second ", name), "different names");
+        check_tensor(tensors[index], constants_);
+      } catch (const InvalidProgram& problem) {
+        throw InvalidProgram(text_of("section tensors: ", kind, " ", index, ": ", problem.what()));
+      }
+    }
+  }
+}
+
+void Program::check_instructions() const {
+  const Memory memory{constants_.size(), record_->ddr_bytes, record_->sram_bytes, inputs_,
+                      outputs_};
+  Waits waits;
+  Proof proof(constants_);
+  std::vector<bool> stored(outputs_.size());
+  for (std::size_t index = 0; index < instructions_.size(); ++index) {
+    const InstructionRecord& instruction = instructions_[index];
+    std::string_view layer = "unknown";
+    try {
+      layer = text(instruction.layer);
+      check_instruction(instruction, memory, constants_);
+      waits.follow(instruction);
+      proof.follow(instruction);
+    } catch (const InvalidProgram& problem) {
+      throw InvalidProgram(text_of("instruction ", index, " (", name_of(instruction.opcode),
+                                   ", layer ", layer, "): ", problem.what()));
+    }
+    if (instruction.out.space == Space::output) stored[instruction.out.index] = true;
+  }
+  const auto missing = std::find(stored.begin(), stored.end(), false) - stored.begin();
+  if (missing != static_cast<std::ptrdiff_t>(stored.size())) {
+    refuse(text_of("section instructions: output ", text(outputs_[missing].name),
+                   " is never stored to"),
+           "a store for each output");
+  }
+}
+
+std::string_view Program::text(std::uint32_t offset) const {
+  if (offset >= strings_.size()) {
+    refuse(text_of("a string at ", offset), text_of("less than ", strings_.size()));
+  }
+  if ((static_cast<unsigned char>(strings_[offset]) & 0xC0) == 0x80) {
+    refuse(text_of("a string at ", offset, ", inside a character"), "its first byte");
+  }
+  const std::string_view rest = strings_.substr(offset, kLongestString + 1);
+  const std::size_t length = rest.find('\0');
+  if (length == 0 || length == std::string_view::npos) {
+    refuse(text_of("a string at ", offset, " that is empty or too long"),
+           text_of("1..", kLongestString, " bytes"));
+  }
+  return rest.substr(0, length);
+}
+
+std::span<const double> Program::scales(const TensorRecord& tensor) const {
+  const std::byte* begin = constants_.data() + tensor.scale_offset;
+  return {reinterpret_cast<const double*>(begin), tensor.scale_count};
+}
+
+std::uint64_t Program::arena_bytes() const {
+  return round_up(record_->ddr_bytes) + round_up(record_->sram_bytes);
+}
+
+std::uint64_t bytes_of(const TensorRecord& tensor) {
+  std::uint64_t bytes = static_cast<std::uint64_t>(size_of(tensor.type));
+  for (const std::uint32_t side : tensor.shape) bytes *= side;
+  return bytes;
+}
+
+}  // namespace horizon

@@ -1,0 +1,27 @@
+// The frame of a .hbm file: header, section table, the bytes between the sections.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include "hbm/format.h"
+
+namespace horizon {
+
+inline constexpr std::size_t kSections = 6;
+
+// The bytes of each section in the order of SectionKind. Checked are magic, version, sizes,
+// checksums, places and counts; the sections' contents are not. Throws InvalidProgram with section,
+// found and expected.
+struct Sections {
+  std::array<std::span<const std::byte>, kSections> bytes;
+
+  std::span<const std::byte> operator[](SectionKind kind) const {
+    return bytes[static_cast<std::size_t>(kind) - 1];
+  }
+};
+
+Sections read_sections(std::span<const std::byte> file);
+
+}  // namespace horizon
