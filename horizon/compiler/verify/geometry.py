@@ -1,0 +1,138 @@
+"""What an instruction has to read for the part of a layer's output that it makes.
+
+Nothing here trusts the instruction: where its padding says that its first row lies is checked with
+the elements that are found there, and every row that the layer's definition reads must be among the
+instruction's or outside of the whole tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from horizon.compiler.verify.problem import Wrong
+from horizon.compiler.verify.tags import Quad
+from horizon.hbir.graph import Node
+from horizon.hbm.records import Instruction, Opcode, View
+
+OPCODES = {
+    "conv2d": Opcode.conv,
+    "conv_transpose2d": Opcode.conv,
+    "correlation": Opcode.correlation,
+    "warp": Opcode.warp,
+    "rescale": Opcode.rescale,
+    "add": Opcode.add,
+}
+SIDES = ("row", "column")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one instruction makes.
+
+    Attributes:
+        start: where its output lies in the node's.
+        shapes: of the node's inputs.
+    """
+
+    instruction: Instruction
+    node: Node
+    start: Quad
+    shapes: tuple[Quad, ...]
+
+    @property
+    def channels(self) -> slice:
+        """The output channels of the node that the instruction makes."""
+        return slice(self.start[3], self.start[3] + self.instruction.out.shape[3])
+
+
+def reads(part: Part) -> dict[str, Quad]:
+    """For each operand, the place in the node's input where it has to begin."""
+    read = {
+        Opcode.conv: _conv,
+        Opcode.correlation: _correlation,
+        Opcode.warp: _warp,
+        Opcode.rescale: lambda part: {"a": part.start},
+        Opcode.add: lambda part: {"a": part.start, "b": part.start},
+    }
+    return read[part.instruction.opcode](part)
+
+
+def _conv(part: Part) -> dict[str, Quad]:
+    top, left = (_conv_side(part, axis) for axis in (0, 1))
+    channels = part.shapes[0][3]
+    if part.node.attributes.get("groups", 1) != 1:
+        raise Wrong("layer", f"{part.node.attributes['groups']} groups", "a layer without groups")
+    if part.instruction.a.shape[3] != channels:
+        raise Wrong("operand a", f"{part.instruction.a.shape[3]} channels", f"all {channels}")
+    starts = {"a": (part.start[0], top, left, 0)}
+    residual = len(part.shapes) == 2
+    if residual:
+        starts["b"] = part.start
+    if (part.instruction.b is not None) != residual:
+        expected = "a residual" if residual else "none, the layer has no residual"
+        raise Wrong("operand b", "an operand" if part.instruction.b else "none", expected)
+    return starts
+
+
+def _conv_side(part: Part, axis: int) -> int:
+    """The first row (axis 0) or column (axis 1) of operand a, from the padding."""
+    instruction, values = part.instruction, part.node.attributes
+    stride, padding = values["stride"][axis], values["padding"][axis]
+    taps = np.arange(values["weight"].shape[1 + axis])
+    begin, own = part.start[1 + axis], instruction.pad[axis]
+    places = begin + np.arange(instruction.out.shape[1 + axis])[:, None]
+    if part.node.op == "conv2d":
+        needed = places * stride - padding + taps * values["dilation"][axis]
+        first = begin * stride - padding + own
+    else:
+        sources = places + padding - taps
+        needed = sources[sources % stride == 0] // stride
+        first, rest = divmod(padding + begin - own, stride)
+        if rest:
+            raise Wrong("pad", f"{own}", f"{padding + begin} less a multiple of stride {stride}")
+    _check_halo("a", needed, first, instruction.a, part.shapes[0], axis)
+    return first
+
+
+def _correlation(part: Part) -> dict[str, Quad]:
+    instruction, (n, top, left, first) = part.instruction, part.start
+    reach = part.node.attributes["max_displacement"]
+    if first != 0 or instruction.a.shape[3] != part.shapes[0][3]:
+        found = f"{instruction.a.shape[3]} channels for output channels from {first} on"
+        raise Wrong("operand a", found, f"all {part.shapes[0][3]}, and all displacements")
+    begin = [0, 0]
+    assert instruction.b is not None
+    for axis in (0, 1):
+        place, side = part.start[1 + axis], instruction.out.shape[1 + axis]
+        begin[axis] = place + instruction.pad[axis] - reach
+        needed = np.arange(place - reach, place + side + reach)
+        _check_halo("b", needed, begin[axis], instruction.b, part.shapes[1], axis)
+    return {"a": (n, top, left, 0), "b": (n, begin[0], begin[1], 0)}
+
+
+def _check_halo(
+    operand: str, needed: np.ndarray, first: int, view: View, whole: Quad, axis: int
+) -> None:
+    """A view has every row (column) that is needed and that the tensor has, and no others."""
+    side = view.shape[1 + axis]
+    name, limit = SIDES[axis], whole[1 + axis]
+    if first < 0 or first + side > limit:
+        found = f"{name}s {first}..{first + side - 1} by the padding"
+        raise Wrong(f"operand {operand}", found, f"{name}s of 0..{limit - 1}")
+    exists = (needed >= 0) & (needed < limit)
+    missing = needed[exists & ((needed < first) | (needed >= first + side))]
+    if missing.size:
+        found = f"{name}s {first}..{first + side - 1} only"
+        raise Wrong(f"operand {operand}", found, f"{name} {missing.min()} as well, a halo")
+
+
+def _warp(part: Part) -> dict[str, Quad]:
+    instruction, (n, top, left, first) = part.instruction, part.start
+    if instruction.origin != (top, left):
+        raise Wrong("origin", f"{instruction.origin}", f"{(top, left)}")
+    whole = part.shapes[0][1:3]
+    if instruction.a.shape[1:3] != whole:
+        raise Wrong("operand a", f"a map of {instruction.a.shape[1:3]}", f"the whole, {whole}")
+    return {"a": (n, 0, 0, first), "b": (n, top, left, 0)}

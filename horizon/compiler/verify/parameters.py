@@ -1,0 +1,112 @@
+"""Whether an instruction's parameters, channel table and weights are its layer's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from horizon.compiler.verify.geometry import Part
+from horizon.compiler.verify.problem import Wrong, at
+from horizon.compiler.verify.shadow import CONSTANT, Shadow
+from horizon.hbir.fixed_point import offset_fraction_bits
+from horizon.hbm.format import CHANNEL
+from horizon.hbm.records import Opcode, Program
+from horizon.hbm.weights import pack_weights
+
+MULTIPLIERS = {
+    Opcode.conv: ("bias", "multiplier", "residual_multiplier", "shift"),
+    Opcode.correlation: (None, "multiplier", None, "shift"),
+    Opcode.warp: (None, "offset_multiplier", None, "offset_shift"),
+    Opcode.rescale: (None, "multiplier", None, "shift"),
+    Opcode.add: (None, "multiplier_a", "multiplier_b", "shift"),
+}
+
+
+class Parameters:
+    """The checks, with a memory of what has been compared: tiles of a layer share constants."""
+
+    def __init__(self, program: Program, shadow: Shadow) -> None:
+        self._constants = np.frombuffer(program.constants, np.uint8)
+        self._shadow = shadow
+        self._equal: set[tuple[Any, ...]] = set()
+
+    def check(self, part: Part) -> None:
+        """Compare fields, table and weights. Raises Wrong."""
+        for name, expected in _fields(part).items():
+            found = getattr(part.instruction, name)
+            if found != expected:
+                raise Wrong(name, f"{found}", f"{expected}")
+        self._check_table(part)
+        if part.instruction.weight is not None:
+            self._check_weight(part)
+
+    def _check_table(self, part: Part) -> None:
+        instruction, channels = part.instruction, part.channels
+        key = (part.node.name, channels.start, channels.stop)
+        place = (instruction.table, instruction.table_count)
+        if (key, place) in self._equal:
+            return
+        end = instruction.table + instruction.table_count * CHANNEL.itemsize
+        data = self._constants[instruction.table : end].tobytes()
+        table = np.frombuffer(data, CHANNEL)
+        for column, attribute in zip(
+            CHANNEL.names or (), MULTIPLIERS[instruction.opcode], strict=True
+        ):
+            expected = np.asarray(part.node.attributes.get(attribute, 0) if attribute else 0)
+            if expected.ndim:
+                expected = expected[channels]
+            if attribute == "offset_shift":
+                _, height, width, _ = part.shapes[0]
+                expected = expected - offset_fraction_bits(height, width)
+            found, expected = np.broadcast_arrays(table[column], expected)
+            bad = found != expected
+            if bad.any():
+                index = int(bad.argmax())
+                where = f"table, {column} of channel {channels.start + index}"
+                raise Wrong(where, f"{found[index]}", f"{expected[index]}")
+        self._equal.add((key, place))
+
+    def _check_weight(self, part: Part) -> None:
+        view, channels = part.instruction.weight, part.channels
+        assert view is not None
+        places = CONSTANT - self._shadow.read(view).reshape(-1)
+        if places.min() < 0:
+            index = int((places < 0).argmax())
+            found = self._shadow.describe(CONSTANT - int(places[index]))
+            where = at("weight", view)
+            raise Wrong(where, f"byte {view.offset + index} holds {found}", "weights")
+        together = bool((np.diff(places) == 1).all())
+        layout = part.instruction.weight_layout
+        key = (part.node.name, channels.start, channels.stop, layout, int(places[0]))
+        if together and key in self._equal:
+            return
+        expected = pack_weights(part.node.attributes["weight"][channels], layout).view(np.uint8)
+        found = self._constants[places]
+        if not np.array_equal(found, expected):
+            index = int((found != expected).argmax())
+            raise Wrong(
+                at("weight", view),
+                f"byte {view.offset + index} comes from byte {places[index]} of the constants, "
+                f"which is {found[index]}",
+                f"{expected[index]}, of output channels {channels.start}..{channels.stop - 1}, "
+                f"layout {layout.name}",
+            )
+        if together:
+            self._equal.add(key)
+
+
+def _fields(part: Part) -> dict[str, Any]:
+    """The fields of the instruction that follow from the node alone."""
+    opcode, values = part.instruction.opcode, part.node.attributes
+    fields: dict[str, Any] = {name: values[name] for name in ("lo", "hi") if name in values}
+    if opcode is Opcode.conv:
+        fields["kernel"] = values["weight"].shape[1:3]
+        fields["stride"] = values["stride"]
+        fields["dilation"] = values.get("dilation", (1, 1))
+        fields["transposed"] = part.node.op == "conv_transpose2d"
+    elif opcode is Opcode.correlation:
+        fields["reach"] = values["max_displacement"]
+    elif opcode is Opcode.warp:
+        fields["fraction_bits"] = offset_fraction_bits(*part.shapes[0][1:3])
+    return fields
