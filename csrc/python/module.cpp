@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "executor/executor.h"
+#include "executor/names.h"
 #include "python/model.h"
 #include "python/run_instruction.h"
 
@@ -19,20 +20,6 @@ using namespace nb::literals;
 namespace horizon {
 namespace {
 
-const char* name_of(Type type) {
-  switch (type) {
-    case Type::int8:
-      return "int8";
-    case Type::int16:
-      return "int16";
-    case Type::int32:
-      return "int32";
-    case Type::uint8:
-      return "uint8";
-  }
-  return "unknown";
-}
-
 // [(name, type, layout, shape, scales, zero point)]
 nb::list describe(const Program& program, std::span<const TensorRecord> tensors) {
   nb::list list;
@@ -41,8 +28,7 @@ nb::list describe(const Program& program, std::span<const TensorRecord> tensors)
     for (const double scale : program.scales(tensor)) scales.append(scale);
     const std::string_view name = program.text(tensor.name);
     list.append(nb::make_tuple(
-        nb::str(name.data(), name.size()), name_of(tensor.type),
-        tensor.layout == Layout::nchw ? "NCHW" : "NHWC",
+        nb::str(name.data(), name.size()), name_of(tensor.type), name_of(tensor.layout),
         nb::make_tuple(tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3]),
         nb::tuple(scales), tensor.zero_point));
   }

@@ -1,0 +1,36 @@
+// Command line options as `--key value` or `--key=value`.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace horizon {
+
+// The user's mistake: the message says what was found, what was expected and the next step.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class Options {
+ public:
+  // Every key must be among `known`, and stand once.
+  Options(std::span<char* const> arguments, const std::vector<std::string>& known);
+
+  std::optional<std::string> text(const std::string& key) const;
+  std::string required(const std::string& key) const;
+  // A whole number in low..high.
+  int number(const std::string& key, int otherwise, int low, int high) const;
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// The parts between commas.
+std::vector<std::string> split(const std::string& list);
+
+}  // namespace horizon
