@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from horizon.compiler.verify.geometry import OPCODES, Part, reads
-from horizon.compiler.verify.hazards import operands, overlap
 from horizon.compiler.verify.parameters import Parameters
 from horizon.compiler.verify.problem import Wrong, at
 from horizon.compiler.verify.shadow import INSIDE, NOTHING, TORN, Shadow, fits, whole
@@ -19,7 +18,6 @@ from horizon.hbm.records import Instruction, Opcode, Program, Space, View
 # What the compiler takes each operand of an instruction for: (tensor, place of its first element).
 Regions = Mapping[str, tuple[str, Quad] | None]
 MOVES = (Opcode.load, Opcode.store, Opcode.copy)
-IN_PLACE = (Opcode.rescale, Opcode.add)
 
 
 class Follower:
@@ -34,7 +32,6 @@ class Follower:
 
     def follow(self, instruction: Instruction, regions: Regions) -> None:
         """One instruction. Raises Wrong."""
-        self._check_in_place(instruction)
         if instruction.opcode in MOVES:
             self._move(instruction, regions)
         else:
@@ -57,15 +54,6 @@ class Follower:
                     f"{where}: no instruction for layer {node.name} ({node.op}); expected at least "
                     "one; this is a fault of the compiler, report it"
                 )
-
-    def _check_in_place(self, instruction: Instruction) -> None:
-        out = instruction.out
-        for name, view in operands(instruction)[1:]:
-            if (view.space, view.index) != (out.space, out.index) or not overlap(out, view):
-                continue
-            if instruction.opcode in IN_PLACE and view == out:
-                continue
-            raise Wrong(at("out", out), f"shares bytes with {at(name, view)}", "memory of its own")
 
     def _move(self, instruction: Instruction, regions: Regions) -> None:
         a, out = instruction.a, instruction.out
