@@ -1,0 +1,77 @@
+"""Addresses for blocks of memory that are needed for a while each, in one arena.
+
+Greedy by size, best fit (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
+Inference", section 5): the largest block first, each in the smallest gap that the blocks of
+overlapping lifetimes leave, or behind them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from horizon.hbm.records import ALIGNMENT
+
+
+@dataclass(frozen=True)
+class Block:
+    """Memory that is needed from step ``first`` to step ``last``, both included."""
+
+    name: str
+    nbytes: int
+    first: int
+    last: int
+
+    @property
+    def rounded(self) -> int:
+        return self.nbytes + -self.nbytes % ALIGNMENT
+
+
+Order = Callable[[Block], tuple]
+ORDERS: dict[str, Order] = {
+    "size": lambda block: (-block.rounded, block.first, block.name),
+    "lifetime": lambda block: (block.first - block.last, -block.rounded, block.name),
+    "area": lambda block: (-block.rounded * (block.last - block.first + 1), block.name),
+    "time": lambda block: (block.first, -block.rounded, block.name),
+}
+
+
+def allocate(blocks: Sequence[Block], order: str = "size") -> dict[str, int]:
+    """Offsets by name, multiples of 64; blocks that are needed at the same time do not overlap.
+
+    Args:
+        order: which of ``ORDERS`` decides who comes first.
+    """
+    ordered = sorted(blocks, key=ORDERS[order])
+    first, last, start, end = (np.zeros(len(blocks), np.int64) for _ in range(4))
+    for index, block in enumerate(ordered):
+        together = (first[:index] <= block.last) & (last[:index] >= block.first)
+        at = _best_gap(start[:index][together], end[:index][together], block.rounded)
+        first[index], last[index] = block.first, block.last
+        start[index], end[index] = at, at + block.rounded
+    return {block.name: int(at) for block, at in zip(ordered, start, strict=True)}
+
+
+def arena_bytes(blocks: Sequence[Block], offsets: dict[str, int]) -> int:
+    """The size of an arena that holds all blocks."""
+    return max((offsets[block.name] + block.rounded for block in blocks), default=0)
+
+
+def smallest_arena(blocks: Sequence[Block], orders: Sequence[str]) -> tuple[dict[str, int], int]:
+    """The offsets of the order that needs the smallest arena, and its size."""
+    found = [(offsets := allocate(blocks, order), arena_bytes(blocks, offsets)) for order in orders]
+    return min(found, key=lambda pair: pair[1])
+
+
+def _best_gap(start: np.ndarray, end: np.ndarray, size: int) -> int:
+    """The start of the smallest gap of at least ``size`` bytes, else the end of all."""
+    order = np.argsort(start, kind="stable")
+    # The end of everything before each block, and the start of the arena.
+    before = np.maximum.accumulate(np.concatenate([[0], end[order]]))
+    gaps = start[order] - before[:-1]
+    fits = np.flatnonzero(gaps >= size)
+    if fits.size:
+        return int(before[fits[np.argmin(gaps[fits])]])
+    return int(before[-1])

@@ -1,0 +1,79 @@
+"""From the program graph to the program of a machine, in one direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from horizon.compiler.constants import collect_constants
+from horizon.compiler.emit import Region, emit_program, regions_of
+from horizon.compiler.fit import make_plan
+from horizon.compiler.layout import place_tensors
+from horizon.compiler.levels import level_of
+from horizon.compiler.passes import run_passes
+from horizon.compiler.schedule import Operation, list_operations
+from horizon.compiler.tasks import list_tasks
+from horizon.errors import InputError
+from horizon.hbir.graph import Graph
+from horizon.hbm.records import UNIT_OF, DataType, Program
+from horizon.march import Machine
+
+INPUT_TYPES = ("uint8", "int8")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled program, and what it was compiled from.
+
+    Attributes:
+        graph: after all passes; its tensors are those of ``regions``.
+        regions: for each instruction what its operands "out", "a", "b" and "weight" show: the
+            name of a tensor and the first element (n, y, x, c) in it, or None. Weights of a layer
+            are called "layer:weight", their element is the first output channel.
+    """
+
+    program: Program
+    graph: Graph
+    regions: list[dict[str, Region | None]]
+
+
+def compile_program(
+    graph: Graph, machine: Machine, opt: str = "O2", input_type: str = "uint8"
+) -> Compiled:
+    """Compile a program graph.
+
+    Args:
+        opt: "O0" to "O3", see ``docs/compiler.md``.
+        input_type: of the inputs on file where the graph's are int8: "uint8" (integer + 128) or
+            "int8".
+
+    Raises:
+        InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level or input type, a
+            layer whose unit the machine lacks, too little memory.
+    """
+    level = level_of(opt)
+    if input_type not in INPUT_TYPES:
+        raise InputError(f"input type {input_type!r}; expected one of {', '.join(INPUT_TYPES)}")
+    if repeated := {name for name in graph.outputs if graph.outputs.count(name) > 1}:
+        raise InputError(
+            f"program {graph.name}: outputs {sorted(repeated)} are there twice; name them once"
+        )
+    graph = run_passes(graph, level.passes)
+    stage = machine.constants_in_place
+    placed = place_tensors(graph, level.in_place, stage, DataType[input_type])
+    tasks = list_tasks(placed)
+    constants = collect_constants(graph, tasks)
+    plan = make_plan(placed, tasks, machine, level)
+    operations = list_operations(placed, tasks, plan, constants)
+    _check_units(operations, machine)
+    program = emit_program(placed, plan, operations, constants, machine, level)
+    return Compiled(program, graph, regions_of(operations))
+
+
+def _check_units(operations: list[Operation], machine: Machine) -> None:
+    for operation in operations:
+        unit = UNIT_OF[operation.opcode]
+        if unit.name not in machine.units:
+            raise InputError(
+                f"layer {operation.layer}: {operation.opcode.name} needs unit {unit.name}; machine "
+                f"{machine.name} has {', '.join(machine.units)}; change the layer or the machine"
+            )

@@ -1,0 +1,201 @@
+"""A plan that fits the machine: attempts, in which what stands out gives way.
+
+First goes the loading ahead of a task, then the size of its tiles, then a tensor that should have
+stayed in SRAM. Each attempt gives something up for good, so that there is a last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from horizon.compiler.layout import PlacedGraph
+from horizon.compiler.levels import Level
+from horizon.compiler.plan import Plan, assemble, is_one_copy, prefetchable, spaces_of
+from horizon.compiler.residency import choose_residents, lifetimes, rounded, streamed_operands
+from horizon.compiler.tasks import Task
+from horizon.compiler.tiling import (
+    Choices,
+    Tiling,
+    choose_tiling,
+    smallest_bytes,
+    whole_tiling,
+)
+from horizon.errors import InputError
+from horizon.hbm.records import DataType
+from horizon.march import Machine
+
+SHRINK = 0.9
+
+
+def make_plan(placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level) -> Plan:
+    """Decide everything but the order of instructions.
+
+    A machine that reads constants in place has everything in SRAM and uncut layers.
+
+    Raises:
+        InputError: that, or the smallest tile of a layer, needs more SRAM than there is.
+    """
+    fitting = _Fitting(placed, tasks, machine, level)
+    if not machine.constants_in_place:
+        return fitting.cut()
+    plan = fitting.uncut()
+    if plan.sram_bytes > machine.sram_bytes:
+        raise InputError(
+            f"program {placed.graph.name}: its tensors need {plan.sram_bytes} bytes at a time; "
+            f"machine {machine.name} has {machine.sram_bytes}: too little memory; "
+            "choose a higher level of optimisation or smaller images"
+        )
+    return plan
+
+
+class _Fitting:
+    """The facts of one program, what has been given up, and the tilings found before."""
+
+    def __init__(
+        self, placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
+    ) -> None:
+        self.buffers = placed.buffers
+        self.tasks = tasks
+        self.machine = machine
+        self.level = level
+        self.lives = lifetimes(tasks, placed.buffers)
+        if not level.reuse_memory:
+            self.lives = dict.fromkeys(self.lives, (0, len(tasks) - 1))
+        self.types = [
+            {
+                name: DataType[placed.graph.tensors[operand.tensor].dtype]
+                for name, operand in task.operands.items()
+            }
+            for task in tasks
+        ]
+        self.resident: frozenset[str] = frozenset()
+        self.budgets = [machine.sram_bytes] * len(tasks)
+        self.hasty = [level.double_buffer] * len(tasks)
+        self.known: dict[tuple[int, frozenset[str], int], Tiling | None] = {}
+
+    def uncut(self) -> Plan:
+        """Everything in SRAM, one tile for each task."""
+        resident = frozenset(self.lives)
+        spaces = spaces_of(self.buffers, resident)
+        tilings = [
+            None
+            if is_one_copy(task, spaces)
+            else whole_tiling(task, types, self._streamed(task, resident))
+            for task, types in zip(self.tasks, self.types, strict=True)
+        ]
+        nothing: list[frozenset[str]] = [frozenset()] * len(self.tasks)
+        return assemble(self.buffers, self.lives, resident, tilings, nothing, self.level.orders)
+
+    def cut(self) -> Plan:
+        """Tiles, and residents where the level has them."""
+        if self.level.resident:
+            self.resident = choose_residents(
+                self.tasks, self.buffers, self.lives, self.machine.sram_bytes, self._working_set
+            )
+        while True:
+            spaces = spaces_of(self.buffers, self.resident)
+            tilings = []
+            for index, task in enumerate(self.tasks):
+                tiling = None
+                if not is_one_copy(task, spaces):
+                    tiling = self._tiling(index, self.resident, self._budget(index))
+                    if tiling is None:
+                        self._evict(index)
+                        break
+                tilings.append(tiling)
+            else:
+                plan = assemble(
+                    self.buffers,
+                    self.lives,
+                    self.resident,
+                    tilings,
+                    self._prefetched(tilings),
+                    self.level.orders,
+                )
+                if plan.sram_bytes <= self.machine.sram_bytes:
+                    return plan
+                self._give_up(plan)
+
+    def _streamed(self, task: Task, resident: frozenset[str]) -> frozenset[str]:
+        in_place = self.machine.constants_in_place
+        return streamed_operands(task, resident, in_place)
+
+    def _tiling(self, index: int, resident: frozenset[str], budget: int) -> Tiling | None:
+        task = self.tasks[index]
+        streamed = self._streamed(task, resident)
+        key = index, streamed, budget
+        if key not in self.known:
+            choices = Choices(self.level.double_buffer, self.level.search)
+            types = self.types[index]
+            self.known[key] = choose_tiling(task, types, streamed, budget, choices)
+        return self.known[key]
+
+    def _working_set(self, index: int, resident: frozenset[str]) -> int:
+        """What a task should have for its slots: half of the SRAM will do, if it can be used."""
+        task = self.tasks[index]
+        if is_one_copy(task, spaces_of(self.buffers, resident)):
+            return 0
+        tiling = self._tiling(index, resident, self.machine.sram_bytes // 2)
+        if tiling:
+            return tiling.slot_bytes
+        return smallest_bytes(task, self.types[index], self._streamed(task, resident))
+
+    def _resident_bytes(self, index: int) -> int:
+        return sum(rounded(self.buffers[name].nbytes) for name in self._residents_at(index))
+
+    def _residents_at(self, index: int) -> list[str]:
+        return [
+            name
+            for name in sorted(self.resident)
+            if self.lives[name][0] <= index <= self.lives[name][1]
+        ]
+
+    def _budget(self, index: int) -> int:
+        return min(self.budgets[index], self.machine.sram_bytes - self._resident_bytes(index))
+
+    def _prefetched(self, tilings: list[Tiling | None]) -> list[frozenset[str]]:
+        """For each task the operands that the SRAM has room for while the task before runs."""
+        result: list[frozenset[str]] = []
+        for index, tiling in enumerate(tilings):
+            able = prefetchable(self.tasks, index, tiling) if self.hasty[index] else {}
+            if able:
+                before = tilings[index - 1]
+                free = self.machine.sram_bytes - self._resident_bytes(index - 1)
+                free -= before.slot_bytes if before else 0
+                if sum(able.values()) > free:
+                    able = {}
+            result.append(frozenset(able))
+        return result
+
+    def _give_up(self, plan: Plan) -> None:
+        """Something of each task and tensor that stands out of the SRAM."""
+        for block in plan.blocks:
+            if plan.sram[block.name] + block.rounded <= self.machine.sram_bytes:
+                continue
+            if block.name in self.resident:
+                self.resident -= {block.name}
+                continue
+            index = block.last
+            near = [at for at in (index, index + 1) if at < len(self.tasks) and plan.prefetched[at]]
+            if near:
+                for at in near:
+                    self.hasty[at] = False
+                continue
+            tiling = plan.tilings[index]
+            assert tiling is not None
+            self.budgets[index] = min(self.budgets[index], int(tiling.slot_bytes * SHRINK))
+
+    def _evict(self, index: int) -> None:
+        """One resident less while this task runs; the task gets what it wanted again."""
+        residents = self._residents_at(index)
+        if not residents:
+            task = self.tasks[index]
+            need = smallest_bytes(task, self.types[index], self._streamed(task, self.resident))
+            raise InputError(
+                f"layer {task.layer}: its smallest tile needs {need} bytes of SRAM; machine "
+                f"{self.machine.name} has {self.machine.sram_bytes}: too little memory; "
+                "choose a machine with more SRAM or smaller images"
+            )
+        largest = max(residents, key=lambda name: (self.buffers[name].nbytes, name))
+        self.resident -= {largest}
+        self.budgets[index] = self.machine.sram_bytes

@@ -1,0 +1,163 @@
+"""Where each tensor lies: in a buffer of its own, or as a part of another tensor's.
+
+A concat is a buffer whose inputs are written in place, as slices of its channels or its batch; a
+slice is a view. Concats nest: in a dense block, whose every concat is ``[new, previous]``, the last
+one's buffer holds them all. Where that cannot be (a tensor in two concats, a slice in a concat, an
+input of the program), the tensor is copied; ``tasks`` finds that from the places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from horizon.compiler.passes.rewrite import producers, use_counts
+from horizon.hbir.graph import Graph, TensorInfo
+from horizon.hbm.records import DataType, Quad, Space
+
+MOVES = ("concat", "slice")
+WIDE_PIXEL = 128
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory of one tensor and of what lies in it.
+
+    Attributes:
+        space: input or output for the caller's arrays; none where it is still to be chosen.
+        shape, strides: NHWC, strides in bytes.
+        index: which input or output.
+    """
+
+    name: str
+    space: Space
+    dtype: DataType
+    shape: Quad
+    strides: Quad
+    index: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.shape[0] * self.strides[0]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The part of a buffer where a tensor starts."""
+
+    buffer: str
+    batch: int = 0
+    channel: int = 0
+
+    def moved(self, axis: int, start: int) -> Place:
+        if axis == 0:
+            return Place(self.buffer, self.batch + start, self.channel)
+        return Place(self.buffer, self.batch, self.channel + start)
+
+
+@dataclass(frozen=True)
+class PlacedGraph:
+    """A program whose tensors have places.
+
+    Attributes:
+        places: by tensor; an input's place is the caller's array unless it is staged.
+        staged: inputs of the program that are loaded as a whole into a buffer of their own.
+    """
+
+    graph: Graph
+    buffers: dict[str, Buffer]
+    places: dict[str, Place]
+    staged: tuple[str, ...]
+
+
+def place_tensors(
+    graph: Graph, in_place: bool, stage_inputs: bool, input_type: DataType
+) -> PlacedGraph:
+    """Give every tensor its place.
+
+    Args:
+        in_place: let concats and slices be buffers and views; otherwise each tensor has a buffer.
+        stage_inputs: load inputs that layers read as a whole, instead of tile by tile.
+        input_type: uint8 or int8, the type of the caller's inputs where the program's are int8.
+    """
+    uses = use_counts(graph)
+    made_by = producers(graph)
+    buffers: dict[str, Buffer] = {}
+    places: dict[str, Place] = {}
+
+    def own_buffer(name: str) -> Place:
+        buffers[name] = dense_buffer(graph.tensors[name])
+        return Place(name)
+
+    def caller_buffer(name: str, space: Space, index: int) -> Place:
+        key = io_name(space, name)
+        info = graph.tensors[name]
+        dtype = DataType[info.dtype]
+        if space is Space.input and dtype is DataType.int8:
+            dtype = input_type
+        buffers[key] = nchw_buffer(key, space, dtype, info.shape, index)
+        return Place(key)
+
+    staged = tuple(_read_by_layers(graph)) if stage_inputs else ()
+    for index, name in enumerate(graph.inputs):
+        place = caller_buffer(name, Space.input, index)
+        places[name] = own_buffer(name) if name in staged else place
+    for index, name in enumerate(graph.outputs):
+        place = caller_buffer(name, Space.output, index)
+        if uses[name] == 1 and name in made_by and made_by[name].op not in MOVES:
+            places[name] = place
+    for node in reversed(graph.nodes):
+        if in_place and node.op == "slice":
+            continue
+        if node.output not in places:
+            places[node.output] = own_buffer(node.output)
+        if not in_place or node.op != "concat":
+            continue
+        place = places[node.output]
+        axis = node.attributes["axis"]
+        for name in node.inputs:
+            if name not in places and made_by[name].op != "slice":
+                places[name] = place
+            place = place.moved(axis, graph.tensors[name].shape[axis])
+    for node in graph.nodes:
+        if in_place and node.op == "slice":
+            source = places[node.inputs[0]]
+            places[node.output] = source.moved(node.attributes["axis"], node.attributes["start"])
+    return PlacedGraph(graph, buffers, places, staged)
+
+
+def _read_by_layers(graph: Graph) -> Iterable[str]:
+    """Inputs of the program that a layer reads, directly or as a slice."""
+    origin = {name: name for name in graph.inputs}
+    read: set[str] = set()
+    for node in graph.nodes:
+        if node.op == "slice" and node.inputs[0] in origin:
+            origin[node.output] = origin[node.inputs[0]]
+        elif node.op not in MOVES:
+            read.update(origin[name] for name in node.inputs if name in origin)
+    return (name for name in graph.inputs if name in read)
+
+
+def io_name(space: Space, tensor: str) -> str:
+    """The name of the caller's array for an input or output; no tensor is called so."""
+    return f"{space.name} {tensor}"
+
+
+def dense_buffer(info: TensorInfo) -> Buffer:
+    """A buffer for a tensor; each pixel starts at a multiple of 4 bytes, wide ones of 16."""
+    dtype = DataType[info.dtype]
+    batch, height, width, channels = info.shape
+    pixel = channels * dtype.size
+    align = 16 if pixel >= WIDE_PIXEL else 4
+    pixel += -pixel % align
+    row = width * pixel
+    strides = (height * row, row, pixel, dtype.size)
+    return Buffer(info.name, Space.none, dtype, (batch, height, width, channels), strides)
+
+
+def nchw_buffer(name: str, space: Space, dtype: DataType, shape: Quad, index: int) -> Buffer:
+    """A caller's array: NCHW, dense, seen as NHWC."""
+    _, height, width, channels = shape
+    row = width * dtype.size
+    strides = (channels * height * row, row, dtype.size, height * row)
+    return Buffer(name, space, dtype, shape, strides, index)

@@ -1,0 +1,36 @@
+"""A rescale by exactly 1 only clamps: the layer before it can do that in its own limits.
+
+No other rescale is fused: it would save one of two roundings and change the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from horizon.compiler.passes.rewrite import is_identity_ratio, use_counts, with_nodes
+from horizon.hbir.graph import Graph, Node
+
+
+def fuse_clamps(graph: Graph) -> Graph:
+    """Move such limits into the node before, where nothing else reads that node's output."""
+    uses = use_counts(graph)
+    made_by: dict[str, Node] = {}
+    for node in graph.nodes:
+        before = made_by.get(node.inputs[0]) if node.op == "rescale" else None
+        if (
+            before
+            and "lo" in before.attributes
+            and uses[before.output] == 1
+            and is_identity_ratio(node)
+        ):
+            del made_by[before.output]
+            node = replace(before, output=node.output, attributes=_clamped(before, node))
+        made_by[node.output] = node
+    return with_nodes(graph, made_by.values())
+
+
+def _clamped(before: Node, clamp: Node) -> dict:
+    """Clamping twice is clamping once, to the first limits clamped by the second."""
+    low, high = clamp.attributes["lo"], clamp.attributes["hi"]
+    limits = {key: min(max(before.attributes[key], low), high) for key in ("lo", "hi")}
+    return before.attributes | limits

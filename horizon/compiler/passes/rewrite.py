@@ -1,0 +1,53 @@
+"""What the passes share: who reads a tensor, and a program of other nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from horizon.hbir.fixed_point import LIMITS
+from horizon.hbir.graph import Graph, Node, TensorInfo
+
+
+def use_counts(graph: Graph) -> Counter[str]:
+    """How often each tensor is read by nodes; an output of the program counts as one more."""
+    uses = Counter(name for node in graph.nodes for name in node.inputs)
+    uses.update(graph.outputs)
+    return uses
+
+
+def producers(graph: Graph) -> dict[str, Node]:
+    """The node that makes each tensor; inputs of the program are not there."""
+    return {node.output: node for node in graph.nodes}
+
+
+def with_nodes(graph: Graph, nodes: Iterable[Node], new: Iterable[TensorInfo] = ()) -> Graph:
+    """``graph`` with these nodes instead; ``new`` has the tensors that it does not have yet."""
+    nodes = tuple(nodes)
+    known = graph.tensors | {info.name: info for info in new}
+    names = [*graph.inputs, *(node.output for node in nodes)]
+    return replace(graph, nodes=nodes, tensors={name: known[name] for name in names})
+
+
+def reading(node: Node, names: Mapping[str, str]) -> Node:
+    """``node`` with those of its inputs replaced that ``names`` has."""
+    if not any(name in names for name in node.inputs):
+        return node
+    return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
+
+
+def is_identity_ratio(node: Node) -> bool:
+    """Whether a rescale's ratio is exactly 1: ``(x * 2^s + 2^(s-1)) >> s`` is x."""
+    multiplier, shift = (np.asarray(node.attributes[key]) for key in ("multiplier", "shift"))
+    return bool(np.all(multiplier == np.left_shift(1, shift)))
+
+
+def range_of(graph: Graph, name: str, made_by: Mapping[str, Node]) -> tuple[int, int]:
+    """Limits that every integer of a tensor keeps: those of its node, or of its type."""
+    node = made_by.get(name)
+    if node and "lo" in node.attributes:
+        return node.attributes["lo"], node.attributes["hi"]
+    return LIMITS[graph.tensors[name].dtype]

@@ -1,0 +1,43 @@
+"""Slices read the tensor that their integers come from, not what was made of it in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from horizon.compiler.passes.rewrite import with_nodes
+from horizon.hbir.graph import Graph, Node
+
+
+def simplify_slices(graph: Graph) -> Graph:
+    """Slices of slices become one; slices of one concat input slice that input."""
+    made_by: dict[str, Node] = {}
+    nodes = []
+    for node in graph.nodes:
+        if node.op == "slice":
+            node = _simplified(graph, node, made_by)
+        made_by[node.output] = node
+        nodes.append(node)
+    return with_nodes(graph, nodes)
+
+
+def _simplified(graph: Graph, node: Node, made_by: Mapping[str, Node]) -> Node:
+    axis, start, stop = (node.attributes[key] for key in ("axis", "start", "stop"))
+    source = node.inputs[0]
+    while (maker := made_by.get(source)) and maker.attributes.get("axis") == axis:
+        if maker.op == "slice":
+            source = maker.inputs[0]
+            begin = maker.attributes["start"]
+            start, stop = start + begin, stop + begin
+            continue
+        begin = 0
+        for name in maker.inputs:
+            end = begin + graph.tensors[name].shape[axis]
+            if begin <= start and stop <= end:
+                break
+            begin = end
+        else:
+            break  # It spans several of the concat's inputs.
+        source = name
+        start, stop = start - begin, stop - begin
+    return replace(node, inputs=(source,), attributes={"axis": axis, "start": start, "stop": stop})

@@ -1,0 +1,125 @@
+"""All decisions of a program for a machine: where tensors live, how layers are cut, addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from horizon.compiler.allocate import Block, smallest_arena
+from horizon.compiler.layout import Buffer
+from horizon.compiler.residency import Lifetimes
+from horizon.compiler.tasks import Operand, Task
+from horizon.compiler.tiling import Tiling
+from horizon.hbm.records import Space
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions.
+
+    Attributes:
+        spaces: ddr or sram (or the caller's) by buffer.
+        tilings: by task; None where one instruction copies everything.
+        prefetched: by task, the operands whose first part is loaded before the last tile of the
+            task before.
+        blocks: what the SRAM holds: slots and resident tensors.
+        sram, ddr: offsets of slots and tensors.
+    """
+
+    spaces: dict[str, Space]
+    tilings: list[Tiling | None]
+    prefetched: list[frozenset[str]]
+    blocks: list[Block]
+    sram: dict[str, int]
+    ddr: dict[str, int]
+    sram_bytes: int
+    ddr_bytes: int
+
+
+def slot_name(task: int, operand: str, number: int) -> str:
+    """The name of a slot; tensors have no white space in their names."""
+    return f"slot {task} {operand} {number}"
+
+
+def is_one_copy(task: Task, spaces: dict[str, Space]) -> bool:
+    """Whether one instruction can carry out the whole task."""
+    if task.op != "copy":
+        return False
+    source, target = (spaces[operand.place.buffer] for operand in (task.a, task.out))
+    if Space.sram in (source, target):
+        return True
+    return (source, target) in ((Space.input, Space.ddr), (Space.ddr, Space.output))
+
+
+def spaces_of(buffers: dict[str, Buffer], resident: frozenset[str]) -> dict[str, Space]:
+    """The caller's arrays stay, the rest is in SRAM if resident and else in DDR."""
+    return {
+        name: buffer.space
+        if buffer.space is not Space.none
+        else (Space.sram if name in resident else Space.ddr)
+        for name, buffer in buffers.items()
+    }
+
+
+def assemble(
+    buffers: dict[str, Buffer],
+    lives: Lifetimes,
+    resident: frozenset[str],
+    tilings: list[Tiling | None],
+    prefetched: list[frozenset[str]],
+    orders: Sequence[str],
+) -> Plan:
+    """The plan of these decisions, with addresses."""
+    blocks = slots(tilings, prefetched)
+    ddr: list[Block] = []
+    for name, (first, last) in lives.items():
+        block = Block(name, buffers[name].nbytes, first, last)
+        (blocks if name in resident else ddr).append(block)
+    sram_offsets, sram_bytes = smallest_arena(blocks, orders)
+    ddr_offsets, ddr_bytes = smallest_arena(ddr, orders)
+    return Plan(
+        spaces_of(buffers, resident),
+        tilings,
+        prefetched,
+        blocks,
+        sram_offsets,
+        ddr_offsets,
+        sram_bytes,
+        ddr_bytes,
+    )
+
+
+def slots(tilings: list[Tiling | None], prefetched: list[frozenset[str]]) -> list[Block]:
+    """The slots of all tasks; the first one of a prefetched operand lives one task longer."""
+    return [
+        Block(slot_name(task, name, slot), size, task - (name in ahead and slot == 0), task)
+        for task, (tiling, ahead) in enumerate(zip(tilings, prefetched, strict=True))
+        if tiling
+        for name, (size, count) in tiling.slots.items()
+        for slot in range(count)
+    ]
+
+
+def prefetchable(tasks: Sequence[Task], task: int, tiling: Tiling | None) -> dict[str, int]:
+    """Operands that can be loaded while the task before runs, with the bytes of a slot."""
+    if task == 0 or tiling is None:
+        return {}
+    before = tasks[task - 1].out
+    operands = tasks[task].operands
+    return {
+        name: size
+        for name, (size, _) in tiling.slots.items()
+        if name == "weight" or (name != "out" and not overlap(operands[name], before))
+    }
+
+
+def overlap(a: Operand, b: Operand) -> bool:
+    """Whether two operands share memory."""
+    if a.place.buffer != b.place.buffer:
+        return False
+    batch = _meet(a.place.batch, a.shape[0], b.place.batch, b.shape[0])
+    return batch and _meet(a.place.channel, a.shape[3], b.place.channel, b.shape[3])
+
+
+def _meet(a: int, a_size: int, b: int, b_size: int) -> bool:
+    return a < b + b_size and b < a + a_size
