@@ -14,7 +14,8 @@ from horizon.hbm.rules import check_rules, fail, require
 # Sums of offsets and sizes then stay far from 64 bits.
 MAX_MEMORY = 2**40
 MAX_FIELD = 2**32 - 1
-MAX_STRING = 2**10
+MAX_SIDE = 2**31 - 1
+MAX_STRING = 2**12
 MAX_OPT = 3
 
 
@@ -33,9 +34,9 @@ def check_program(program: Program, where: str) -> None:
     require(0 <= program.opt <= MAX_OPT, record, f"opt {program.opt}", f"0..{MAX_OPT}")
     multiple = program.size_multiple
     require(1 <= multiple <= MAX_FIELD, record, f"size multiple {multiple}", "at least 1")
-    for name in ("sram_bytes", "ddr_bytes"):
-        size = getattr(program, name)
-        require(0 <= size <= MAX_MEMORY, record, f"{name} {size}", f"0..{MAX_MEMORY}")
+    sram, ddr = program.sram_bytes, program.ddr_bytes
+    good = sram >= 0 and ddr >= 0 and sram + ddr <= MAX_MEMORY
+    require(good, record, f"{sram} bytes of sram, {ddr} of ddr", f"0..{MAX_MEMORY} together")
     for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
         require(len(tensors) > 0, f"{where}: section tensors", f"no {kind}s", "at least one")
         for index, tensor in enumerate(tensors):
@@ -47,12 +48,12 @@ def check_program(program: Program, where: str) -> None:
 
 
 def _check_string(text: str, where: str) -> None:
-    good = 0 < len(text) <= MAX_STRING and "\0" not in text
-    require(good, where, f"{text[:40]!r}", f"1..{MAX_STRING} characters without NUL")
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError as error:
         fail(where, f"{text[:40]!r}: {error.reason}", "text that UTF-8 can hold")
+    good = 0 < size <= MAX_STRING and "\0" not in text
+    require(good, where, f"{text[:40]!r}", f"1..{MAX_STRING} bytes without NUL")
 
 
 def _check_tensor(tensor: IoTensor, where: str) -> None:
@@ -92,6 +93,9 @@ def _check_instructions(program: Program, where: str) -> None:
                 _check_view(view, sizes, tensors, f"{place}, operand {name}")
         check_rules(instruction, _table(instruction, program.constants, place), place)
         before[instruction.unit] += 1
+    stored = {item.out.index for item in program.instructions if item.out.space == Space.output}
+    for index, tensor in enumerate(program.outputs):
+        require(index in stored, where, f"nothing is stored to output {tensor.name}", "a store")
 
 
 def _check_waits(waits: Sequence[int], before: list[int], where: str) -> None:
@@ -108,7 +112,7 @@ def _check_view(
     tensors: dict[Space, tuple[IoTensor, ...]],
     where: str,
 ) -> None:
-    if len(view.shape) != 4 or not all(1 <= side <= MAX_FIELD for side in view.shape):
+    if len(view.shape) != 4 or not all(1 <= side <= MAX_SIDE for side in view.shape):
         fail(where, f"shape {view.shape}", "four positive sides")
     if len(view.strides) != 4 or not all(0 <= step <= MAX_FIELD for step in view.strides):
         fail(where, f"strides {view.strides}", "four numbers of at least 0")

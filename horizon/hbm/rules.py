@@ -1,7 +1,7 @@
 """What each instruction requires (``docs/hbm_format.md``, "Instructions").
 
-Only what one instruction shows by itself: whether operands overlap, whether a value is there when
-it is read, and whether accumulators stay below 2^28 is proven elsewhere.
+Only what one instruction shows by itself. Whether a value is there when it is read, and whether a
+convolution's accumulators stay below 2^28, is for the compiler's verifier and the executor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from horizon.hbir.fixed_point import (
     SHIFT_RANGE,
     offset_fraction_bits,
 )
+from horizon.hbm.overlap import overlap
 from horizon.hbm.records import (
     ALIGNMENT,
     UNIT_OF,
@@ -133,6 +134,10 @@ def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None
     if "table" in _PARAMETERS[opcode]:
         _check_table(instruction, table, where)
     _CHECKS[opcode](instruction, where)
+    for name in ("a", "b", "weight"):
+        view = getattr(instruction, name)
+        if view is not None and overlap(instruction.out, view):
+            fail(where, f"out shares bytes with {name}", "places of their own")
 
 
 def _names(members: Iterable[IntEnum]) -> str:

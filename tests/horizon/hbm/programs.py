@@ -120,7 +120,7 @@ def full_program(seed: int = 0) -> Program:
     wide, cost = memory.place(int16, (1, h, w, o)), memory.place(int16, (1, h, w, 9))
     offsets, warped = memory.place(int16, (1, 2, w, 2)), memory.place(int8, (1, 2, w, o))
     flow = memory.place(int32, (1, 2 * h, 2 * w, 2))
-    total = memory.place(int32, (1, 2 * h, 2 * w, 2))
+    total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -155,8 +155,8 @@ def full_program(seed: int = 0) -> Program:
         ),
         (Opcode.conv, "flow", flow, first, {**up, **INT32}),
         (Opcode.rescale, "limit", total, flow, {**one, "lo": -1000, "hi": 1000}),
-        (Opcode.add, "sum", flow, flow, {"b": total, **two, **INT32}),
-        (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), flow, {}),
+        (Opcode.add, "sum", summed, flow, {"b": total, **two, **INT32}),
+        (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(
         name="every instruction",

@@ -1,0 +1,240 @@
+"""What programs are refused for: one broken rule at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from horizon.errors import InputError
+from horizon.hbm import (
+    DataType,
+    IoTensor,
+    Layout,
+    Opcode,
+    Program,
+    Space,
+    Unit,
+    WeightLayout,
+    channel_table,
+    to_bytes,
+)
+from horizon.hbm.records import UNIT_OF
+from tests.horizon.hbm.programs import dense, full_program, short_program
+
+FULL = full_program()
+INSTRUCTIONS = {
+    "load": 0,
+    "conv": 2,
+    "store": 3,
+    "residual": 5,
+    "correlation": 7,
+    "copy": 8,
+    "warp": 9,
+    "up": 10,
+    "rescale": 11,
+    "add": 12,
+}
+
+
+def changed(name: str, operand: str | None = None, **values: Any) -> Program:
+    """The full program with other values in an instruction, or in an operand of it."""
+    index = INSTRUCTIONS[name]
+    item = FULL.instructions[index]
+    if operand:
+        values = {operand: replace(getattr(item, operand), **values)}
+    items = list(FULL.instructions)
+    items[index] = replace(item, **values)
+    return replace(FULL, instructions=tuple(items))
+
+
+def refused(program: Program, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        to_bytes(program)
+    assert "expected" in str(caught.value)
+
+
+PARAMETERS = {
+    "unit": ("conv", {"unit": Unit.vector}, r"instruction 2 \(conv, layer 'conv1'\): unit vector"),
+    "unused kernel": ("add", {"kernel": (3, 3)}, "kernel is .*add does not use it"),
+    "unused limits": ("load", {"hi": 1}, "hi is 1"),
+    "unused table": ("copy", {"table_count": 1}, "table_count is 1"),
+    "unused operand": ("load", {"b": FULL.instructions[0].a}, "b is View"),
+    "no second": ("add", {"b": None}, "no operand b"),
+    "no weight": ("conv", {"weight": None}, "no operand weight"),
+    "limits": ("rescale", {"lo": 5, "hi": 4}, r"limits 5\.\.4"),
+    "limits outside": ("conv", {"hi": 128}, r"limits 0\.\.128; expected lo <= hi within -128"),
+    "table place": ("rescale", {"table": 8}, "a multiple of 16"),
+    "table end": ("rescale", {"table": len(FULL.constants)}, "inside the constants"),
+    "table size": ("conv", {"table_count": 17}, "17 channel entries; expected 18"),
+    "table of one": ("rescale", {"table_count": 3}, "3 channel entries; expected 1 or 2"),
+    "kernel": ("conv", {"kernel": (0, 3)}, r"kernel \(0, 3\)"),
+    "kernel size": ("conv", {"kernel": (3, 2)}, r"weight is .*expected \(1, 1, 1, 768\)"),
+    "stride": ("conv", {"stride": (1, 257)}, "stride"),
+    "dilation": ("conv", {"dilation": (0, 1)}, "dilation"),
+    "transposed dilation": ("up", {"dilation": (2, 1)}, "dilation .*transposed"),
+    "pad": ("conv", {"pad": (0, -(2**20) - 1)}, "pad"),
+    "layout": ("conv", {"weight_layout": WeightLayout.rows}, "weight is"),
+    "reach": ("correlation", {"reach": 2}, r"out is .*expected \(1, 4, 6, 25\)"),
+    "fraction": ("warp", {"fraction_bits": 7}, "7 fraction bits; expected 8"),
+    "origin": ("warp", {"origin": (3, 0)}, r"origin \(3, 0\)"),
+    "origin before": ("warp", {"origin": (0, -1)}, r"origin \(0, -1\)"),
+    "wait": ("store", {"waits": (0, 1, 0, 0, 0, 0)}, r"waits for 1 of unit store; expected 0\.\.0"),
+    "negative wait": ("store", {"waits": (-1, 0, 0, 0, 0, 0)}, "waits for -1"),
+    "waits": ("store", {"waits": (0, 0)}, "2 waits"),
+    "layer": ("store", {"layer": ""}, "layer: ''"),
+    "long layer": ("store", {"layer": "x" * 4097}, "layer: 'xxx"),
+    "layer with nul": ("store", {"layer": "a\0b"}, "layer: "),
+    "surrogate": ("store", {"layer": "\ud800"}, "surrogates not allowed"),
+}
+
+
+@pytest.mark.parametrize(("name", "values", "message"), PARAMETERS.values(), ids=PARAMETERS)
+def test_parameters(name, values, message):
+    refused(changed(name, **values), message)
+
+
+OPERANDS = {
+    "negative": ("conv", "a", {"offset": -1}, r"operand a: offset -1"),
+    "end": ("conv", "a", {"offset": FULL.sram_bytes - 71}, "ends at byte .* of sram"),
+    "no rows": ("conv", "a", {"shape": (1, 0, 6, 3)}, "four positive sides"),
+    "side": ("load", "a", {"shape": (1, 1, 1, 2**31)}, "four positive sides"),
+    "strides": ("load", "a", {"strides": (0, 0, 0, 2**32)}, "four numbers"),
+    "odd offset": ("add", "b", {"offset": 2}, "multiples of 4"),
+    "odd stride": ("add", "b", {"strides": (768, 96, 6, 4)}, "multiples of 4"),
+    "index": ("load", "a", {"index": 1}, r"input 1; expected 0\.\.0"),
+    "index in sram": ("add", "b", {"index": 1}, "index 1 in sram"),
+    "type of input": ("load", "a", {"dtype": DataType.int8}, "int8 view of image"),
+    "beyond input": ("load", "a", {"offset": 1}, "ends at byte 73 of input; expected at most 72"),
+    "space": ("conv", "out", {"space": Space.ddr, "offset": 0}, "out is in ddr; expected sram"),
+    "input": ("copy", "a", {"space": Space.output, "dtype": DataType.int32}, "multiples of 4"),
+    "no space": ("conv", "a", {"space": Space.none}, "space none"),
+    "type": ("correlation", "b", {"dtype": DataType.uint8}, "b is uint8; expected int8 or int16"),
+    "channels": ("rescale", "a", {"strides": (8, 8, 8, 8)}, "a has channel stride 8; expected 4"),
+    "twice": ("copy", "out", {"strides": (48, 24, 2, 2)}, "elements of out overlap"),
+    "shape": ("load", "out", {"shape": (1, 4, 6, 2)}, "out is .*; expected equal shapes"),
+    "store to load": ("store", "out", {"space": Space.sram}, "out is in sram"),
+    "signed": ("copy", "out", {"dtype": DataType.int8}, "expected equal types"),
+    "batch": ("conv", "a", {"shape": (2, 2, 6, 3)}, "one batch"),
+    "inputs": ("conv", "a", {"shape": (1, 4, 6, 5)}, r"weight is .*expected .*for 5 inputs"),
+    "residual": ("residual", "b", {"shape": (1, 4, 6, 17)}, "the residual is"),
+    "weight offset": ("conv", "weight", {"offset": 32}, "a multiple of 64"),
+    "weight shape": ("conv", "weight", {"shape": (1, 1, 4, 288)}, "weight is"),
+    "weight space": ("conv", "weight", {"space": Space.input}, "int8 view of image"),
+    "correlated": ("correlation", "b", {"shape": (1, 4, 6, 17)}, "equal batch and channels"),
+    "offsets": ("warp", "b", {"shape": (1, 2, 5, 2)}, r"expected \(1, 2, 6, 2\)"),
+    "offset type": ("warp", "b", {"dtype": DataType.int8}, "b is int8; expected int16"),
+    "warped": ("warp", "a", {"shape": (1, 4, 6, 17)}, "equal batch and channels"),
+    "warped type": (
+        "warp",
+        "a",
+        {"dtype": DataType.int16, "strides": (864, 216, 36, 2)},
+        "out is int8; expected a's int16",
+    ),
+    "add": ("add", "b", {"shape": (1, 8, 12, 1)}, "b is"),
+    "rescale": ("rescale", "a", {"shape": (1, 8, 12, 1)}, "equal shapes"),
+    "in place": ("add", "b", {"offset": FULL.instructions[12].out.offset}, "shares bytes with b"),
+}
+
+
+@pytest.mark.parametrize(("name", "operand", "values", "message"), OPERANDS.values(), ids=OPERANDS)
+def test_operands(name, operand, values, message):
+    refused(changed(name, operand, **values), message)
+
+
+def test_sides_of_windowed_operands_are_limited():
+    view = dense(Space.sram, DataType.int8, (1, 1, 2**16 + 1, 3), 0)
+    program = replace(changed("conv", a=view), sram_bytes=2**20)
+    refused(program, "sides of at most 65536")
+
+
+def test_a_correlation_whose_sum_could_overflow_is_refused():
+    shape = (1, 1, 1, 2**14)
+    a, b = (dense(Space.sram, DataType.int8, shape, place) for place in (2**15, 2**16))
+    out = dense(Space.sram, DataType.int16, (1, 1, 1, 9), 0)
+    program = replace(changed("correlation", a=a, b=b, out=out), sram_bytes=2**17)
+    refused(program, f"can reach {2**28}")
+
+
+TABLES = {
+    "shift": ("conv", channel_table(0, 1, np.arange(30, 48)), None),
+    "high shift": ("conv", channel_table(0, 1, np.arange(31, 49)), "shift 48 of channel 17"),
+    "low shift": ("conv", channel_table(0, 1, np.arange(18)), "shift 0 of channel 0"),
+    "multiplier": ("rescale", channel_table(0, 2**24 + 1, 1), "multiplier 16777217"),
+    "negative": ("rescale", channel_table(0, -1, 1), "multiplier -1"),
+    "largest": ("rescale", channel_table(0, 2**24, 1), None),
+    "bias": ("conv", channel_table(np.full(18, 2**28), 1, 1), "bias 268435456"),
+    "no bias": ("rescale", channel_table(1, 1, 1), "bias 1"),
+    "second": ("add", channel_table(0, 1, 1, 2**24 + 1), "residual multiplier 16777217"),
+    "no second": ("conv", channel_table(np.zeros(18), 1, 1, 1), "residual multiplier 1"),
+}
+
+
+@pytest.mark.parametrize(("name", "table", "message"), TABLES.values(), ids=TABLES)
+def test_channel_tables(name, table, message):
+    program = replace(changed(name, table=len(FULL.constants)), constants=FULL.constants + table)
+    if message:
+        refused(program, message)
+    else:
+        assert to_bytes(program)
+
+
+def _tensor(**values: Any) -> Program:
+    program = short_program()
+    return replace(program, inputs=(replace(program.inputs[0], **values),))
+
+
+WHOLE = {
+    "name": (replace(FULL, name=""), "section program: name"),
+    "march": (replace(FULL, march="a\0"), "section program: march"),
+    "opt": (replace(FULL, opt=4), "opt 4"),
+    "multiple": (replace(FULL, size_multiple=0), "size multiple 0"),
+    "memory": (replace(FULL, ddr_bytes=2**40), "bytes of sram, 1099511627776 of ddr"),
+    "inputs": (replace(FULL, inputs=()), "no inputs"),
+    "outputs": (replace(FULL, outputs=()), "no outputs"),
+    "same name": (replace(FULL, inputs=FULL.inputs * 2), "input 1: name 'image' again"),
+    "instructions": (replace(FULL, instructions=()), "no instructions"),
+    "stores": (
+        replace(FULL, instructions=FULL.instructions[:-1]),
+        "nothing is stored to output flow",
+    ),
+    "shape": (_tensor(shape=(1, 0, 2, 2)), r"input 0 \(x\): shape"),
+    "size": (_tensor(shape=(2**20, 2**20, 2, 1)), "shape"),
+    "scales": (_tensor(scales=(1.0, 1.0)), "2 scales; expected 1 or 1"),
+    "scale": (_tensor(scales=(float("nan"),)), r"scales \(nan,\)"),
+    "no scale": (_tensor(scales=(0.0,)), "positive"),
+    "zero point": (_tensor(zero_point=0), "zero point 0 of uint8; expected 128"),
+}
+
+
+@pytest.mark.parametrize(("program", "message"), WHOLE.values(), ids=WHOLE)
+def test_the_whole(program, message):
+    refused(program, message)
+
+
+def test_ddr_is_not_copied_to_ddr():
+    a, out = (dense(Space.ddr, DataType.int8, (1, 1, 1, 8), place) for place in (0, 8))
+    refused(changed("store", a=a, out=out), "both operands are in ddr")
+    index = 6
+    items = list(FULL.instructions)
+    items[index] = replace(items[index], a=a, out=out)
+    refused(replace(FULL, instructions=tuple(items)), "both operands are in ddr")
+
+
+def test_only_loads_of_inputs_turn_uint8_into_int8():
+    a = dense(Space.constant, DataType.uint8, (1, 1, 1, 64), 0)
+    out = dense(Space.sram, DataType.int8, (1, 1, 1, 64), 0)
+    refused(changed("load", a=a, out=out), "a is uint8 in constant, out is int8")
+
+
+def test_every_opcode_has_its_unit_and_is_in_the_full_program():
+    assert set(UNIT_OF) == set(Opcode)
+    assert {item.opcode for item in FULL.instructions} == set(Opcode)
+
+
+def test_channels_are_where_the_layout_has_them():
+    nchw = IoTensor("x", DataType.int8, Layout.nchw, (1, 3, 4, 5), (1.0,), 0)
+    assert nchw.channels == 3
+    assert replace(nchw, layout=Layout.nhwc).channels == 5

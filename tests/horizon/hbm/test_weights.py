@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from horizon.errors import InputError
+from horizon.hbm import WeightLayout, channel_table, pack_weights, packed_bytes, unpack_weights
+from horizon.hbm.format import CHANNEL
+
+SHAPES = [(1, 1, 1, 1), (16, 3, 3, 4), (17, 3, 2, 5), (33, 1, 3, 64), (2, 4, 4, 65), (15, 2, 2, 3)]
+
+
+def _random(shape, seed=0):
+    return np.random.default_rng(seed).integers(-127, 128, shape, np.int8)
+
+
+def _place(layout, shape, o, y, x, i):
+    """Index of a weight in the packed array, as the format's comment has it."""
+    _, kh, kw, inputs = shape
+    if layout is WeightLayout.rows:
+        return ((o * kh + y) * kw + x) * (-(-inputs // 64) * 64) + i
+    return ((((o // 16) * kh + y) * kw + x) * -(-inputs // 4) + i // 4) * 64 + o % 16 * 4 + i % 4
+
+
+@pytest.mark.parametrize("layout", WeightLayout)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_weight_is_at_its_place_and_the_rest_is_0(shape, layout):
+    weight = _random(shape)
+    packed = pack_weights(weight, layout)
+    assert packed.dtype == np.int8
+    assert packed.shape == (packed_bytes(shape, layout),)
+    expected = np.zeros_like(packed)
+    for index in np.ndindex(shape):
+        expected[_place(layout, shape, *index)] = weight[index]
+    np.testing.assert_array_equal(packed, expected)
+
+
+@pytest.mark.parametrize("layout", WeightLayout)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unpacking_gives_the_weights_back(shape, layout):
+    weight = _random(shape, 1)
+    packed = pack_weights(weight, layout)
+    packed.flags.writeable = False
+    np.testing.assert_array_equal(unpack_weights(packed, shape, layout), weight)
+
+
+@pytest.mark.parametrize("layout", WeightLayout)
+def test_packed_sizes_are_multiples_of_64(layout):
+    assert all(packed_bytes(shape, layout) % 64 == 0 for shape in SHAPES)
+
+
+@pytest.mark.parametrize("layout", WeightLayout)
+def test_weights_of_a_whole_network_are_packed_in_a_second(layout):
+    weight = np.ones((1000, 3, 3, 1555), np.int8)
+    start = time.process_time()
+    pack_weights(weight, layout)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        np.full((1, 1, 1, 1), -128, np.int8),
+        np.ones((1, 1, 1, 1), np.int16),
+        np.ones((1, 1, 1), np.int8),
+        np.ones((0, 1, 1, 1), np.int8),
+    ],
+)
+def test_what_is_no_weight_is_refused(weight):
+    with pytest.raises(InputError, match="expected"):
+        pack_weights(weight, WeightLayout.blocked)
+
+
+@pytest.mark.parametrize("layout", WeightLayout)
+def test_packed_bytes_of_another_size_or_with_something_between_are_refused(layout):
+    shape = (15, 1, 1, 3)
+    packed = pack_weights(_random(shape), layout)
+    with pytest.raises(InputError, match="expected"):
+        unpack_weights(packed[1:], shape, layout)
+    packed[_place(layout, shape, 0, 0, 0, 3)] = 1
+    with pytest.raises(InputError, match="not 0"):
+        unpack_weights(packed, shape, layout)
+
+
+def test_a_channel_table_has_an_entry_per_channel():
+    data = channel_table(np.array([1, -2]), 2**24, np.array([1, 47]), np.array([0, 9]))
+    entries = np.frombuffer(data, CHANNEL)
+    assert entries.tolist() == [(1, 2**24, 0, 1), (-2, 2**24, 9, 47)]
+    assert np.frombuffer(channel_table(3, 4, 5), CHANNEL).tolist() == [(3, 4, 0, 5)]
+
+
+@pytest.mark.parametrize("value", [2**31, -(2**31) - 1, np.array([0.5])])
+def test_what_does_not_fit_a_channel_is_refused(value):
+    with pytest.raises(InputError, match="bias"):
+        channel_table(np.asarray(value), 1, 1)
