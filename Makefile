@@ -28,7 +28,7 @@ native: $(INSTALLED)
 		-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
 		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
-		-DSKBUILD_SCRIPTS_DIR=$(CURDIR)/$(BIN)
+		-DSKBUILD_SCRIPTS_DIR=$(CURDIR)/$(BIN) -DHORIZON_IN_PLACE=ON
 	$(BIN)/cmake --build $(BUILD)
 	$(BIN)/cmake --install $(BUILD) --prefix \
 		$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
@@ -56,4 +56,4 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build tmp_data tmp_models demo_out
+	rm -rf $(VENV) build horizon/_native.*.so horizon/lib horizon/include tmp_data tmp_models demo_out
