@@ -12,17 +12,31 @@ import pytest
 from tests.conftest import ROOT
 
 TORCH_ROOMS = ("horizon/nn", "horizon/quantization")
+# Ground floor first. What lies beside the rooms (errors, files, _native) is below all of them.
+FLOORS = ("march", "hbir", "nn", "hbm", "quantization", "compiler", "perf", "runtime")
 
 
-def imports(path: Path) -> set[str]:
-    """Top-level names of all modules that a file imports, wherever the import stands."""
+def modules(path: Path) -> set[str]:
+    """All modules that a file imports, wherever the import stands; ``a.b`` for from a import b."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.split(".")[0])
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}, line {node.lineno}: write out the module's full name"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names of :func:`modules`."""
+    return {name.split(".")[0] for name in modules(path)}
+
+
+def rooms(path: Path) -> set[str]:
+    """The rooms of horizon that a file imports from."""
+    parts = (name.split(".") for name in modules(path))
+    return {part[1] for part in parts if part[0] == "horizon" and part[1:] and part[1] in FLOORS}
 
 
 HORIZON = sorted((ROOT / "horizon").rglob("*.py"))
@@ -35,7 +49,44 @@ def test_horizon_knows_nothing_of_hat(path):
         assert not imports(path) & {"torch", "torchvision"}
 
 
-@pytest.mark.parametrize("module", ["horizon", "hat.cli.flyingchairs_generator", "hat.config"])
+@pytest.mark.parametrize("path", HORIZON, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_from_the_floors_below(path):
+    room, *inside = path.relative_to(ROOT / "horizon").parts
+    if inside:
+        assert room in FLOORS, "a new room needs its floor"
+        assert rooms(path) <= {room, *FLOORS[: FLOORS.index(room)]}
+    else:
+        assert not rooms(path), "what all rooms stand on imports none of them"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import horizon.hbm.reader", {"hbm"}),
+        ("from horizon import hbir, march, errors", {"hbir", "march"}),
+        ("from horizon.nn.stubs import QuantStub", {"nn"}),
+        ("def f():\n    from horizon.perf import x", {"perf"}),
+        ("import horizon._native, horizon, numpy.hbm", set()),
+    ],
+)
+def test_imports_are_found_in_every_form(tmp_path, text, found):
+    path = tmp_path / "file.py"
+    path.write_text(text)
+    assert rooms(path) == found
+
+
+TORCHLESS = [
+    "horizon",
+    "horizon.compiler",
+    "horizon.hbir",
+    "horizon.hbm",
+    "horizon.march",
+    "hat.cli.flyingchairs_generator",
+    "hat.config",
+]
+
+
+@pytest.mark.parametrize("module", TORCHLESS)
 def test_what_does_without_torch_does_not_load_it(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -98,12 +98,14 @@ def load(name_or_path: str | os.PathLike[str]) -> Machine:
 
 
 def _machine(top: _Table) -> Machine:
+    name, title = top.text("name"), top.text("title")
+    cores, units = top.number("cores"), top.names("units", UNITS)
     memory = top.table("memory")
     machine = Machine(
-        name=top.text("name"),
-        title=top.text("title"),
-        cores=top.number("cores"),
-        units=top.names("units", UNITS),
+        name=name,
+        title=title,
+        cores=cores,
+        units=units,
         sram_bytes=memory.number("sram_bytes"),
         alignment=memory.number("alignment"),
         constants_in_place=memory.flag("constants_in_place"),
