@@ -1,0 +1,173 @@
+// The rules of the instructions that compute, one by one, and the proofs.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/refusals.h"
+
+namespace horizon::test {
+namespace {
+
+std::int8_t* weights_of(Parts& parts, Place place) {
+  // The weights in sram come from the first load.
+  const InstructionRecord& i = parts.instructions[place];
+  const View& view = i.weight.space == Space::sram ? parts.instructions[kLoadWeight].a : i.weight;
+  return reinterpret_cast<std::int8_t*>(parts.constants.data() + view.offset);
+}
+
+void test_tables() {
+  refused(kConv, "a table of 1 channels; expected 5", [](auto& i) { i.table_count = 1; });
+  refused(kAdd, "a table of 2 channels; expected 1", [](auto& i) { i.table_count = 2; });
+  refused(kRescale, "a table of 3 channels; expected 1 or 2", [](auto& i) { i.table_count = 3; });
+  refused(kConv, "a multiple of 16", [](auto& i) { i.table += 8; });
+  refused(kConv, "bytes of constants", [](auto& i) { i.table = ~std::uint64_t{15}; });
+  refused_channel(kConv, "multiplier -1", [](auto& c) { c.multiplier = -1; });
+  refused_channel(kConv, "multiplier 16777217", [](auto& c) { c.multiplier = (1 << 24) + 1; });
+  refused_channel(kConv, "residual multiplier 1", [](auto& c) { c.residual_multiplier = 1; });
+  refused_channel(kAdd, "residual multiplier -1", [](auto& c) { c.residual_multiplier = -1; });
+  refused_channel(kWarp, "shift 0", [](auto& c) { c.shift = 0; });
+  refused_channel(kWarp, "shift 48", [](auto& c) { c.shift = 48; });
+  refused_channel(kRescale, "bias 1", [](auto& c) { c.bias = 1; });
+  refused(kConv, "limits -129..127", [](auto& i) { i.lo = -129; });
+  refused(kConv, "limits -128..128", [](auto& i) { i.hi = 128; });
+  refused(kConv, "limits 5..4", [](auto& i) { i.lo = 5, i.hi = 4; });
+  accepted("one entry for all channels", [](auto& p) { p.instructions[kRescale].table_count = 1; });
+  accepted("the largest multiplier and shift", [](auto& p) {
+    const Channel channel{0, 1 << 24, 0, 47};
+    std::memcpy(p.constants.data() + p.instructions[kWarp].table, &channel, sizeof(channel));
+  });
+}
+
+void test_conv() {
+  refused(kConv, "kernel 0", [](auto& i) { i.kernel[0] = 0; });
+  refused(kConv, "kernel 257", [](auto& i) { i.kernel[1] = 257; });
+  refused(kConv, "stride -1", [](auto& i) { i.stride[1] = -1; });
+  refused(kConv, "dilation 257", [](auto& i) { i.dilation[0] = 257; });
+  refused(kConv, "pad 1048577", [](auto& i) { i.pad[0] = (1 << 20) + 1; });
+  refused(kConv, "pad -2147483648", [](auto& i) { i.pad[1] = INT32_MIN; });
+  refused(kConv, "transposed 2", [](auto& i) { i.transposed = 2; });
+  refused(kTransposed, "dilation, transposed, 2", [](auto& i) { i.dilation[0] = 2; });
+  refused(kConv, "weight layout 2", [](auto& i) { i.weight_layout = WeightLayout{2}; });
+  refused(kConv, "weight: shape", [](auto& i) { i.kernel[0] = 1; });
+  refused(kOffsets, "weight: stride 2", [](auto& i) { i.weight.stride[3] = 2; });
+  refused(kOffsets, "weight: offset", [](auto& i) { i.weight.offset += 16; });
+  refused(kConv, "weight: uint8", [](auto& i) { i.weight.type = Type::uint8; });
+  refused(kOffsets, "weight: in ddr", [](auto& i) {
+    i.weight = view_of(Space::ddr, Type::int8, 0, {1, 1, 1, i.weight.shape[3]});
+  });
+  refused(kOffsets, "weights in rows for int16", [](auto& i) { i.a = i.out, i.out.offset += 64; });
+  refused(kConv, "out: uint8", [](auto& i) { i.out.type = Type::uint8; });
+  refused(kConv, "a: uint8; expected int8 or int16", [](auto& i) { i.a.type = Type::uint8; });
+  refused(kResidual, "b: shape 1x4x6x1; expected 1x4x6x2", [](auto& i) { i.b.shape[3] = 1; });
+  refused(kResidual, "b: uint8", [](auto& i) {
+    i.b.type = Type::uint8;
+    i.b.stride[3] = 1;
+  });
+  refused(kConv, "a: shape 1x65537x6x6; expected sides of at most 65536", [](auto& i) {
+    i.a.shape[1] = 65537;
+    i.a.stride[1] = 0;
+  });
+}
+
+void test_matching() {
+  refused(kCorrelation, "reach -1", [](auto& i) { i.reach = -1; });
+  refused(kCorrelation, "reach 257", [](auto& i) { i.reach = 257; });
+  refused(kCorrelation, "out: shape 1x4x6x9; expected 1x4x6x25", [](auto& i) { i.reach = 2; });
+  refused(kCorrelation, "b: shape 1x4x6x4", [](auto& i) { i.b.shape[3] = 4; });
+  refused(kCorrelation, "b: in none", [](auto& i) { i.b = View{}; });
+  accepted("fewer rows of the second map", [](auto& p) {
+    p.instructions[kCorrelation].b.shape[1] = 2;
+    p.instructions[kCorrelation].pad[0] = -1;
+  });
+  refused(kWarp, "fraction bits 7; expected 8", [](auto& i) { i.fraction_bits = 7; });
+  refused(kWarp, "origin -1", [](auto& i) { i.origin[0] = -1; });
+  refused(kWarp, "origin 1", [](auto& i) { i.origin[1] = 1; });
+  refused(kWarp, "b: int8; expected int16",
+          [](auto& i) { i.b.type = Type::int8, i.b.stride[3] = 1; });
+  refused(kWarp, "b: shape", [](auto& i) { i.b.shape[1] = 3; });
+  refused(kWarp, "out: shape", [](auto& i) { i.out.shape[3] = 4; });
+  refused(kRescale, "a: shape", [](auto& i) { i.a.shape[1] = 3; });
+  refused(kAdd, "b: shape", [](auto& i) { i.b.shape[2] = 3; });
+  refused(kAdd, "b: in none", [](auto& i) { i.b = View{}; });
+}
+
+void test_weights() {
+  refused("instruction 3", "weight: a value of -128",
+          [](auto& p) { weights_of(p, kConv)[0] = -128; });
+  // Output 5 of 5, input 6 of 6: filling in the blocked layout.
+  refused("instruction 3", "filling", [](auto& p) { weights_of(p, kConv)[5 * 4] = 1; });
+  refused("instruction 3", "filling", [](auto& p) { weights_of(p, kConv)[64 + 2] = 1; });
+  refused("instruction 4", "filling", [](auto& p) { weights_of(p, kOffsets)[5] = 1; });
+  refused("instruction 4", "a value of -128",
+          [](auto& p) { weights_of(p, kOffsets)[64 + 4] = -128; });
+  refused(kLoadWeight, "", [](auto& i) { i.a.offset = 1 << 20; });
+  refused("instruction 3", "bytes of unknown value", [](auto& p) {
+    p.instructions[kLoadWeight].out.shape[3] -= 1;
+    p.instructions[kLoadWeight].a.shape[3] -= 1;
+  });
+  refused("instruction 3", "bytes of unknown value", [](auto& p) {
+    View weight = p.instructions[kLoadWeight].out;
+    p.instructions[kCopy].out = weight;  // written over between its load and its use
+    p.instructions[kCopy].out.offset += 70;
+    p.instructions[kCopy].out.shape[3] = p.instructions[kCopy].a.shape[3] = 3;
+    p.instructions[kCopy].a = p.instructions[kCopy].out;
+    p.instructions[kCopy].a.offset += 3;
+  });
+  accepted("weights in two loads", [](auto& p) {
+    InstructionRecord second = p.instructions[kLoadWeight];
+    auto& first = p.instructions[kLoadWeight];
+    first.a.shape[3] = first.out.shape[3] = 64;
+    for (View* view : {&second.a, &second.out}) {
+      view->offset += 64;
+      view->shape[3] -= 64;
+    }
+    second.wait[0] = 0;
+    p.instructions.insert(p.instructions.begin() + kLoadWeight, second);
+    std::swap(p.instructions[0], p.instructions[1]);
+  });
+}
+
+// The largest weights and inputs that the proof lets pass, and one more.
+void test_bounds() {
+  // Five int8 inputs of magnitude 128 and one tap: 2^28 - 1 - 5 * 2 * 128 is left for the bias.
+  const auto set_bias = [](std::int32_t bias) {
+    return [bias](Parts& parts) {
+      std::int8_t* weights = weights_of(parts, kOffsets);
+      std::fill(weights, weights + 5, static_cast<std::int8_t>(-2));
+      std::byte* entry = parts.constants.data() + parts.instructions[kOffsets].table;
+      std::memcpy(entry, &bias, sizeof(bias));
+    };
+  };
+  constexpr std::int32_t kLargest = (1 << 28) - 1 - 5 * 2 * 128;
+  accepted("the largest bias", set_bias(kLargest));
+  accepted("the smallest bias", set_bias(-kLargest));
+  refused("instruction 4", "channel 0: an accumulator that can reach 268435456",
+          set_bias(kLargest + 1));
+  refused("instruction 4", "channel 0: an accumulator that can reach", set_bias(INT32_MIN));
+  // int16 times int16 is too much for a single channel.
+  refused(kCorrelation, "an accumulator that can reach", [](auto& i) {
+    for (View* view : {&i.a, &i.b}) {
+      view->type = Type::int16;
+      view->shape[3] = 1;
+      view->stride[3] = 2;
+      view->stride[2] = 2;
+      view->stride[1] = 12;
+      view->stride[0] = 48;
+    }
+  });
+}
+
+}  // namespace
+
+int run() {
+  test_tables();
+  test_conv();
+  test_matching();
+  test_weights();
+  test_bounds();
+  return finish("rules of operators");
+}
+
+}  // namespace horizon::test
+
+int main() { return horizon::test::run(); }
