@@ -95,11 +95,10 @@ static inline IntegerScale16 integer_scale_of_channel(const Channel& channel) {
 
 static inline __m512i requantize16(__m512i acc, const IntegerScale16& scale, __m512i lo,
                                    __m512i hi) {
-  const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(acc, scale.multiplier_even),
-                                        scale.offset_even);
-  const __m512i odd =
-      _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(acc, 32), scale.multiplier_odd),
-                       scale.offset_odd);
+  const __m512i even =
+      _mm512_add_epi64(_mm512_mul_epi32(acc, scale.multiplier_even), scale.offset_even);
+  const __m512i odd = _mm512_add_epi64(
+      _mm512_mul_epi32(_mm512_srli_epi64(acc, 32), scale.multiplier_odd), scale.offset_odd);
   const __m512i upper = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
   return _mm512_min_epi32(_mm512_max_epi32(_mm512_srav_epi32(upper, scale.shift), lo), hi);
 }

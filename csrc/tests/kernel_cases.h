@@ -1,130 +1,11 @@
-// Random instructions for the kernels, with memory around them that shows every stray write.
+// Random instructions of each operator: tails, sides of 1, extremes, views with gaps, both types.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
 #include <functional>
-#include <memory>
-#include <random>
-#include <sstream>
-#include <string>
-#include <vector>
 
-#include "kernels/kernels.h"
+#include "tests/kernel_boxes.h"
 
 namespace horizon {
-
-using Random = std::mt19937;
-
-inline int between(Random& random, int lo, int hi) {
-  return lo + static_cast<int>(random() % static_cast<unsigned>(hi - lo + 1));
-}
-inline bool chance(Random& random, int percent) { return between(random, 1, 100) <= percent; }
-inline int pick(Random& random, std::initializer_list<int> values) {
-  return values.begin()[between(random, 0, static_cast<int>(values.size()) - 1)];
-}
-
-// Exactly so many bytes from an aligned address, so that the sanitizer sees the first one beyond.
-class Memory {
- public:
-  explicit Memory(std::size_t bytes)
-      : bytes_(bytes),
-        data_(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64}))) {}
-  std::byte* data() const { return data_.get(); }
-  std::size_t size() const { return bytes_; }
-
- private:
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{64}); }
-  };
-  std::size_t bytes_;
-  std::unique_ptr<std::byte, Free> data_;
-};
-
-inline const char* name_of(Type type) {
-  constexpr const char* kNames[] = {"int8", "int16", "int32", "uint8"};
-  return kNames[static_cast<int>(type)];
-}
-
-// A view of a memory of its own. Pixels, rows and images may be further apart than they are long.
-struct Box {
-  Tensor tensor;
-  std::shared_ptr<Memory> memory;
-
-  std::string text() const {
-    std::ostringstream out;
-    out << name_of(tensor.type);
-    for (int i = 0; i < 4; ++i) out << (i == 0 ? " (" : ", ") << tensor.shape[i];
-    for (int i = 0; i < 4; ++i) out << (i == 0 ? ") strides " : " ") << tensor.stride[i];
-    return out.str();
-  }
-};
-
-// `order` lists the axes from the outermost to the innermost; `gaps` leaves room between elements
-// of all axes but the innermost.
-inline Box make_box(Random& random, Type type, const int (&shape)[4], bool gaps,
-                    const int (&order)[4] = {0, 1, 2, 3}) {
-  Box box;
-  Tensor& t = box.tensor;
-  t.type = type;
-  const std::int64_t size = size_of(type);
-  std::int64_t stride = size, end = size;
-  for (int i = 3; i >= 0; --i) {
-    const int axis = order[i];
-    t.shape[axis] = shape[axis];
-    t.stride[axis] = stride;
-    end += (shape[axis] - 1) * stride;
-    stride *= shape[axis];
-    if (gaps) stride += size * between(random, 0, 5);
-  }
-  const std::int64_t offset = gaps ? size * between(random, 0, 3) : 0;
-  box.memory = std::make_shared<Memory>(static_cast<std::size_t>(offset + end));
-  t.data = box.memory->data() + offset;
-  return box;
-}
-
-// Mostly random bits; now and then only the extremes, or only small numbers.
-inline void fill(Random& random, const Box& box) {
-  const int kind = between(random, 0, 9);
-  std::byte* data = box.memory->data();
-  const std::size_t bytes = box.memory->size(), size = size_of(box.tensor.type);
-  for (std::size_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>(random());
-  if (kind > 2) return;
-  for (std::size_t i = 0; i + size <= bytes; i += size) {
-    std::uint32_t value = 1u << (8 * size - 1);       // -128, -32768, -2^31
-    if (kind == 1 && chance(random, 50)) value -= 1;  // 127, ...
-    if (kind == 2) value = static_cast<std::uint32_t>(between(random, -2, 2));
-    std::memcpy(data + i, &value, size);
-  }
-}
-
-inline void limits_of(Random& random, Type type, std::int32_t& lo, std::int32_t& hi) {
-  lo = type == Type::int8 ? -128 : type == Type::int16 ? -32768 : INT32_MIN;
-  hi = type == Type::int8 ? 127 : type == Type::int16 ? 32767 : INT32_MAX;
-  if (chance(random, 40)) lo = 0;
-}
-
-// A ratio that brings sums of about `bits` bits into the output's range, or any that is legal.
-inline Channel make_channel(Random& random, int bits, Type out, int bias) {
-  Channel channel;
-  channel.multiplier = between(random, 1 << 23, (1 << 24) - 1);
-  const int out_bits = out == Type::int8 ? 7 : out == Type::int16 ? 15 : 30;
-  channel.shift = 24 + bits - out_bits + between(random, -2, 1);
-  if (chance(random, 10)) channel.shift = between(random, 1, 47);
-  if (channel.shift < 1) channel.shift = 1;
-  if (channel.shift > 47) channel.shift = 47;
-  channel.bias = between(random, -bias, bias);
-  channel.residual_multiplier = chance(random, 10) ? 0 : between(random, 1, (1 << 24) - 1);
-  return channel;
-}
-
-inline Type any_type(Random& random) { return static_cast<Type>(pick(random, {0, 0, 0, 1, 1, 2})); }
-inline Type narrow_type(Random& random, int int16_percent) {
-  return chance(random, int16_percent) ? Type::int16 : Type::int8;
-}
-inline int any_channels(Random& random) {
-  return pick(random, {1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 48, 64, 81, 97, 130});
-}
 
 // One instruction: how to run it into `out`, and what it is.
 struct Case {
@@ -134,11 +15,240 @@ struct Case {
   std::function<void(const Kernels&, const Tensor& out, Part)> run;
 };
 
-Case conv_case(Random& random);
-Case correlation_case(Random& random);
-Case warp_case(Random& random);
-Case rescale_case(Random& random);
-Case add_case(Random& random);
-Case copy_case(Random& random);
+inline std::string pair(const char* name, const std::int32_t* values) {
+  std::ostringstream out;
+  out << ' ' << name << ' ' << values[0] << ',' << values[1];
+  return out.str();
+}
+
+// A side of a picture; often 1.
+inline int side(Random& random, int longest) {
+  return chance(random, 15) ? 1 : between(random, 1, longest);
+}
+
+inline std::size_t no_scratch(const Kernels&) { return 0; }
+
+// Weights of the magnitude `largest`, zero where the layout has no weight.
+inline std::shared_ptr<Memory> make_weights(Random& random, const ConvArgs& a, int largest) {
+  const std::int64_t outputs = a.out.shape[3], inputs = a.in.shape[3];
+  const std::int64_t taps = std::int64_t{a.kernel[0]} * a.kernel[1];
+  const bool blocked = a.weight_layout == WeightLayout::blocked;
+  const std::int64_t padded = blocked ? (inputs + 3) / 4 * 4 : (inputs + 63) / 64 * 64;
+  const std::int64_t rows = blocked ? (outputs + 15) / 16 * 16 : outputs;
+  auto memory = std::make_shared<Memory>(static_cast<std::size_t>(rows * taps * padded));
+  std::memset(memory->data(), 0, memory->size());
+  const bool extreme = chance(random, 15);
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      for (std::int64_t i = 0; i < inputs; ++i) {
+        const std::int64_t at =
+            blocked ? ((o / 16 * taps + tap) * (padded / 4) + i / 4) * 64 + o % 16 * 4 + i % 4
+                    : (o * taps + tap) * padded + i;
+        const int value = extreme ? (chance(random, 80) ? largest : -largest)
+                                  : between(random, -largest, largest);
+        memory->data()[at] = static_cast<std::byte>(value);
+      }
+    }
+  }
+  return memory;
+}
+
+inline Case conv_case(Random& random) {
+  auto a = std::make_shared<ConvArgs>();
+  a->transposed = chance(random, 25);
+  for (int i = 0; i < 2; ++i) {
+    a->kernel[i] = pick(random, {1, 2, 3, 3, 3, 4, 5});
+    a->stride[i] = pick(random, {1, 1, 2, 2, 3});
+    a->dilation[i] = a->transposed ? 1 : pick(random, {1, 1, 1, 2, 4});
+    a->pad[i] = between(random, -3, 5);
+  }
+  const int batch = pick(random, {1, 1, 2}), inputs = any_channels(random);
+  const int outputs = chance(random, 25) ? between(random, 1, 4) : any_channels(random);
+  const Type in_type = narrow_type(random, 25);
+  a->weight_layout =
+      outputs <= 4 && in_type == Type::int8 ? WeightLayout::rows : WeightLayout::blocked;
+  const Box in = make_box(random, in_type, {batch, side(random, 9), side(random, 20), inputs},
+                          chance(random, 50));
+  fill(random, in);
+  const int shape[4] = {batch, side(random, 9), side(random, 30), outputs};
+  const Box out = make_box(random, any_type(random), shape, chance(random, 50));
+  Box residual{};
+  if (chance(random, 30)) {
+    residual = make_box(random, narrow_type(random, 50), shape, chance(random, 50));
+    fill(random, residual);
+  }
+  a->in = in.tensor;
+  a->out = out.tensor;
+  a->residual = residual.tensor;
+  // Sums stay below 2^28.
+  const std::int64_t products = std::int64_t{a->kernel[0]} * a->kernel[1] * inputs;
+  const std::int64_t bound = (1 << 27) / (products * (in_type == Type::int8 ? 128 : 32768));
+  const int largest = bound > 127 ? 127 : bound < 1 ? 1 : static_cast<int>(bound);
+  const auto weights = make_weights(random, *a, largest);
+  a->weight = reinterpret_cast<const std::int8_t*>(weights->data());
+  limits_of(random, out.tensor.type, a->lo, a->hi);
+  const auto table = std::make_shared<std::vector<Channel>>();
+  int bits = in_type == Type::int8 ? 13 : 21;
+  for (std::int64_t k = products; k > 1; k /= 4) ++bits;
+  for (int o = 0; o < outputs; ++o) {
+    table->push_back(make_channel(random, bits, out.tensor.type, 1 << 20));
+  }
+  a->table = table->data();
+  const std::string text = "conv in " + in.text() + pair("kernel", a->kernel) +
+                           pair("stride", a->stride) + pair("dilation", a->dilation) +
+                           pair("pad", a->pad) + (a->transposed ? " transposed" : "") +
+                           (residual.memory ? " residual " + residual.text() : "");
+  return {text, out, [a](const Kernels& k) { return k.conv_scratch(*a); },
+          [a, in, residual, weights, table](const Kernels& k, const Tensor& to, Part part) {
+            ConvArgs args = *a;
+            args.out = to;
+            k.conv(args, part);
+          }};
+}
+
+inline Case correlation_case(Random& random) {
+  auto a = std::make_shared<CorrelationArgs>();
+  a->reach = pick(random, {0, 1, 2, 3, 4, 4, 4, 5});
+  for (int i = 0; i < 2; ++i) a->pad[i] = between(random, -3, 6);
+  const int batch = pick(random, {1, 1, 2}), channels = any_channels(random);
+  const int height = side(random, 10), width = side(random, 40);
+  const int displacements = (2 * a->reach + 1) * (2 * a->reach + 1);
+  const Box first = make_box(random, narrow_type(random, 10), {batch, height, width, channels},
+                             chance(random, 50));
+  const Box second =
+      make_box(random, narrow_type(random, 10),
+               {batch, side(random, 14), side(random, 45), channels}, chance(random, 50));
+  const Box out =
+      make_box(random, any_type(random), {batch, height, width, displacements}, chance(random, 50));
+  fill(random, first);
+  fill(random, second);
+  int bits = 6;
+  for (const Box* box : {&first, &second}) {
+    if (box->tensor.type == Type::int16) bits += 8;
+  }
+  bits += 8;
+  if (bits > 26) {  // two int16 features: the product of 2^15 values each has 30 bits
+    for (const Box* box : {&first, &second}) {
+      std::memset(box->memory->data(), static_cast<int>(random() % 2), box->memory->size());
+    }
+  }
+  a->a = first.tensor;
+  a->b = second.tensor;
+  a->out = out.tensor;
+  limits_of(random, out.tensor.type, a->lo, a->hi);
+  a->table = make_channel(random, bits, out.tensor.type, 1 << 10);
+  const std::string text =
+      "correlation a " + first.text() + " b " + second.text() + pair("pad", a->pad);
+  return {text, out, [a](const Kernels& k) { return k.correlation_scratch(*a); },
+          [a, first, second](const Kernels& k, const Tensor& to, Part part) {
+            CorrelationArgs args = *a;
+            args.out = to;
+            k.correlation(args, part);
+          }};
+}
+
+inline Case warp_case(Random& random) {
+  auto a = std::make_shared<WarpArgs>();
+  const int batch = pick(random, {1, 1, 2}), channels = any_channels(random);
+  const int height = side(random, 30), width = chance(random, 10) ? 300 : side(random, 30);
+  const int shape[4] = {batch, between(random, 1, height), between(random, 1, width), channels};
+  const Type type = narrow_type(random, 30);
+  const Box feature = make_box(random, type, {batch, height, width, channels}, chance(random, 50));
+  const Box offset =
+      make_box(random, Type::int16, {batch, shape[1], shape[2], 2}, chance(random, 50));
+  const Box out = make_box(random, type, shape, chance(random, 50));
+  fill(random, feature);
+  fill(random, offset);
+  a->feature = feature.tensor;
+  a->offset = offset.tensor;
+  a->out = out.tensor;
+  for (int i = 0; i < 2; ++i) {
+    a->origin[i] = between(random, 0, (i == 0 ? height : width) - shape[1 + i]);
+  }
+  a->fraction_bits = chance(random, 70) ? 8 : between(random, 0, 8);
+  a->table = make_channel(random, 15, Type::int8, 0);
+  a->table.shift = between(random, 18, 30);  // from far outside to less than a pixel
+  const std::string text = "warp feature " + feature.text() + " offset " + offset.text() +
+                           pair("origin", a->origin) + " bits " + std::to_string(a->fraction_bits);
+  return {text, out, no_scratch,
+          [a, feature, offset](const Kernels& k, const Tensor& to, Part part) {
+            WarpArgs args = *a;
+            args.out = to;
+            k.warp(args, part);
+          }};
+}
+
+inline Case rescale_case(Random& random) {
+  auto a = std::make_shared<RescaleArgs>();
+  const int shape[4] = {pick(random, {1, 1, 2}), side(random, 5), side(random, 9),
+                        any_channels(random)};
+  const Box in = make_box(random, any_type(random), shape, chance(random, 50));
+  const Box out = make_box(random, any_type(random), shape, chance(random, 50));
+  fill(random, in);
+  a->in = in.tensor;
+  a->out = out.tensor;
+  a->table_count = chance(random, 50) ? 1 : shape[3];
+  limits_of(random, out.tensor.type, a->lo, a->hi);
+  const auto table = std::make_shared<std::vector<Channel>>();
+  for (int c = 0; c < a->table_count; ++c) {
+    const int bits = static_cast<int>(8 * size_of(in.tensor.type)) - 2;
+    table->push_back(make_channel(random, bits, out.tensor.type, 0));
+  }
+  a->table = table->data();
+  const std::string text = "rescale in " + in.text() + " table " + std::to_string(a->table_count);
+  return {text, out, no_scratch, [a, in, table](const Kernels& k, const Tensor& to, Part part) {
+            RescaleArgs args = *a;
+            args.out = to;
+            k.rescale(args, part);
+          }};
+}
+
+inline Case add_case(Random& random) {
+  auto args_of = std::make_shared<AddArgs>();
+  const int shape[4] = {pick(random, {1, 1, 2}), side(random, 5), side(random, 9),
+                        any_channels(random)};
+  const Box first = make_box(random, any_type(random), shape, chance(random, 50));
+  const Box second = make_box(random, any_type(random), shape, chance(random, 50));
+  const Box out = make_box(random, any_type(random), shape, chance(random, 50));
+  fill(random, first);
+  fill(random, second);
+  args_of->a = first.tensor;
+  args_of->b = second.tensor;
+  args_of->out = out.tensor;
+  limits_of(random, out.tensor.type, args_of->lo, args_of->hi);
+  const int bits = static_cast<int>(8 * size_of(first.tensor.type)) - 2;
+  args_of->table = make_channel(random, bits, out.tensor.type, 0);
+  return {"add a " + first.text() + " b " + second.text(), out, no_scratch,
+          [args_of, first, second](const Kernels& k, const Tensor& to, Part part) {
+            AddArgs args = *args_of;
+            args.out = to;
+            k.add(args, part);
+          }};
+}
+
+inline Case copy_case(Random& random) {
+  auto a = std::make_shared<CopyArgs>();
+  const bool shifted = chance(random, 40);
+  const Type type = shifted ? Type::uint8 : static_cast<Type>(between(random, 0, 3));
+  const bool weights = chance(random, 10);
+  const int shape[4] = {
+      weights ? 1 : pick(random, {1, 1, 2}), weights ? 1 : side(random, 5),
+      weights ? 1 : side(random, 70),
+      weights ? between(random, 4000, 13000) : pick(random, {1, 2, 3, 3, 4, 6, 7, 8, 9, 31})};
+  const auto box = [&](Type of) {
+    return chance(random, 50) ? make_box(random, of, shape, chance(random, 50))
+                              : make_box(random, of, shape, chance(random, 50), {0, 3, 1, 2});
+  };
+  const Box in = box(type);
+  const Box out = box(shifted ? Type::int8 : type);
+  fill(random, in);
+  a->in = in.tensor;
+  return {"copy in " + in.text(), out, no_scratch,
+          [a, in](const Kernels& k, const Tensor& to, Part part) {
+            CopyArgs args = *a;
+            args.out = to;
+            k.copy(args, part);
+          }};
+}
 
 }  // namespace horizon

@@ -1,0 +1,50 @@
+// Vectors of 16 bytes, for every instruction set: moving bytes needs nothing that differs.
+//
+// Everything is static: files for different instruction sets must not share code.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace horizon {
+namespace {
+
+using Bytes [[gnu::vector_size(16)]] = std::uint8_t;
+
+inline Bytes load_bytes(const std::byte* from) {
+  Bytes value;
+  __builtin_memcpy(&value, from, 16);
+  return value;
+}
+
+inline void store_bytes(std::byte* to, Bytes value) { __builtin_memcpy(to, &value, 16); }
+
+// The bytes of a and b in turn: of their lower halves, of their upper halves.
+inline Bytes zip_low(Bytes a, Bytes b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+inline Bytes zip_high(Bytes a, Bytes b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
+}
+
+// A matrix of kRows x 16 bytes becomes one of 16 x kRows, in the same vectors; kRows is a power of
+// two. Zipping the upper half of the rows with the lower turns the bits of each byte's address
+// (row, column) by one place to the left; as many turns as a row has bits exchange the two.
+template <int kRows>
+inline void transpose(Bytes (&x)[kRows]) {
+#pragma GCC unroll 4
+  for (int turn = 1; turn < kRows; turn *= 2) {
+    Bytes y[kRows];
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows / 2; ++i) {
+      y[2 * i] = zip_low(x[i], x[i + kRows / 2]);
+      y[2 * i + 1] = zip_high(x[i], x[i + kRows / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) x[i] = y[i];
+  }
+}
+
+}  // namespace
+}  // namespace horizon

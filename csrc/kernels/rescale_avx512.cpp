@@ -1,0 +1,140 @@
+// Rescale and add with AVX-512: 16 elements at a time, products and sums in int64.
+#if defined(__x86_64__)
+
+#include "kernels/avx512.h"
+#include "kernels/elements.h"
+#include "kernels/parts.h"
+#include "kernels/requantize_avx512.h"
+
+namespace horizon {
+namespace {
+
+constexpr std::int64_t kLanes = 16;
+
+std::int64_t bytes_of(Type type) { return type == Type::int32 ? 4 : type == Type::int16 ? 2 : 1; }
+
+__m512i load(Type type, const std::byte* from, __mmask16 mask) {
+  switch (type) {
+    case Type::int8:
+      return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from));
+    case Type::int16:
+      return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+    default:
+      return _mm512_maskz_loadu_epi32(mask, from);
+  }
+}
+
+void store(Type type, std::byte* to, __mmask16 mask, __m512i value) {
+  switch (type) {
+    case Type::int8:
+      return _mm_mask_storeu_epi8(to, mask, _mm512_cvtepi32_epi8(value));
+    case Type::int16:
+      return _mm256_mask_storeu_epi16(to, mask, _mm512_cvtepi32_epi16(value));
+    default:
+      return _mm512_mask_storeu_epi32(to, mask, value);
+  }
+}
+
+// The arithmetic of 16 channels; even and odd lanes apart.
+struct Ratios {
+  __m512i a, b;               // multipliers
+  __m512i shift[2], half[2];  // int64: of the even lanes, of the odd lanes
+};
+
+Ratios ratios(__m512i a, __m512i b, __m512i shift) {
+  Ratios r = {a, b, {}, {}};
+  const __m512i low = _mm512_set1_epi64(0xffffffff), one = _mm512_set1_epi64(1);
+  r.shift[0] = _mm512_and_si512(shift, low);
+  r.shift[1] = _mm512_srli_epi64(shift, 32);
+  for (int i = 0; i < 2; ++i) {
+    r.half[i] = _mm512_sllv_epi64(one, _mm512_sub_epi64(r.shift[i], one));
+  }
+  return r;
+}
+
+Ratios ratios(const Channel& channel) {
+  return ratios(_mm512_set1_epi32(channel.multiplier),
+                _mm512_set1_epi32(channel.residual_multiplier), _mm512_set1_epi32(channel.shift));
+}
+
+// Channels 0..15 of a table, or those in the mask.
+Ratios ratios(const Channel* table, __mmask16 mask) {
+  const __m512i index =
+      _mm512_slli_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 2);
+  const __m512i zero = _mm512_setzero_si512();
+  const auto gather = [&](const std::int32_t* member) {
+    return _mm512_mask_i32gather_epi32(zero, mask, index, member, 4);
+  };
+  const __m512i shift = _mm512_mask_blend_epi32(mask, _mm512_set1_epi32(1), gather(&table->shift));
+  return ratios(gather(&table->multiplier), zero, shift);
+}
+
+struct Limits {
+  __m512i lo, hi;  // int64
+};
+
+template <bool kAdd>
+__m512i scale(const Ratios& r, const Limits& limits, __m512i a, __m512i b) {
+  __m512i y[2];
+  for (int i = 0; i < 2; ++i) {
+    const auto half = [i](__m512i v) { return i == 0 ? v : _mm512_srli_epi64(v, 32); };
+    __m512i sum = _mm512_add_epi64(_mm512_mul_epi32(half(a), half(r.a)), r.half[i]);
+    if (kAdd) sum = _mm512_add_epi64(sum, _mm512_mul_epi32(half(b), half(r.b)));
+    sum = _mm512_srav_epi64(sum, r.shift[i]);
+    y[i] = _mm512_min_epi64(_mm512_max_epi64(sum, limits.lo), limits.hi);
+  }
+  return _mm512_mask_blend_epi32(0xaaaa, y[0], _mm512_slli_epi64(y[1], 32));
+}
+
+bool joined(const Tensor& tensor) {
+  return tensor.stride[2] == tensor.shape[3] * bytes_of(tensor.type);
+}
+
+// `count` elements that lie together in each operand, with the same ratio, or with their own where
+// there is a table.
+template <bool kAdd>
+void run(const Tensor& out, const Tensor& a, const Tensor& b, std::byte* to, const std::byte* first,
+         const std::byte* second, std::int64_t count, Ratios r, const Limits& limits,
+         const Channel* table) {
+  const std::int64_t out_bytes = bytes_of(out.type), a_bytes = bytes_of(a.type);
+  const std::int64_t b_bytes = bytes_of(b.type);
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const std::int64_t left = count - i;
+    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
+    if (table != nullptr) r = ratios(table + i, mask);
+    const __m512i x = load(a.type, first + i * a_bytes, mask);
+    const __m512i z = kAdd ? load(b.type, second + i * b_bytes, mask) : x;
+    store(out.type, to + i * out_bytes, mask, scale<kAdd>(r, limits, x, z));
+  }
+}
+
+template <bool kAdd>
+void all(const Tensor& out, const Tensor& a, const Tensor& b, const Channel* table, bool varies,
+         Limits limits, const Part& part) {
+  const Ratios same = ratios(table[0]);
+  const Channel* channels = varies ? table : nullptr;
+  const bool whole = !varies && joined(out) && joined(a) && joined(b);
+  for_each_run(out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
+    const std::int64_t pixels = whole ? end - x : 1;
+    for (; x < end; x += pixels) {
+      run<kAdd>(out, a, b, pixel(out, n, y, x), pixel(a, n, y, x), pixel(b, n, y, x),
+                pixels * out.shape[3], same, limits, channels);
+    }
+  });
+}
+
+}  // namespace
+
+void rescale_avx512(const RescaleArgs& args, Part part) {
+  all<false>(args.out, args.in, args.in, args.table, args.table_count != 1,
+             {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)}, part);
+}
+
+void add_avx512(const AddArgs& args, Part part) {
+  all<true>(args.out, args.a, args.b, &args.table, false,
+            {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)}, part);
+}
+
+}  // namespace horizon
+
+#endif
