@@ -1,7 +1,8 @@
 """Estimate the flow between two images and draw it.
 
-The integer model does it (stage int_infer) unless --stage names another stage or --ckpt gives
-another stage's file.
+The integer model does it (stage int_infer) unless --stage names another stage, --ckpt gives another
+stage's file, or --model a compiled program. A program has one size: smaller images are padded by
+repeating their border, larger ones are scaled down to fit; the flow has the images' size anyway.
 
 Writes to --save-path, under the name of the first image:
 
@@ -23,13 +24,17 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
 from hat.cli import common
 from hat.cli.sections import read_section, stage_of_file, trained_model
+from hat.config import Config
 from hat.data.flow_io import read_flow, write_flo
+from hat.deploy.board_program import BoardProgram, program_file
 from hat.engine import distributed
 from hat.engine.checkpoint import STAGES
 from hat.engine.processors import to_device
@@ -58,10 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the images and, if known, their true flow (default: infer_cfg.infer_inputs)",
     )
     parser.add_argument("--save-path", required=True, metavar="DIR", help="folder of the results")
-    parser.add_argument("--ckpt", help="checkpoint (default: the stage's best in ckpt_dir)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--ckpt", help="checkpoint (default: the stage's best in ckpt_dir)")
+    source.add_argument("--model", metavar="FILE.hbm", help="compiled program (compile_perf.py)")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.model and args.stage:
+        raise InputError("--stage with --model: a program is int_infer's; leave --stage out")
     config = common.load_config(args)
     settings = read_section(config, "infer_cfg", REQUIRED, OPTIONAL)
     inputs = (
@@ -78,20 +87,9 @@ def run(args: argparse.Namespace) -> int:
     truth = read_truth(inputs["gt"], (height, width)) if "gt" in inputs else None
     pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
 
-    device = distributed.default_device()
-    stage = stage_of_file(args.ckpt, args.stage) if args.ckpt else args.stage or DEFAULT_STAGE
-    model, source = trained_model(config, "infer_cfg", stage, args.ckpt)
-    model = model.to(device)
-    transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
     viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
-
-    started = time.perf_counter()
-    with torch.inference_mode():
-        batch = to_device(batch, device)
-        for transform in transforms:
-            batch = transform(batch)
-        flow = settings["process_outputs"](model(batch), batch)
-    seconds = time.perf_counter() - started
+    estimate = by_program if args.model else by_network
+    flow, seconds, source = estimate(args, config, settings, batch)
 
     files = {"flo": flo}
     write_flo(flo, flow)
@@ -106,13 +104,75 @@ def run(args: argparse.Namespace) -> int:
         save_path=folder,
     )
     speed = np.hypot(flow[..., 0], flow[..., 1])
-    print(f"{width}x{height} pixels, {seconds:.2f} s on {device.type}, stage {stage} ({source})")
+    print(f"{width}x{height} pixels, {seconds:.3f} s {source}")
     print(f"Flow: mean {speed.mean():.2f} px, largest {speed.max():.2f} px")
     if truth:
         print(errors(flow, *truth))
     for kind, path in files.items():
         print(f"{kind:7}{path}")
     return 0
+
+
+def by_network(
+    args: argparse.Namespace, config: Config, settings: Mapping[str, Any], batch: dict[str, Any]
+) -> tuple[np.ndarray, float, str]:
+    """Flow (H, W, 2) of a network in torch, its seconds, and what computed it."""
+    device = distributed.default_device()
+    stage = stage_of_file(args.ckpt, args.stage) if args.ckpt else args.stage or DEFAULT_STAGE
+    model, source = trained_model(config, "infer_cfg", stage, args.ckpt)
+    model = model.to(device)
+    transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
+    started = time.perf_counter()
+    with torch.inference_mode():
+        batch = to_device(batch, device)
+        for transform in transforms:
+            batch = transform(batch)
+        flow = settings["process_outputs"](model(batch), batch)
+    return flow, time.perf_counter() - started, f"on {device.type}, stage {stage} ({source})"
+
+
+def by_program(
+    args: argparse.Namespace, config: Config, settings: Mapping[str, Any], batch: dict[str, Any]
+) -> tuple[np.ndarray, float, str]:
+    """The same of a compiled program, on the board's input."""
+    program = BoardProgram(program_file(args.model))
+    order = batch.get("color_space", ["rgb"])[0]
+    image = batch["img"][0].permute(1, 2, 0).numpy()
+    if image.dtype != np.uint8 or order not in ("rgb", "bgr"):
+        raise InputError(
+            f"infer_cfg.process_inputs gives {image.dtype} images in {order}; expected uint8 in "
+            "rgb or bgr, from which the board's input is made"
+        )
+    size = image.shape[:2]
+    inner = fitting_size(size, program.size)
+    started = time.perf_counter()
+    if inner != size:
+        halves = [image[..., i : i + 3] for i in (0, 3)]
+        halves = [cv2.resize(x, inner[::-1], interpolation=cv2.INTER_AREA) for x in halves]
+        image = np.concatenate(halves, axis=2)
+    integers = program.run(program.prepare(image, bgr=order == "bgr"))
+    outputs = torch.from_numpy(program.flow(integers, inner))[None]
+    small = {**batch, "img": torch.from_numpy(image).permute(2, 0, 1)[None]}
+    flow = settings["process_outputs"](outputs, small)
+    if inner != size:
+        ratio = np.array([size[1] / inner[1], size[0] / inner[0]], np.float32)
+        flow = cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR) * ratio
+    seconds = time.perf_counter() - started
+    text = f"by {args.model}, a program of {program.size[1]}x{program.size[0]} pixels"
+    if inner != size:
+        text += f"; images scaled down to {inner[1]}x{inner[0]}"
+    if inner != program.size:
+        text += "; border repeated up to the program's size, flow cropped"
+    return flow, seconds, text
+
+
+def fitting_size(size: tuple[int, int], largest: tuple[int, int]) -> tuple[int, int]:
+    """``size`` (H, W), scaled down in both directions alike if it exceeds ``largest``."""
+    scale = min(1.0, *(most / side for most, side in zip(largest, size, strict=True)))
+    height, width = (
+        min(most, max(1, round(side * scale))) for most, side in zip(largest, size, strict=True)
+    )
+    return height, width
 
 
 def parse_model_inputs(text: str) -> dict[str, str]:

@@ -18,6 +18,8 @@ COMMANDS = {
     "train": "train a stage of a model",
     "predict": "compute the metrics of a trained model",
     "infer": "estimate and draw the flow between two images",
+    "compile_perf": "compile the integer model to a program for a board or this machine",
+    "align_bpu_validation": "validate a compiled program: its integers and its metrics",
     "export_onnx": "export a trained model to ONNX and check it",
     "model_profiler": "find the layers where a quantised network leaves its float model",
 }

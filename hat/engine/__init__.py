@@ -1,6 +1,7 @@
 """Training and evaluation loops, and what they are made of."""
 
 from hat.engine import (
+    board_predictor,
     calibrator,
     callbacks,
     convert,
@@ -11,6 +12,7 @@ from hat.engine import (
 )
 
 __all__ = [
+    "board_predictor",
     "calibrator",
     "callbacks",
     "convert",

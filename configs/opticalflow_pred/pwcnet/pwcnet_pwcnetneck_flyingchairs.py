@@ -35,6 +35,7 @@ log_freq = 100
 calibration_steps = 16
 qat_mode = "fuse_bn"  # "with_bn": batch normalisation goes on until qat_trainer.freeze_bn_step
 qat_lr = 1e-4
+deploy_size = (384, 512)  # of the images of a compiled program
 
 # Model
 loss_weights = [0.005, 0.01, 0.02, 0.08, 0.32]
@@ -350,8 +351,27 @@ int_infer_predictor = predictor_of(
     ),
 )
 
+# Compiled program
+deploy_inputs = dict(img=torch.zeros(1, 6, *deploy_size))
+compile_cfg = dict(
+    march="host",
+    name=task_name,
+    out_dir=f"{ckpt_dir}/compile",
+    hbm=f"{ckpt_dir}/compile/model.hbm",
+    input_source="pyramid",  # a camera's bytes; "ddr": int8, the bytes minus 128
+    opt="O2",
+)
+
+align_bpu_predictor = dict(
+    type="BoardPredictor",
+    model_convert_pipeline=int_infer_predictor["model_convert_pipeline"],
+    data_loader=[val_data_loader],
+    batch_processor=val_batch_processor,
+    metrics=[dict(type="FlowMetrics")],
+)
+
 # What the command lines take besides
-calops_cfg = dict(model=model, input_shape=(1, 6, 384, 512))
+calops_cfg = dict(model=model, input_shape=(1, 6, *deploy_size))
 
 infer_cfg = dict(
     model=model,

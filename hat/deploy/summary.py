@@ -1,0 +1,85 @@
+"""What a compiled program consists of, in a few lines."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from horizon.hbm.records import Instruction, IoTensor, Opcode, Program, View
+
+
+def summary(program: Program) -> list[tuple[str, str]]:
+    """Titles and texts: inputs and outputs, instructions, memory, traffic, work."""
+    rows = [
+        (title, describe(t))
+        for title, ts in (("input", program.inputs), ("output", program.outputs))
+        for t in ts
+    ]
+    counts = Counter(i.opcode for i in program.instructions)
+    kinds = ", ".join(f"{counts[code]} {code.name}" for code in Opcode if counts[code])
+    rows.append(("instructions", f"{len(program.instructions)}: {kinds}"))
+    memory = (
+        ("constants", len(program.constants)),
+        ("SRAM", program.sram_bytes),
+        ("DDR", program.ddr_bytes),
+    )
+    rows.append(("memory", ", ".join(f"{name} {size(value)}" for name, value in memory)))
+    loaded, stored = ddr_bytes(program)
+    rows.append(
+        (
+            "DDR per run",
+            f"{size(loaded)} loaded ({loaded:,} bytes), {size(stored)} stored ({stored:,} bytes)",
+        )
+    )
+    convolutions, correlations = (
+        sum(macs(i) for i in program.instructions if i.opcode is code)
+        for code in (Opcode.conv, Opcode.correlation)
+    )
+    text = f"{convolutions / 1e9:.2f} GMAC in convolutions ({convolutions:,})"
+    rows.append(("work", f"{text}, {correlations / 1e9:.2f} in correlations"))
+    return rows
+
+
+def describe(tensor: IoTensor) -> str:
+    shape = "x".join(map(str, tensor.shape))
+    steps = ", ".join(f"{scale:.6g}" for scale in tensor.scales)
+    zero = f", zero at {tensor.zero_point}" if tensor.zero_point else ""
+    kind = f"{tensor.dtype.name} {tensor.layout.name.upper()} {shape}"
+    return f"{tensor.name}: {kind}, step {steps}{zero}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    if not count:
+        return "none"
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def ddr_bytes(program: Program) -> tuple[int, int]:
+    """Bytes that a run loads and stores, as the executor counts them."""
+
+    def total(code: Opcode) -> int:
+        return sum(view_bytes(i.out) for i in program.instructions if i.opcode is code)
+
+    return total(Opcode.load), total(Opcode.store)
+
+
+def view_bytes(view: View) -> int:
+    return math.prod(view.shape) * view.dtype.size
+
+
+def macs(instruction: Instruction) -> int:
+    """Multiply-accumulate operations of a convolution or a correlation; 0 of anything else.
+
+    What falls on the padding counts as well, as in publications. A transposed convolution meets
+    every output pixel with ``kh kw / (sy sx)`` taps.
+    """
+    outputs, inputs = math.prod(instruction.out.shape), instruction.a.shape[3]
+    if instruction.opcode is Opcode.correlation:
+        return outputs * inputs
+    if instruction.opcode is not Opcode.conv:
+        return 0
+    taps = math.prod(instruction.kernel)
+    if instruction.transposed:
+        return outputs * inputs * taps // math.prod(instruction.stride)
+    return outputs * inputs * taps

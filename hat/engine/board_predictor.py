@@ -1,0 +1,230 @@
+"""Evaluation of a compiled program: what the board will compute, beside the integer model."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hat.data.transforms.sample import image_pair, sample_name
+from hat.engine import distributed
+from hat.engine.convert import ModelConvertPipeline
+from hat.engine.data_loading import build_eval_loader
+from hat.engine.evaluate import update_flow_metrics
+from hat.engine.processors import BatchProcessor
+from hat.errors import InputError
+from hat.registry import OBJECT_REGISTRY, Deferred
+from horizon.quantization import IntegerModel
+
+if TYPE_CHECKING:  # training does without the runtime
+    from hat.deploy.board_program import BoardProgram
+
+# Pairs that are in memory at a time: 32 of 384x512 with their flow take 90 MB.
+CHUNK = 32
+
+BOARD = "board program"
+SAME_INPUT = "int_infer, the board's input"
+FLOAT_INPUT = "int_infer, predict.py's input"
+
+
+@dataclass
+class Alignment:
+    """What came out for one data set.
+
+    Attributes:
+        metrics: results by name, of the board's program and of the integer model.
+        values, differing: the program's output integers, and those of them that the integer model
+            does not give for the same input.
+        first_differing: name of the first pair with such an integer.
+        inputs, other_inputs: input integers, and those of them that are others in ``predict.py``,
+            which rounds after a conversion in float.
+        padded: pairs that are smaller than the program's images.
+        program_seconds: decoding, colour conversion and the program, by the clock.
+        comparison_seconds: the integer model and the metrics.
+    """
+
+    pairs: int = 0
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    values: int = 0
+    differing: int = 0
+    first_differing: str | None = None
+    inputs: int = 0
+    other_inputs: int = 0
+    padded: int = 0
+    program_seconds: float = 0.0
+    comparison_seconds: float = 0.0
+
+
+@dataclass
+class _Result:
+    """One pair: the sample, the board's input (6, H, W) and output (2, H / r, W / r)."""
+
+    sample: dict[str, Any]
+    image: np.ndarray
+    integers: np.ndarray
+
+
+@OBJECT_REGISTRY.register
+class BoardPredictor:
+    """Runs a compiled program over data sets and compares it with the integer model.
+
+    The program gets what the board gets: images as uint8 YUV444 from the exact integer conversion.
+    Programs run in worker threads that decode and convert their images themselves; after every
+    ``CHUNK`` pairs the integer model runs on the same inputs, and on those of ``batch_processor``.
+
+    Args:
+        data_loader: config of a data loader, or a list of them; its data set gives uint8 images in
+            RGB or BGR, its batch size is the integer model's.
+        batch_processor: of ``predict.py``, with need_grad_update=False.
+        metrics: what to compute.
+        model: the integer model; None where the pipeline brings it along (LoadIntegerModel).
+        model_convert_pipeline: gives the integer model.
+        device: of the integer model; None takes the process's own device.
+    """
+
+    deferred_args = ("data_loader",)
+
+    def __init__(
+        self,
+        data_loader: Deferred | Sequence[Any],
+        batch_processor: BatchProcessor,
+        metrics: Sequence[Any],
+        model: nn.Module | None = None,
+        model_convert_pipeline: ModelConvertPipeline | None = None,
+        device: torch.device | str | int | None = None,
+    ) -> None:
+        self.device = torch.device(device if device is not None else distributed.default_device())
+        pipeline = model_convert_pipeline or ModelConvertPipeline()
+        integer = pipeline(model)
+        if not isinstance(integer, IntegerModel):
+            raise ValueError(
+                "the pipeline must end with LoadIntegerModel or QAT2Quantize; it gives a "
+                f"{type(integer).__name__}"
+            )
+        self.model = integer.to(self.device).eval()
+        loaders = [data_loader] if isinstance(data_loader, Deferred) else list(data_loader)
+        self.loaders = [build_eval_loader(loader) for loader in loaders]
+        self.batch_processor = batch_processor
+        self.metrics = [metric.to(self.device) for metric in metrics]
+
+    def image_size(self, index: int = 0) -> tuple[int, int]:
+        """(H, W) of the first pair of data set ``index``."""
+        height, width = image_pair(self.loaders[index].dataset[0]).shape[:2]
+        return height, width
+
+    def fit(
+        self,
+        program: BoardProgram,
+        workers: int,
+        index: int = 0,
+        num_pairs: int | None = None,
+        progress: Callable[[int], Any] = lambda pairs: None,
+    ) -> Alignment:
+        """Evaluate data set ``index``.
+
+        Args:
+            program: with one thread, because the workers run it at the same time.
+            workers: threads that decode, convert and run.
+            num_pairs: the first pairs only.
+            progress: called with the number of pairs that have just been done.
+        """
+        loader = self.loaders[index]
+        dataset, batch_size = loader.dataset, loader.batch_size or 1
+        count = len(dataset)  # type: ignore[arg-type]
+        if num_pairs is not None:
+            count = min(count, num_pairs)
+        if count == 0:
+            raise InputError("nothing to compare: the data set is empty")
+        names = (BOARD, SAME_INPUT, FLOAT_INPUT)
+        sides = {name: [metric.clone() for metric in self.metrics] for name in names}
+        totals = Alignment(pairs=count)
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(0, count, CHUNK):
+                begun = time.perf_counter()
+                results = list(
+                    pool.map(
+                        lambda number: run_pair(program, dataset[number]),
+                        range(start, min(start + CHUNK, count)),
+                    )
+                )
+                ended = time.perf_counter()
+                totals.program_seconds += ended - begun
+                for batch in equal_sizes(results, batch_size):
+                    self._compare(program, batch, loader.collate_fn, sides, totals)
+                    progress(len(batch))
+                totals.comparison_seconds += time.perf_counter() - ended
+        for name, metrics in sides.items():
+            totals.metrics[name] = {}
+            for metric in metrics:
+                totals.metrics[name].update(metric.results())
+        return totals
+
+    @torch.inference_mode()
+    def _compare(
+        self,
+        program: BoardProgram,
+        batch: list[_Result],
+        collate: Any,
+        sides: dict[str, list[Any]],
+        totals: Alignment,
+    ) -> None:
+        """Add a batch of equally large pairs to the metrics and counts."""
+        samples = [result.sample for result in batch]
+        height, width = image_pair(samples[0]).shape[:2]
+        prepared = self.batch_processor.prepare(collate(samples), self.device)
+        image = torch.from_numpy(np.stack([result.image for result in batch])).to(self.device)
+        found = torch.from_numpy(np.stack([result.integers for result in batch])).to(self.device)
+        wanted = self.model.integers((image.float() - 128.0) / 128.0)
+        different = (found != wanted).flatten(1).sum(1)
+        totals.values += wanted.numel()
+        totals.differing += int(different.sum())
+        if totals.first_differing is None and different.any():
+            totals.first_differing = sample_name(samples[int(different.argmax())])
+        if (height, width) != program.size:
+            totals.padded += len(batch)
+
+        def flow(integers: Tensor) -> Tensor:
+            return torch.from_numpy(
+                np.stack([program.flow(i, (height, width)) for i in integers.cpu().numpy()])
+            ).to(self.device)
+
+        board = flow(found)
+        update_flow_metrics(sides[BOARD], prepared, board)
+        same = board if not different.any() else flow(wanted)
+        update_flow_metrics(sides[SAME_INPUT], prepared, same)
+        float_input = self.model.stub(prepared[self.model.input_name]).values
+        others = int((float_input.int() + 128 != image[..., :height, :width]).sum())
+        totals.inputs += float_input.numel()
+        totals.other_inputs += others
+        update_flow_metrics(sides[FLOAT_INPUT], prepared, self.model(prepared) if others else same)
+
+
+def run_pair(program: BoardProgram, sample: dict[str, Any]) -> _Result:
+    """Convert and run one sample of a data set.
+
+    Raises:
+        InputError: images that are not uint8 RGB or BGR, or too large; the sample is named.
+    """
+    order = sample.get("color_space", "rgb")
+    if order not in ("rgb", "bgr"):
+        raise InputError(
+            f"{sample_name(sample)}: the board's input is made of rgb or bgr images, found "
+            f"{order!r}; set to_yuv=False in the data set's transforms"
+        )
+    image = program.prepare(image_pair(sample), bgr=order == "bgr")
+    return _Result(sample, image, program.run(image))
+
+
+def equal_sizes(results: Sequence[_Result], most: int) -> Iterator[list[_Result]]:
+    """Runs of neighbours with images of one size, at most ``most`` long."""
+    for _, group in itertools.groupby(results, lambda r: tuple(r.sample["img"].shape)):
+        members = list(group)
+        for start in range(0, len(members), most):
+            yield members[start : start + most]
