@@ -8,10 +8,6 @@
 namespace horizon {
 namespace {
 
-// Below this a thread is done before another one has heard of the work.
-constexpr std::uint64_t kBytesAlone = 8192;
-constexpr std::uint64_t kMacsAlone = 200000;
-
 std::uint64_t round_up(std::uint64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
@@ -79,9 +75,8 @@ Session::Session(const Program& program, int threads)
                             i.table_count == 0
                                 ? nullptr
                                 : reinterpret_cast<const Channel*>(address.constant + i.table)};
-    Prepared prepared{prepare(i, operands), i.a.space,  i.out.space,  i.a.index,
-                      i.out.index,          i.a.offset, i.out.offset, false};
-    prepared.alone = out_bytes(i) < kBytesAlone && macs(i) < kMacsAlone;
+    const Prepared prepared{prepare(i, operands), i.a.space,  i.out.space,  i.a.index,
+                            i.out.index,          i.a.offset, i.out.offset, !worth_sharing(i)};
     scratch = std::max(scratch, scratch_bytes(*kernels_, prepared.step));
     steps_.push_back(prepared);
   }

@@ -3,6 +3,10 @@
 namespace horizon {
 namespace {
 
+// Below this a thread is done before another one has heard of the work.
+constexpr std::uint64_t kBytesAlone = 8192;
+constexpr std::uint64_t kMacsAlone = 200000;
+
 std::uint64_t elements(const View& view) {
   return std::uint64_t{view.shape[0]} * view.shape[1] * view.shape[2] * view.shape[3];
 }
@@ -102,6 +106,10 @@ std::uint64_t macs(const InstructionRecord& i) {
 
 std::uint64_t out_bytes(const InstructionRecord& i) {
   return elements(i.out) * static_cast<std::uint64_t>(size_of(i.out.type));
+}
+
+bool worth_sharing(const InstructionRecord& i) {
+  return out_bytes(i) >= kBytesAlone || macs(i) >= kMacsAlone;
 }
 
 std::size_t scratch_bytes(const Kernels& kernels, const Step& step) {

@@ -32,6 +32,8 @@ Step prepare(const InstructionRecord& instruction, const Operands& operands);
 std::uint64_t macs(const InstructionRecord& instruction);
 // Bytes of the output; what a LOAD or STORE moves.
 std::uint64_t out_bytes(const InstructionRecord& instruction);
+// Whether there is enough work to wake other threads for.
+bool worth_sharing(const InstructionRecord& instruction);
 
 // Bytes of scratch that one part of the step needs.
 std::size_t scratch_bytes(const Kernels& kernels, const Step& step);

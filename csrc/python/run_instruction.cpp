@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "executor/step.h"
 #include "executor/threads.h"
 #include "hbm/check.h"
+#include "hbm/proof.h"
 
 namespace horizon {
 namespace {
@@ -70,7 +72,7 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
   if (record.size() != sizeof instruction || table.size() % sizeof(Channel) != 0) {
     throw std::invalid_argument("run_instruction: record of " + std::to_string(record.size()) +
                                 " bytes, table of " + std::to_string(table.size()) +
-                                "; expected 320 and a multiple of 16");
+                                " bytes; expected 320 and a multiple of 16");
   }
   std::memcpy(&instruction, record.data(), sizeof instruction);
 
@@ -101,8 +103,9 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
   const Block constants(table_offset + table_bytes, "an instruction's constants");
   if (weight_bytes != 0) std::memcpy(constants.data(), weight_data, weight_bytes);
   if (table_bytes != 0) std::memcpy(constants.data() + table_offset, table_data, table_bytes);
-  check_instruction(instruction, Memory{table_offset + table_bytes, 0, sram, {}, {}},
-                    {constants.data(), table_offset + table_bytes});
+  const std::span<const std::byte> constant_bytes(constants.data(), table_offset + table_bytes);
+  check_instruction(instruction, Memory{constant_bytes.size(), 0, sram, {}, {}}, constant_bytes);
+  Proof(constant_bytes).follow(instruction);
 
   const Kernels& kernels = chosen_kernels();
   const auto* const channels = reinterpret_cast<const Channel*>(constants.data() + table_offset);
@@ -110,7 +113,8 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
       prepare(instruction, Operands{out_data, a_data, b_data, constants.data(), channels});
 
   static Idle<Threads> teams;
-  const int count = checked_threads(threads);
+  const int allowed = checked_threads(threads);
+  const int count = worth_sharing(instruction) ? allowed : 1;
   const auto team = teams.borrow([&](const Threads& t) { return t.count() == count; },
                                  [&] { return std::make_unique<Threads>(count); });
   std::vector<Block> scratch;
