@@ -1,7 +1,7 @@
 #include "kernels/avx512.h"
 
+#include "kernels/avx2.h"
 #include "kernels/fast.h"
-#include "kernels/scalar.h"
 
 namespace horizon {
 
@@ -13,11 +13,11 @@ namespace {
 bool bytes(const ConvArgs& args) { return args.in.type == Type::int8 && args.kernel[0] <= 64; }
 
 std::size_t conv_scratch(const ConvArgs& args) {
-  return bytes(args) ? conv_scratch_avx512(args) : conv_scratch_scalar(args);
+  return bytes(args) ? conv_scratch_avx512(args) : conv_scratch_avx2(args);
 }
 
 void conv(const ConvArgs& args, Part part) {
-  return bytes(args) ? conv_avx512(args, part) : conv_scalar(args, part);
+  return bytes(args) ? conv_avx512(args, part) : conv_avx2(args, part);
 }
 
 }  // namespace

@@ -46,5 +46,25 @@ inline void transpose(Bytes (&x)[kRows]) {
   }
 }
 
+// Results [count][16 pixels] to `pixels` pixels of `count` bytes each, `stride` apart.
+inline void store_transposed(const std::byte* result, std::int64_t count, std::byte* out,
+                             std::int64_t stride, std::int64_t pixels) {
+  for (std::int64_t at = 0; at < count; at += 16) {
+    // The last 16 overlap those before.
+    const std::int64_t first = at + 16 <= count ? at : count >= 16 ? count - 16 : 0;
+    const std::int64_t valid = count < 16 ? count : 16;
+    Bytes rows[16] = {};
+    for (std::int64_t i = 0; i < valid; ++i) rows[i] = load_bytes(result + (first + i) * 16);
+    transpose(rows);
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      if (valid == 16) {
+        store_bytes(out + p * stride + first, rows[p]);
+      } else {
+        __builtin_memcpy(out + p * stride, &rows[p], static_cast<std::size_t>(valid));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace horizon

@@ -2,16 +2,13 @@
 #if defined(__x86_64__)
 
 #include "kernels/avx512.h"
-#include "kernels/elements.h"
-#include "kernels/parts.h"
 #include "kernels/requantize_avx512.h"
+#include "kernels/rescale_plan.h"
 
 namespace horizon {
 namespace {
 
 constexpr std::int64_t kLanes = 16;
-
-std::int64_t bytes_of(Type type) { return type == Type::int32 ? 4 : type == Type::int16 ? 2 : 1; }
 
 __m512i load(Type type, const std::byte* from, __mmask16 mask) {
   switch (type) {
@@ -86,53 +83,37 @@ __m512i scale(const Ratios& r, const Limits& limits, __m512i a, __m512i b) {
   return _mm512_mask_blend_epi32(0xaaaa, y[0], _mm512_slli_epi64(y[1], 32));
 }
 
-bool joined(const Tensor& tensor) {
-  return tensor.stride[2] == tensor.shape[3] * bytes_of(tensor.type);
-}
-
-// `count` elements that lie together in each operand, with the same ratio, or with their own where
-// there is a table.
+// With a table each channel has its own ratio, else all have `same`.
 template <bool kAdd>
-void run(const Tensor& out, const Tensor& a, const Tensor& b, std::byte* to, const std::byte* first,
-         const std::byte* second, std::int64_t count, Ratios r, const Limits& limits,
-         const Channel* table) {
-  const std::int64_t out_bytes = bytes_of(out.type), a_bytes = bytes_of(a.type);
-  const std::int64_t b_bytes = bytes_of(b.type);
-  for (std::int64_t i = 0; i < count; i += kLanes) {
-    const std::int64_t left = count - i;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
-    if (table != nullptr) r = ratios(table + i, mask);
-    const __m512i x = load(a.type, first + i * a_bytes, mask);
-    const __m512i z = kAdd ? load(b.type, second + i * b_bytes, mask) : x;
-    store(out.type, to + i * out_bytes, mask, scale<kAdd>(r, limits, x, z));
-  }
-}
-
-template <bool kAdd>
-void all(const Tensor& out, const Tensor& a, const Tensor& b, const Channel* table, bool varies,
-         Limits limits, const Part& part) {
-  const Ratios same = ratios(table[0]);
-  const Channel* channels = varies ? table : nullptr;
-  const bool whole = !varies && joined(out) && joined(a) && joined(b);
-  for_each_run(out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
-    const std::int64_t pixels = whole ? end - x : 1;
-    for (; x < end; x += pixels) {
-      run<kAdd>(out, a, b, pixel(out, n, y, x), pixel(a, n, y, x), pixel(b, n, y, x),
-                pixels * out.shape[3], same, limits, channels);
-    }
-  });
+void all(const Tensor& out, const Tensor& a, const Tensor& b, const Ratios& same,
+         const Channel* table, const Limits& limits, const Part& part) {
+  const std::int64_t out_bytes = element_bytes(out.type);
+  const std::int64_t a_bytes = element_bytes(a.type), b_bytes = element_bytes(b.type);
+  for_each_stretch(
+      out, a, b, table == nullptr, part,
+      [&](std::byte* to, const std::byte* first, const std::byte* second, std::int64_t count) {
+        for (std::int64_t i = 0; i < count; i += kLanes) {
+          const std::int64_t left = count - i;
+          const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
+          const Ratios r = table == nullptr ? same : ratios(table + i, mask);
+          const __m512i x = load(a.type, first + i * a_bytes, mask);
+          const __m512i z = kAdd ? load(b.type, second + i * b_bytes, mask) : x;
+          store(out.type, to + i * out_bytes, mask, scale<kAdd>(r, limits, x, z));
+        }
+      });
 }
 
 }  // namespace
 
 void rescale_avx512(const RescaleArgs& args, Part part) {
-  all<false>(args.out, args.in, args.in, args.table, args.table_count != 1,
-             {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)}, part);
+  const Limits limits = {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)};
+  const Channel* table = args.table_count == 1 ? nullptr : args.table;
+  all<false>(args.out, args.in, args.in, ratios(args.table[0]), table, limits, part);
 }
 
 void add_avx512(const AddArgs& args, Part part) {
-  all<true>(args.out, args.a, args.b, &args.table, false,
-            {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)}, part);
+  const Limits limits = {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)};
+  all<true>(args.out, args.a, args.b, ratios(args.table), nullptr, limits, part);
 }
 
 }  // namespace horizon

@@ -1,0 +1,120 @@
+// A convolution for an instruction set without kernels for whole rows of its own: the loop over
+// phases, images and rows, and the rows that are packed for it.
+//
+// Set(args, scratch) computes rows from packed ones:
+//   kOutputs                    outputs that one unit of work computes at least
+//   scratch_bytes(args)         for its constants, at the start of the scratch
+//   pixel_bytes(args)           of a packed pixel
+//   pack(from, pixels, to)      pixels of the input, one after the other
+//   row(phase, row, first, last)  units first .. last - 1 of kOutputs outputs of one output row
+// Packed columns outside of the input are 0.
+#pragma once
+
+#include "kernels/conv_plan.h"
+#include "kernels/parts.h"
+
+namespace horizon {
+namespace {
+
+constexpr int kMaxTaps = 64;  // rows of a kernel
+
+// One output row of a phase for one image.
+struct ConvRow {
+  const std::byte* packed[kMaxTaps];  // the rows of its taps, at column x.lowest()
+  std::byte* out;                     // output pixel x.out_first
+  const std::byte* residual;          // null where there is none
+};
+
+template <class Set>
+std::int64_t packed_row_bytes(const ConvArgs& a) {
+  std::int64_t longest = 0;
+  for (std::int32_t i = 0; i < phase_count(a); ++i) {
+    const std::int64_t span = make_phase(a, i).x.span();
+    if (span > longest) longest = span;
+  }
+  // Kernels may read a vector from the last element on.
+  return round_up(longest * Set::pixel_bytes(a) + 64, 64);
+}
+
+template <class Set>
+std::size_t convolution_scratch(const ConvArgs& a) {
+  return static_cast<std::size_t>(round_up(Set::scratch_bytes(a), 64) +
+                                  a.kernel[0] * packed_row_bytes<Set>(a));
+}
+
+// Packs columns lowest .. lowest + span - 1 of an input row.
+template <class Set>
+void pack_input_row(const ConvArgs& a, const Set& set, const Axis& x, std::int32_t image,
+                    std::int32_t y, std::byte* to) {
+  const std::int64_t span = x.span(), lowest = x.lowest(), width = a.in.shape[2];
+  const std::int64_t bytes = Set::pixel_bytes(a);
+  std::int64_t begin = lowest < 0 ? -lowest : 0;                     // first packed column inside
+  std::int64_t end = width - lowest < span ? width - lowest : span;  // one past the last
+  if (y < 0 || y >= a.in.shape[1] || begin >= end) begin = end = span;
+  __builtin_memset(to, 0, static_cast<std::size_t>(begin * bytes));
+  __builtin_memset(to + end * bytes, 0, static_cast<std::size_t>((span - end) * bytes));
+  if (begin == end) return;
+  set.pack(pixel(a.in, image, y, lowest + begin), end - begin, to + begin * bytes);
+}
+
+template <class Set>
+void convolve(const ConvArgs& a, const Part& part) {
+  const std::int64_t groups = (a.out.shape[3] + Set::kOutputs - 1) / Set::kOutputs;
+  const std::int64_t images = a.in.shape[0], row_bytes = packed_row_bytes<Set>(a);
+  std::byte* rows = part.scratch + round_up(Set::scratch_bytes(a), 64);
+  std::int64_t units = 0;
+  for (std::int32_t i = 0; i < phase_count(a); ++i) units += make_phase(a, i).y.count;
+  const Range mine = share(units * images * groups, part);
+  if (mine.begin == mine.end) return;
+  const Set set(a, part.scratch);
+  std::int64_t unit = 0;  // of the row that comes next
+  for (std::int32_t index = 0; index < phase_count(a); ++index) {
+    const Phase phase = make_phase(a, index);
+    for (std::int32_t image = 0; image < images; ++image) {
+      RowCache<kMaxTaps> cache;
+      cache.clear(phase.y.taps);
+      for (std::int32_t j = 0; j < phase.y.count; ++j, unit += groups) {
+        const std::int64_t first = mine.begin > unit ? mine.begin - unit : 0;
+        const std::int64_t last = mine.end < unit + groups ? mine.end - unit : groups;
+        if (first >= last || phase.x.count == 0) continue;
+        ConvRow row;
+        const std::int32_t top = phase.y.in_first + j * phase.y.in_step;
+        for (std::int32_t k = 0; k < phase.y.taps; ++k) {
+          bool fresh;
+          const std::int32_t y = top + k * phase.y.tap_step;
+          std::byte* packed = rows + cache.find(y, top, phase.y.tap_step, fresh) * row_bytes;
+          if (fresh) pack_input_row(a, set, phase.x, image, y, packed);
+          row.packed[k] = packed;
+        }
+        const std::int64_t y = phase.y.out_first + std::int64_t{j} * phase.y.out_step;
+        row.out = pixel(a.out, image, y, phase.x.out_first);
+        row.residual =
+            a.residual.data == nullptr ? nullptr : pixel(a.residual, image, y, phase.x.out_first);
+        set.row(phase, row, first, last);
+      }
+    }
+  }
+}
+
+// Calls visit(tap, packed bytes, length) for each stretch of a packed row that meets weights which
+// follow each other: all taps of a row, unless the convolution is dilated or transposed. `groups`
+// are the steps of one tap; `offset` is where the first output pixel begins.
+template <class Visit>
+inline void for_each_stretch(const ConvArgs& a, const Phase& phase, const ConvRow& row,
+                             std::int64_t offset, std::int64_t pixel_bytes, std::int64_t groups,
+                             Visit visit) {
+  const bool joined = phase.x.tap_step == 1 && phase.x.kernel_step == 1;
+  const std::int64_t length = joined ? groups * phase.x.taps : groups;
+  const std::int32_t stretches = joined && phase.x.taps > 0 ? 1 : phase.x.taps;
+  for (std::int32_t ky = 0; ky < phase.y.taps; ++ky) {
+    const std::int64_t kernel_row =
+        std::int64_t{phase.y.kernel_first + ky * phase.y.kernel_step} * a.kernel[1];
+    for (std::int32_t kx = 0; kx < stretches; ++kx) {
+      visit(kernel_row + phase.x.kernel_first + kx * phase.x.kernel_step,
+            row.packed[ky] + offset + std::int64_t{kx} * phase.x.tap_step * pixel_bytes, length);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace horizon

@@ -1,0 +1,133 @@
+// Correlation with AVX2, int8 features: vectors of 8 pixels, 2 channels as int16 a step, because
+// vpmaddubsw saturates. 9 displacements stay in registers.
+#if defined(__x86_64__)
+
+#include "kernels/avx2.h"
+#include "kernels/bytes.h"
+#include "kernels/correlation_plan.h"
+#include "kernels/requantize_avx2.h"
+#include "kernels/scalar.h"
+
+namespace horizon {
+namespace {
+
+__m256i load(const std::byte* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+struct Avx2 {
+  static constexpr int kLanes = 8, kChannels = 2, kRows = 1, kOutside = 0;
+
+  struct Scale {
+    Channel channel;
+    Scale8 scale;
+    __m256i lo, hi;
+    std::int32_t least, most;
+
+    explicit Scale(const CorrelationArgs& args)
+        : channel(args.table),
+          lo(_mm256_set1_epi32(args.lo)),
+          hi(_mm256_set1_epi32(args.hi)),
+          least(args.lo),
+          most(args.hi) {
+      Channel eight[8];
+      for (Channel& c : eight) c = args.table;
+      scale = make_scale8(eight);
+    }
+  };
+
+  template <int R, int D>
+  __attribute__((noinline)) static void tile(const Scale& scale, const CorrelationTile& t) {
+    __m256i acc[D];
+#pragma GCC unroll 9
+    for (int d = 0; d < D; ++d) acc[d] = _mm256_setzero_si256();
+    const std::byte* a = t.a;
+    const std::byte* b = t.b;
+    for (std::int64_t g = 0; g < t.groups; ++g, a += t.a_step, b += t.b_step) {
+      const __m256i first = load(a);
+#pragma GCC unroll 9
+      for (int d = 0; d < D; ++d) {
+        acc[d] = _mm256_add_epi32(acc[d], _mm256_madd_epi16(first, load(b + 4 * d)));
+      }
+    }
+    std::byte* out = t.out;
+    const std::int64_t element = t.narrow ? 1 : 4;
+#pragma GCC unroll 9
+    for (int d = 0; d < D; ++d) finish(scale, acc[d], out + d * kBlock * element, t.narrow);
+  }
+
+  static void finish(const Scale& scale, __m256i acc, std::byte* out, bool narrow) {
+    __m256i y;
+    if (scale.scale.integer) {
+      y = requantize8(acc, scale.scale, scale.lo, scale.hi);
+    } else {
+      alignas(32) std::int32_t values[8];
+      auto* all = reinterpret_cast<__m256i*>(values);
+      _mm256_store_si256(all, acc);
+      for (std::int32_t& value : values) {
+        value = requantize(static_cast<std::uint32_t>(value), scale.channel, 0, scale.least,
+                           scale.most);
+      }
+      y = _mm256_load_si256(all);
+    }
+    store8(out, narrow ? Type::int8 : Type::int32, y, 8);
+  }
+
+  template <int flip>
+  static void pack(const Tensor& tensor, const std::byte* from, std::int64_t pixels, std::byte* to,
+                   std::int64_t step) {
+    const std::int64_t stride = tensor.stride[2], channels = tensor.shape[3];
+    const std::int64_t square = pixels / 4 * 4, whole = channels / 8 * 8;
+    for (std::int64_t x = 0; x < square; x += 4) {
+      for (std::int64_t c = 0; c < whole; c += 8) {
+        __m128i v[4];
+        for (int i = 0; i < 4; ++i) {
+          const auto* at = reinterpret_cast<const __m128i*>(from + (x + i) * stride + c);
+          v[i] = _mm_cvtepi8_epi16(_mm_loadl_epi64(at));
+        }
+        const __m128i low0 = _mm_unpacklo_epi32(v[0], v[1]), low1 = _mm_unpacklo_epi32(v[2], v[3]);
+        const __m128i high0 = _mm_unpackhi_epi32(v[0], v[1]);
+        const __m128i high1 = _mm_unpackhi_epi32(v[2], v[3]);
+        const __m128i y[4] = {_mm_unpacklo_epi64(low0, low1), _mm_unpackhi_epi64(low0, low1),
+                              _mm_unpacklo_epi64(high0, high1), _mm_unpackhi_epi64(high0, high1)};
+        for (int i = 0; i < 4; ++i) {
+          std::byte* at = to + (c / 2 + i) * step + x * 4;
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(at), y[i]);
+        }
+      }
+    }
+    for (std::int64_t x = 0; x < pixels; ++x) {
+      for (std::int64_t c = x < square ? whole : 0; c < channels; ++c) {
+        const std::int32_t value = read_element(from + x * stride + c, Type::int8);
+        write_element(to + c / 2 * step + x * 4 + c % 2 * 2, Type::int16, value);
+      }
+    }
+  }
+
+  static void prepare(const std::byte*, std::int64_t, std::int64_t, std::int64_t, std::int32_t*) {}
+
+  static void store(const std::byte* result, std::int64_t count, std::byte* out,
+                    std::int64_t stride, std::int64_t pixels) {
+    store_transposed(result, count, out, stride, pixels);
+  }
+};
+
+bool fast(const CorrelationArgs& args) {
+  return args.a.type == Type::int8 && args.b.type == Type::int8;
+}
+
+}  // namespace
+
+std::size_t correlation_scratch_avx2(const CorrelationArgs& args) {
+  if (!fast(args)) return correlation_scratch_scalar(args);
+  return static_cast<std::size_t>(CorrelationPlan<Avx2>(args).bytes);
+}
+
+void correlation_avx2(const CorrelationArgs& args, Part part) {
+  if (!fast(args)) return correlation_scalar(args, part);
+  correlate<Avx2>(args, part);
+}
+
+}  // namespace horizon
+
+#endif

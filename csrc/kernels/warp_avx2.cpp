@@ -1,0 +1,98 @@
+// Warp with AVX2: vectors of 16 channels.
+#if defined(__x86_64__)
+
+#include "kernels/avx2.h"
+#include "kernels/requantize_avx2.h"
+#include "kernels/warp_plan.h"
+
+namespace horizon {
+namespace {
+
+constexpr std::int64_t kChannels = 16;
+
+// Calls step(c) for vectors of channels, of which the last may overlap the one before, or blends
+// the few that there are one at a time.
+template <class Step>
+void for_each_vector(const WarpTaps& taps, Type type, std::int32_t bits, std::int64_t channels,
+                     std::byte* out, Step step) {
+  if (channels < kChannels) return blend_elements(taps, type, bits, 0, channels, out);
+  for (std::int64_t c = 0; c < channels; c += kChannels) {
+    step(c + kChannels <= channels ? c : channels - kChannels);
+  }
+}
+
+// int8: first across, where |t (2^F - a) + t' a| <= 2^15 fits int16, then down as pairs of int16.
+struct BlendBytes {
+  std::int64_t channels;
+  std::int32_t bits;
+  __m256i half;
+  __m128i shift;
+
+  void operator()(const WarpTaps& taps, std::byte* out) const {
+    const __m256i left = _mm256_set1_epi16(static_cast<short>(taps.across[0]));
+    const __m256i right = _mm256_set1_epi16(static_cast<short>(taps.across[1]));
+    const __m256i down = _mm256_set1_epi32(taps.down[0] | taps.down[1] << 16);
+    for_each_vector(taps, Type::int8, bits, channels, out, [&](std::int64_t c) {
+      __m256i tap[4];
+      for (int i = 0; i < 4; ++i) {
+        const auto* at = reinterpret_cast<const __m128i*>(taps.data[i] + c);
+        tap[i] = _mm256_cvtepi8_epi16(_mm_loadu_si128(at));
+      }
+      const __m256i upper =
+          _mm256_add_epi16(_mm256_mullo_epi16(tap[0], left), _mm256_mullo_epi16(tap[1], right));
+      const __m256i lower =
+          _mm256_add_epi16(_mm256_mullo_epi16(tap[2], left), _mm256_mullo_epi16(tap[3], right));
+      // Interleaving and packing undo each other within 128 bits.
+      const __m256i y0 = finish(_mm256_madd_epi16(_mm256_unpacklo_epi16(upper, lower), down));
+      const __m256i y1 = finish(_mm256_madd_epi16(_mm256_unpackhi_epi16(upper, lower), down));
+      const __m256i words = _mm256_packs_epi32(y0, y1);
+      _mm_storeu_si128(
+          reinterpret_cast<__m128i*>(out + c),
+          _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    });
+  }
+
+  __m256i finish(__m256i sum) const { return _mm256_sra_epi32(_mm256_add_epi32(sum, half), shift); }
+};
+
+// int16: sums of int32, which the weights' sum of 2^(2F) <= 2^16 keeps in range.
+struct BlendWords {
+  std::int64_t channels;
+  std::int32_t bits;
+  __m256i half;
+  __m128i shift;
+
+  void operator()(const WarpTaps& taps, std::byte* out) const {
+    for_each_vector(taps, Type::int16, bits, channels, out, [&](std::int64_t c) {
+      __m256i sum[2] = {half, half};
+      for (int i = 0; i < 4; ++i) {
+        const __m256i weight = _mm256_set1_epi32(taps.down[i / 2] * taps.across[i % 2]);
+        for (int n = 0; n < 2; ++n) {
+          const __m256i tap = load8(taps.data[i] + 2 * c + 16 * n, Type::int16, 8);
+          sum[n] = _mm256_add_epi32(sum[n], _mm256_mullo_epi32(tap, weight));
+        }
+      }
+      for (int n = 0; n < 2; ++n) {
+        store8(out + 2 * c + 16 * n, Type::int16, _mm256_sra_epi32(sum[n], shift), 8);
+      }
+    });
+  }
+};
+
+}  // namespace
+
+void warp_avx2(const WarpArgs& args, Part part) {
+  const std::int32_t bits = args.fraction_bits;
+  const std::int64_t channels = args.feature.shape[3];
+  const __m256i half = _mm256_set1_epi32(warp_half(bits));
+  const __m128i shift = _mm_cvtsi32_si128(2 * bits);
+  if (args.feature.type == Type::int8) {
+    for_each_warped(args, part, BlendBytes{channels, bits, half, shift});
+  } else {
+    for_each_warped(args, part, BlendWords{channels, bits, half, shift});
+  }
+}
+
+}  // namespace horizon
+
+#endif
