@@ -15,6 +15,8 @@ namespace {
 constexpr std::int32_t kLargestMultiplier = 1 << 24;
 constexpr std::int32_t kLargestShift = 47;
 constexpr int kFractionBits = 8;
+// Kernels keep the accumulators of all outputs of a pixel at once.
+constexpr std::uint32_t kRowsOutputs = 4;
 
 bool is_narrow(Type type) { return type == Type::int8 || type == Type::int16; }
 
@@ -114,8 +116,14 @@ void check_conv(const InstructionRecord& i) {
   if (i.weight_layout != WeightLayout::blocked && i.weight_layout != WeightLayout::rows) {
     refuse(text_of("weight layout ", static_cast<int>(i.weight_layout)), "0 or 1");
   }
-  if (i.weight_layout == WeightLayout::rows && i.a.type != Type::int8) {
-    refuse(text_of("weights in rows for ", name_of(i.a.type)), "int8, or blocked weights");
+  if (i.weight_layout == WeightLayout::rows) {
+    if (i.a.type != Type::int8) {
+      refuse(text_of("weights in rows for ", name_of(i.a.type)), "int8, or blocked weights");
+    }
+    if (i.out.shape[3] > kRowsOutputs) {
+      refuse(text_of("weights in rows for ", i.out.shape[3], " outputs"),
+             text_of("at most ", kRowsOutputs, ", or blocked weights"));
+    }
   }
   if (i.out.shape[0] != i.a.shape[0]) {
     refuse(text_of("out: batch ", i.out.shape[0]), text_of("that of a, ", i.a.shape[0]));

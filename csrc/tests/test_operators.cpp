@@ -56,6 +56,8 @@ void test_conv() {
     i.weight = view_of(Space::ddr, Type::int8, 0, {1, 1, 1, i.weight.shape[3]});
   });
   refused(kOffsets, "weights in rows for int16", [](auto& i) { i.a = i.out, i.out.offset += 64; });
+  refused(kConv, "weights in rows for 5 outputs; expected at most 4",
+          [](auto& i) { i.weight_layout = WeightLayout::rows; });
   refused(kConv, "out: uint8", [](auto& i) { i.out.type = Type::uint8; });
   refused(kConv, "a: uint8; expected int8 or int16", [](auto& i) { i.a.type = Type::uint8; });
   refused(kResidual, "b: shape 1x4x6x1; expected 1x4x6x2", [](auto& i) { i.b.shape[3] = 1; });
