@@ -1,0 +1,37 @@
+"""Builds of csrc with other flags than the installed one; build/ keeps them for the next run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+BIN = Path(sys.executable).parent
+HRT_MODEL_EXEC = BIN / "hrt_model_exec"
+
+
+@cache
+def build(name: str, target: str, *options: str) -> Path:
+    """The program ``target``, built in build/``name`` by CMake with these options."""
+    folder = ROOT / "build" / name
+    cmake = tool("cmake")
+    configure = [cmake, "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja"]
+    configure += [f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", "-DHORIZON_PYTHON=OFF", *options]
+    for command in (configure, [cmake, "--build", str(folder), "--target", target]):
+        found = subprocess.run(command, capture_output=True, text=True)
+        assert found.returncode == 0, found.stdout + found.stderr
+    return folder / target
+
+
+def tool(name: str) -> str:
+    """A program beside the interpreter or on the path; the test is skipped where it is missing."""
+    path = shutil.which(name, path=str(BIN)) or shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
