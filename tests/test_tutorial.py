@@ -148,3 +148,13 @@ def test_the_command_that_draws_the_integer_model_s_flow(text):
     infer.add_arguments(parser)
     args = parser.parse_args(line.split())
     assert (args.stage or infer.DEFAULT_STAGE) == "int_infer"
+
+
+@pytest.mark.parametrize("command", ["align_bpu_validation", "compile_perf"])
+def test_the_commands_of_the_compiled_program(text, command):
+    (line,) = re.findall(rf"^python3 tools/{command}\.py (.*)$", text, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"hat.cli.{command}").add_arguments(parser)
+    config = Config.fromfile(ROOT / parser.parse_args(line.split()).config)
+    assert {"compile_cfg", "deploy_inputs", "align_bpu_predictor"} <= set(config)
+    assert (ROOT / "tools" / f"{command}.py").is_file()

@@ -70,7 +70,12 @@ def run(args: argparse.Namespace) -> int:
     section = copy.deepcopy(config.section(SECTION))
     common.resolve_checkpoints(section, config, "int_infer", args.ckpt)
     common.setup_logging(quiet=True)
-    predictor: BoardPredictor = build_from_registry(section, SECTION)
+    predictor = build_from_registry(section, SECTION)
+    if not isinstance(predictor, BoardPredictor):
+        raise InputError(
+            f"{config.path}: {SECTION}.type gives a {type(predictor).__name__}; expected a "
+            "BoardPredictor, which runs a compiled program beside the integer model"
+        )
     workers = args.num_workers or len(os.sched_getaffinity(0))
     results = []
     for index, loader in enumerate(predictor.loaders):
@@ -97,7 +102,7 @@ def compiled(
     if "compile_cfg" in config:
         settings = read_section(config, "compile_cfg", REQUIRED, OPTIONAL)
     size = padded_size(predictor.model, predictor.image_size(index))
-    march = args.march or settings.get("march", DEFAULT_MARCH)
+    march = args.march or str(settings.get("march", DEFAULT_MARCH))
     program = compile_model(
         predictor.model,
         size,

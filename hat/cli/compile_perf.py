@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.out_dir or settings["out_dir"])
     hbm = folder / "model.hbm" if args.out_dir else Path(settings.get("hbm", folder / "model.hbm"))
     options = {
-        "march": args.march or settings["march"],
+        "march": args.march or str(settings["march"]),
         "opt": args.opt or opt_level(config, settings),
         "input_type": args.input_type or input_type(config, settings),
     }

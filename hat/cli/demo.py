@@ -2,8 +2,9 @@
 
 Generates and packs a small data set; trains the shipped float network a little further, calibrates
 it, trains it on fixed-point arithmetic and converts it to integers; evaluates every stage on the
-held-out pairs, beside the shipped integer network; exports that to ONNX and checks it there; and
-draws the flow of some pairs. Each step is a command line that is printed before it runs.
+held-out pairs, beside the shipped integer network; exports that to ONNX and checks it there;
+compiles it, compares the program with it on some pairs, and draws the program's flow of a few. Each
+step is a command line that is printed before it runs.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from hat.visualize.report import html_report
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
 SHIPPED = Path("models/pwcnet_lite")
 STAGES = ("float", "calibration", "qat", "int_infer")
+ALIGNED_PAIRS = 32
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 
 
@@ -78,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
         *("export_onnx", "--stage", "int_infer", "--config", args.config, "--ckpt", shipped),
         *("--output", str(args.out_dir / "int_infer.onnx"), "--num-pairs", "2"),
     )
-    figures = draw(chain, data_dir, args.config, shipped, args)
+    program, compiled = compile_and_align(chain, shipped, args)
+    figures = draw(chain, data_dir, program, args)
     curves = []
     for stage in ("float", "qat"):
         curves.append(trained / f"{stage}-curve.png")
@@ -89,17 +92,35 @@ def run(args: argparse.Namespace) -> int:
         "From raw pairs to optical flow",
         f"{args.num_pairs} generated pairs, {args.num_val} of them held out; "
         f"{args.steps} float and {args.qat_steps} fixed-point training steps; "
-        f"{time.perf_counter() - started:.0f} s in all.",
+        f"{time.perf_counter() - started:.0f} s in all. {compiled}",
         ("stage", *SHOWN_METRICS),
         rows,
-        [("Held-out pairs, integer network", figures), ("Training, float and qat", curves)],
+        [("Held-out pairs, compiled program", figures), ("Training, float and qat", curves)],
         chain.commands,
     )
     write_file(report, page.encode())
     print()
     print_table(rows, ("stage", *SHOWN_METRICS))
-    print(f"\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
+    print(f"\n{compiled}\n\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
     return 0
+
+
+def compile_and_align(chain: Chain, ckpt: str, args: argparse.Namespace) -> tuple[Path, str]:
+    """The compiled program's file, and how it compares with the integer network, in a sentence."""
+    folder, result = args.out_dir / "compiled", args.out_dir / "align_bpu.json"
+    shipped = ["--config", args.config, "--ckpt", ckpt]
+    chain.run("compile_perf", *shipped, "--out-dir", str(folder))
+    program = folder / "model.hbm"
+    chain.run(
+        *("align_bpu_validation", *shipped, "--model", str(program), "--json", str(result)),
+        *("--num-pairs", str(min(ALIGNED_PAIRS, args.num_val))),
+    )
+    found = json.loads(result.read_text())["data_sets"][0]
+    return program, (
+        f"Compiled program: {found['differing']} of {found['values']:,} output integers differ "
+        f"from the integer network's on {found['pairs']} held-out pairs; "
+        f"{found['pairs'] / found['program_seconds']:.0f} pairs/s."
+    )
 
 
 def train(chain: Chain, folder: Path, args: argparse.Namespace) -> None:
@@ -172,9 +193,7 @@ def prepare_data(chain: Chain, data_dir: Path, args: argparse.Namespace) -> None
                 )
 
 
-def draw(
-    chain: Chain, data_dir: Path, config: str, ckpt: str, args: argparse.Namespace
-) -> list[Path]:
+def draw(chain: Chain, data_dir: Path, program: Path, args: argparse.Namespace) -> list[Path]:
     """Figures of the first held-out pairs; the generator numbers those first."""
     raw = data_dir / "FlyingChairs_release" / "data"
     folder = args.out_dir / "pictures"
@@ -185,8 +204,7 @@ def draw(
         )
         chain.run(
             "infer",
-            *("--config", config, "--stage", "int_infer"),
-            *("--ckpt", ckpt, "--save-path", str(folder)),
+            *("--config", args.config, "--model", str(program), "--save-path", str(folder)),
             *("--model-inputs", f"img1:{first},img2:{second},gt:{flow}"),
         )
         figures.append(folder / f"{first.stem}_figure.png")

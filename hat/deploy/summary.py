@@ -10,11 +10,8 @@ from horizon.hbm.records import Instruction, IoTensor, Opcode, Program, View
 
 def summary(program: Program) -> list[tuple[str, str]]:
     """Titles and texts: inputs and outputs, instructions, memory, traffic, work."""
-    rows = [
-        (title, describe(t))
-        for title, ts in (("input", program.inputs), ("output", program.outputs))
-        for t in ts
-    ]
+    rows = [("input", describe(tensor)) for tensor in program.inputs]
+    rows += [("output", describe(tensor)) for tensor in program.outputs]
     counts = Counter(i.opcode for i in program.instructions)
     kinds = ", ".join(f"{counts[code]} {code.name}" for code in Opcode if counts[code])
     rows.append(("instructions", f"{len(program.instructions)}: {kinds}"))
@@ -25,12 +22,7 @@ def summary(program: Program) -> list[tuple[str, str]]:
     )
     rows.append(("memory", ", ".join(f"{name} {size(value)}" for name, value in memory)))
     loaded, stored = ddr_bytes(program)
-    rows.append(
-        (
-            "DDR per run",
-            f"{size(loaded)} loaded ({loaded:,} bytes), {size(stored)} stored ({stored:,} bytes)",
-        )
-    )
+    rows.append(("DDR per run", f"{loaded:,} bytes loaded, {stored:,} bytes stored"))
     convolutions, correlations = (
         sum(macs(i) for i in program.instructions if i.opcode is code)
         for code in (Opcode.conv, Opcode.correlation)
