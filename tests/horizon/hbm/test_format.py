@@ -1,4 +1,4 @@
-"""The records of Python and of C++ are the same."""
+"""The records of Python, of C++ and of the documentation are the same."""
 
 from __future__ import annotations
 
@@ -110,3 +110,46 @@ def test_numbers_are_little_endian():
             base = dtype.fields[name][0].base
             if base.kind in "ui":
                 assert values[name].astype(base).tobytes()[:1] == b"\x01"
+
+
+TITLES = {
+    "Header": "**Header**, 64 bytes",
+    "Section": "**Section table**, 6 entries of 32 bytes",
+    "ProgramRecord": "**program**, one record of 64 bytes",
+    "TensorRecord": "**tensors**, the inputs, then the outputs, 48 bytes each",
+    "View": "**View**, 48 bytes",
+    "Channel": "**Channel**, 16 bytes",
+    "InstructionRecord": "**Instruction**, 320 bytes",
+}
+
+
+def _documented(title: str) -> dict[str, tuple[int, str]]:
+    """Offset and type of each field, from the first table behind a title of the documentation."""
+    text = (ROOT / "docs/hbm_format.md").read_text()
+    assert text.count(title) == 1
+    table = text[text.index(title) :].split("\n\n")[1]
+    fields = {}
+    for line in table.splitlines()[2:]:
+        offsets, kind, names, *_ = (cell.strip() for cell in line.strip("|").split("|"))
+        for offset, name in zip(offsets.split(", "), names.split(", "), strict=True):
+            fields[name] = (int(offset), kind)
+    return fields
+
+
+def _kind(dtype: np.dtype) -> str:
+    if dtype == layout.VIEW:
+        return "View"
+    count = f"[{dtype.shape[0]}]" if dtype.shape else ""
+    base = dtype.base
+    if base.kind == "S":
+        return f"char[{base.itemsize}]"
+    return f"{base.kind}{8 * base.itemsize}{count}"
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_the_documentation_has_every_field_at_its_place(name):
+    dtype = TYPES[name]
+    places = ((field, *dtype.fields[field][:2]) for field in dtype.names)
+    expected = {field: (offset, _kind(kind)) for field, kind, offset in places}
+    assert _documented(TITLES[name]) == expected
+    assert f" {dtype.itemsize} bytes" in TITLES[name]
