@@ -4,7 +4,7 @@
 // group of four in the order 0, 2, 1, 3, because shifting a vector of weights by bytes gives inputs
 // 0 and 2 or 1 and 3 of its 8 outputs as such pairs.
 //
-// blocked weights: lanes are outputs; up to 6 pixels by 16 outputs stay in registers.
+// blocked weights: lanes are outputs; up to 5 pixels by 16 outputs stay in registers.
 // rows weights (few outputs): lanes are input channels, summed across at the end.
 #if defined(__x86_64__)
 
@@ -16,7 +16,7 @@
 namespace horizon {
 namespace {
 
-constexpr int kPixels = 6;
+constexpr int kPixels = 5;
 
 __m256i load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
@@ -72,12 +72,16 @@ void Avx2::pack(const std::byte* from, std::int64_t pixels, std::byte* to) const
       if (blocked) values = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(values, 0xd8), 0xd8);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 2 * c), values);
     }
-    auto* words = reinterpret_cast<std::int16_t*>(to);
-    for (std::int64_t c = whole; c < channels; ++c) {
-      // Places 1 and 2 of a group change.
-      const std::int64_t place = blocked && (c % 4 == 1 || c % 4 == 2) ? c / 4 * 4 + 3 - c % 4 : c;
-      const std::byte* at = from + c * (bytes ? 1 : 2);
-      words[place] = static_cast<std::int16_t>(c < inputs ? read_element(at, a.in.type) : 0);
+    for (std::int64_t c = whole; c < channels; c += 4) {
+      const std::int64_t left = inputs - c, count = left < 4 ? left : 4;
+      std::uint64_t group = 0;
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int32_t value = read_element(from + (c + i) * (bytes ? 1 : 2), a.in.type);
+        group |= std::uint64_t{static_cast<std::uint16_t>(value)} << 16 * i;
+      }
+      __m128i values = _mm_cvtsi64_si128(static_cast<std::int64_t>(group));
+      if (blocked) values = _mm_shufflelo_epi16(values, 0xd8);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to + 2 * c), values);
     }
   }
 }
@@ -125,39 +129,43 @@ __attribute__((noinline)) void blocked_tile(const Avx2& c, const Phase& phase, c
   const std::int64_t step = phase.x.in_step * pixel_bytes;
   const std::int8_t* weights = a.weight + block * a.kernel[0] * a.kernel[1] * groups * 64;
   __m256i acc[P][2];
-#pragma GCC unroll 6
+#pragma GCC unroll 5
   for (int p = 0; p < P; ++p) acc[p][0] = acc[p][1] = _mm256_setzero_si256();
-  const std::int64_t offset = (phase.x.in_first - phase.x.lowest()) * pixel_bytes + column * step;
-  for_each_stretch(a, phase, row, offset, pixel_bytes, groups,
-                   [&](std::int64_t tap, const std::byte* in, std::int64_t length) {
-                     const std::int8_t* w = weights + tap * groups * 64;
-                     for (std::int64_t k = 0; k < length; ++k, w += 64, in += 8) {
+  const Stretches stretches(a, phase, row, column, pixel_bytes, groups);
+  for (std::int32_t ky = 0; ky < phase.y.taps; ++ky) {
+    for (std::int32_t kx = 0; kx < stretches.per_row; ++kx) {
+      const std::int8_t* w = weights + stretches.tap(ky, kx) * groups * 64;
+      const std::byte* in = stretches.input(ky, kx);
+      for (std::int64_t k = 0; k < stretches.length; ++k, w += 64, in += 8) {
 #pragma GCC unroll 2
-                       for (int pair = 0; pair < 2; ++pair) {
-                         __m256i weight[2];
+        for (int pair = 0; pair < 2; ++pair) {
+          __m256i weight[2];
 #pragma GCC unroll 2
-                         for (int n = 0; n < 2; ++n) {
-                           weight[n] = load(w + 32 * n);
-                           if (pair == 0) weight[n] = _mm256_slli_epi16(weight[n], 8);
-                           weight[n] = _mm256_srai_epi16(weight[n], 8);
-                         }
-#pragma GCC unroll 6
-                         for (int p = 0; p < P; ++p) {
-                           std::int32_t two;
-                           __builtin_memcpy(&two, in + p * step + 4 * pair, 4);
-                           const __m256i x = _mm256_set1_epi32(two);
+          for (int n = 0; n < 2; ++n) {
+            weight[n] = load(w + 32 * n);
+            if (pair == 0) weight[n] = _mm256_slli_epi16(weight[n], 8);
+            weight[n] = _mm256_srai_epi16(weight[n], 8);
+          }
+          // The compiler would add the products of both pairs first and run out of registers.
+#pragma GCC unroll 5
+          for (int p = 0; p < P; ++p) asm("" : "+x"(acc[p][0]), "+x"(acc[p][1]));
+#pragma GCC unroll 5
+          for (int p = 0; p < P; ++p) {
+            std::int32_t two;
+            __builtin_memcpy(&two, in + p * step + 4 * pair, 4);
+            const __m256i x = _mm256_set1_epi32(two);
 #pragma GCC unroll 2
-                           for (int n = 0; n < 2; ++n) {
-                             acc[p][n] =
-                                 _mm256_add_epi32(acc[p][n], _mm256_madd_epi16(x, weight[n]));
-                           }
-                         }
-                       }
-                     }
-                   });
+            for (int n = 0; n < 2; ++n) {
+              acc[p][n] = _mm256_add_epi32(acc[p][n], _mm256_madd_epi16(x, weight[n]));
+            }
+          }
+        }
+      }
+    }
+  }
   const std::int64_t out_step = a.out.stride[2] * phase.x.out_step;
   const std::int64_t residual_step = a.residual.stride[2] * phase.x.out_step;
-#pragma GCC unroll 6
+#pragma GCC unroll 5
   for (int p = 0; p < P; ++p) {
     std::byte* out = row.out + (column + p) * out_step;
     const std::byte* residual =
@@ -241,9 +249,8 @@ void Avx2::row(const Phase& phase, const ConvRow& row, std::int64_t first,
     kRows[a.out.shape[3] - 1](*this, phase, row);
     return;
   }
-  constexpr decltype(&blocked_tile<1>) kTiles[kPixels] = {blocked_tile<1>, blocked_tile<2>,
-                                                          blocked_tile<3>, blocked_tile<4>,
-                                                          blocked_tile<5>, blocked_tile<6>};
+  constexpr decltype(&blocked_tile<1>) kTiles[kPixels] = {
+      blocked_tile<1>, blocked_tile<2>, blocked_tile<3>, blocked_tile<4>, blocked_tile<5>};
   for (std::int64_t block = first; block < last; ++block) {
     for (std::int64_t column = 0; column < phase.x.count; column += kPixels) {
       const std::int64_t left = phase.x.count - column;

@@ -96,25 +96,36 @@ void convolve(const ConvArgs& a, const Part& part) {
   }
 }
 
-// Calls visit(tap, packed bytes, length) for each stretch of a packed row that meets weights which
-// follow each other: all taps of a row, unless the convolution is dilated or transposed. `groups`
-// are the steps of one tap; `offset` is where the first output pixel begins.
-template <class Visit>
-inline void for_each_stretch(const ConvArgs& a, const Phase& phase, const ConvRow& row,
-                             std::int64_t offset, std::int64_t pixel_bytes, std::int64_t groups,
-                             Visit visit) {
-  const bool joined = phase.x.tap_step == 1 && phase.x.kernel_step == 1;
-  const std::int64_t length = joined ? groups * phase.x.taps : groups;
-  const std::int32_t stretches = joined && phase.x.taps > 0 ? 1 : phase.x.taps;
-  for (std::int32_t ky = 0; ky < phase.y.taps; ++ky) {
-    const std::int64_t kernel_row =
-        std::int64_t{phase.y.kernel_first + ky * phase.y.kernel_step} * a.kernel[1];
-    for (std::int32_t kx = 0; kx < stretches; ++kx) {
-      visit(kernel_row + phase.x.kernel_first + kx * phase.x.kernel_step,
-            row.packed[ky] + offset + std::int64_t{kx} * phase.x.tap_step * pixel_bytes, length);
-    }
+// The stretches of packed rows that meet weights which follow each other: all taps of a row at
+// once, unless the convolution is dilated or transposed.
+struct Stretches {
+  const ConvArgs& a;
+  const Phase& phase;
+  const ConvRow& row;
+  std::int64_t offset;       // where the first output pixel begins
+  std::int64_t pixel_bytes;  // packed
+  std::int32_t per_row;
+  std::int64_t length;  // steps
+
+  // From output pixel `column` on; `groups` are the steps of one tap.
+  Stretches(const ConvArgs& args, const Phase& p, const ConvRow& r, std::int64_t column,
+            std::int64_t bytes, std::int64_t groups)
+      : a(args), phase(p), row(r), pixel_bytes(bytes) {
+    const bool joined = p.x.tap_step == 1 && p.x.kernel_step == 1 && p.x.taps > 0;
+    offset = (p.x.in_first - p.x.lowest() + column * p.x.in_step) * bytes;
+    per_row = joined ? 1 : p.x.taps;
+    length = joined ? groups * p.x.taps : groups;
   }
-}
+
+  // The place of the first weight's tap in the kernel.
+  std::int64_t tap(std::int32_t ky, std::int32_t kx) const {
+    return std::int64_t{phase.y.kernel_first + ky * phase.y.kernel_step} * a.kernel[1] +
+           phase.x.kernel_first + kx * phase.x.kernel_step;
+  }
+  const std::byte* input(std::int32_t ky, std::int32_t kx) const {
+    return row.packed[ky] + offset + std::int64_t{kx} * phase.x.tap_step * pixel_bytes;
+  }
+};
 
 }  // namespace
 }  // namespace horizon
