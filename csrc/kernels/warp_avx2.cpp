@@ -10,17 +10,6 @@ namespace {
 
 constexpr std::int64_t kChannels = 16;
 
-// Calls step(c) for vectors of channels, of which the last may overlap the one before, or blends
-// the few that there are one at a time.
-template <class Step>
-void for_each_vector(const WarpTaps& taps, Type type, std::int32_t bits, std::int64_t channels,
-                     std::byte* out, Step step) {
-  if (channels < kChannels) return blend_elements(taps, type, bits, 0, channels, out);
-  for (std::int64_t c = 0; c < channels; c += kChannels) {
-    step(c + kChannels <= channels ? c : channels - kChannels);
-  }
-}
-
 // int8: first across, where |t (2^F - a) + t' a| <= 2^15 fits int16, then down as pairs of int16.
 struct BlendBytes {
   std::int64_t channels;
@@ -32,7 +21,7 @@ struct BlendBytes {
     const __m256i left = _mm256_set1_epi16(static_cast<short>(taps.across[0]));
     const __m256i right = _mm256_set1_epi16(static_cast<short>(taps.across[1]));
     const __m256i down = _mm256_set1_epi32(taps.down[0] | taps.down[1] << 16);
-    for_each_vector(taps, Type::int8, bits, channels, out, [&](std::int64_t c) {
+    for_each_vector<kChannels>(taps, Type::int8, bits, channels, out, [&](std::int64_t c) {
       __m256i tap[4];
       for (int i = 0; i < 4; ++i) {
         const auto* at = reinterpret_cast<const __m128i*>(taps.data[i] + c);
@@ -63,7 +52,7 @@ struct BlendWords {
   __m128i shift;
 
   void operator()(const WarpTaps& taps, std::byte* out) const {
-    for_each_vector(taps, Type::int16, bits, channels, out, [&](std::int64_t c) {
+    for_each_vector<kChannels>(taps, Type::int16, bits, channels, out, [&](std::int64_t c) {
       __m256i sum[2] = {half, half};
       for (int i = 0; i < 4; ++i) {
         const __m256i weight = _mm256_set1_epi32(taps.down[i / 2] * taps.across[i % 2]);

@@ -67,7 +67,7 @@ inline std::int32_t warp_half(std::int32_t bits) {
   return bits == 0 ? 0 : std::int32_t{1} << (2 * bits - 1);
 }
 
-// The same for channels first .. last - 1 one at a time.
+// The blend of channels first .. last - 1, one at a time.
 inline void blend_elements(const WarpTaps& taps, Type type, std::int32_t bits, std::int64_t first,
                            std::int64_t last, std::byte* out) {
   const std::int64_t size = type == Type::int8 ? 1 : 2;
@@ -77,6 +77,17 @@ inline void blend_elements(const WarpTaps& taps, Type type, std::int32_t bits, s
       sum += taps.down[i / 2] * taps.across[i % 2] * read_element(taps.data[i] + c * size, type);
     }
     write_element(out + c * size, type, sum >> (2 * bits));
+  }
+}
+
+// Calls step(c) for vectors of channels, of which the last may overlap the one before, or blends
+// the few that there are one at a time.
+template <std::int64_t kChannels, class Step>
+inline void for_each_vector(const WarpTaps& taps, Type type, std::int32_t bits,
+                            std::int64_t channels, std::byte* out, Step step) {
+  if (channels < kChannels) return blend_elements(taps, type, bits, 0, channels, out);
+  for (std::int64_t c = 0; c < channels; c += kChannels) {
+    step(c + kChannels <= channels ? c : channels - kChannels);
   }
 }
 
