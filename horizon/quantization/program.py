@@ -13,7 +13,7 @@ from torch.nn import functional
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
 from horizon.quantization.kernels import Geometry
-from horizon.quantization.qtensor import LIMITS, QTensor
+from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
 from horizon.quantization.quantized import (
     QuantizedConv,
     QuantizedCorrelation,
@@ -55,8 +55,8 @@ class IntegerModel(nn.Module):
         """Real outputs (N, C, ceil(H / r), ceil(W / r)) for images (N, C, H, W) of any size.
 
         Args:
-            data: the images, normalised as in training, or a mapping that has them under the
-                program's input name.
+            data: the images, normalised as in training, or as the integers that the program takes
+                (int8); or a mapping that has them under the program's input name.
         """
         image = self._image(data)
         height, width = image.shape[-2:]
@@ -97,15 +97,27 @@ class IntegerModel(nn.Module):
             )
         return image
 
-    def _padded(self, image: Tensor) -> Tensor:
-        bottom, right = (-side % self.multiple for side in image.shape[-2:])
-        if bottom or right:
-            image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
-        return image
+    def _input(self, image: Tensor) -> QTensor:
+        """The program's input: padded, and quantised unless it holds integers already."""
+        height, width = image.shape[-2:]
+        bottom, right = (-side % self.multiple for side in (height, width))
+        if image.is_floating_point():
+            if bottom or right:
+                image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
+            return self.stub(image)
+        if image.dtype != DTYPES[self.stub.bits]:
+            raise InputError(
+                f"{self.input_name}: {image.dtype} integers; expected {DTYPES[self.stub.bits]}, as "
+                "the program takes them, or floating point"
+            )
+        if bottom or right:  # torch repeats the border of floating-point images only
+            image = image[..., torch.arange(height + bottom).clamp(max=height - 1), :]
+            image = image[..., torch.arange(width + right).clamp(max=width - 1)]
+        return QTensor(image, self.stub.scale, self.stub.bits)
 
     @torch.no_grad()
     def _run(self, image: Tensor, kept: dict[str, QTensor] | None = None) -> QTensor:
-        tensors = {self.input_name: self.stub(self._padded(image))}
+        tensors = {self.input_name: self._input(image)}
         copies = image.shape[0] // self.graph.tensors[self.input_name].shape[0]
         for index, (node, layer) in enumerate(zip(self.graph.nodes, self.layers, strict=True)):
             inputs = [tensors[name] for name in node.inputs]

@@ -73,6 +73,10 @@ class QTensor:
     def detach(self) -> QTensor:
         return replace(self, values=self.values.detach())
 
+    def integers(self) -> Tensor:
+        """The values in an integer type of ``bits`` bits."""
+        return self.values.to(DTYPES[self.bits])
+
     def channel_scale(self) -> Tensor:
         """The scale per channel, (C,)."""
         assert self.scale is not None

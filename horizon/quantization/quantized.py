@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.quantization import kernels
+from horizon.quantization import kernels, native
 from horizon.quantization.fuse import call_fused_add
 from horizon.quantization.kernels import Geometry
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
@@ -60,9 +60,9 @@ class QuantizedConv(QuantizedLayer):
     multiplier: Tensor
     shift: Tensor
     residual_multiplier: Tensor | None
-    _weight: Tensor
-    _ratio: Tensor
-    _residual_ratio: Tensor
+    _native: native.Convolution | None = None
+    _packed_state: list[tuple[int, int] | None]
+    _ranges: list[tuple[int, int]] | None = None
 
     def __init__(
         self,
@@ -89,34 +89,48 @@ class QuantizedConv(QuantizedLayer):
         self.register_buffer("shift", shift)
         self.register_buffer("residual_multiplier", residual_multiplier)
         self.register_buffer("scale", scale)
-        self.ranges = kernels.channel_groups(weight, geometry, -LIMITS[input_bits][0])
-        floating = weight.float() if self.ranges else weight.double()
-        self.register_buffer("_weight", floating, persistent=False)
-        step = torch.ldexp(torch.ones_like(shift, dtype=torch.float64), -shift)
-        self.register_buffer("_ratio", multiplier.double() * step, persistent=False)
-        if residual_multiplier is not None:
-            residual = residual_multiplier.double() * step
-            self.register_buffer("_residual_ratio", residual, persistent=False)
 
     def forward(self, x: QTensor, residual: QTensor | None = None) -> QTensor:
         if x.bits != self.input_bits:
             raise InputError(
                 f"{self.layer}: converted for an int{self.input_bits} input, found int{x.bits}"
             )
-        parts = kernels.accumulate(x.values, self._weight, self.geometry, self.ranges)
-        values = kernels.requantize(
-            parts,
-            self.bias,
-            self._ratio,
-            self.low,
-            self.high,
-            DTYPES[self.bits],
-            None if residual is None else residual.values,
-            None if residual is None else self._residual_ratio,
-        )
+        other = None if residual is None else residual.integers()
+        values = (self._on_cpu if x.device.type == "cpu" else self._on_gpu)(x.integers(), other)
         inputs = [x] if residual is None else [x, residual]
         op = "conv_transpose2d" if self.geometry.transposed else "conv2d"
         return self.emit(op, inputs, values, self.scale, self.bits)
+
+    def _on_cpu(self, x: Tensor, other: Tensor | None) -> Tensor:
+        constants = (self.weight, self.bias, self.multiplier, self.shift, self.residual_multiplier)
+        # torch counts the changes of a tensor: packed constants of old values are of no use.
+        state = [
+            None if t is None or t.is_inference() else (t.data_ptr(), t._version) for t in constants
+        ]
+        if self._native is None or self._packed_state != state:
+            limits = (self.low, self.high, self.input_bits)
+            self._native = native.Convolution(self.geometry, *constants, *limits)
+            self._packed_state = state
+        return self._native(x, other, DTYPES[self.bits])
+
+    def _on_gpu(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """In floating point, which is exact here; works on a CPU as well."""
+        if self._ranges is None:
+            largest = -LIMITS[self.input_bits][0]
+            self._ranges = kernels.channel_groups(self.weight, self.geometry, largest)
+        step = torch.ldexp(torch.ones_like(self.shift, dtype=torch.float64), -self.shift)
+        second = self.residual_multiplier
+        weight = self.weight.float() if self._ranges else self.weight.double()
+        return kernels.requantize(
+            kernels.accumulate(x, weight, self.geometry, self._ranges),
+            self.bias,
+            self.multiplier * step,
+            self.low,
+            self.high,
+            DTYPES[self.bits],
+            other,
+            None if other is None or second is None else second * step,
+        )
 
     def add(self, *operands: QTensor) -> QTensor:
         result: QTensor = call_fused_add(self, operands)
@@ -160,9 +174,14 @@ class QuantizedCorrelation(QuantizedLayer):
         self.register_buffer("scale", scale)
 
     def forward(self, first: QTensor, second: QTensor) -> QTensor:
-        sums = kernels.correlate(first.values, second.values, self.max_displacement)
-        ratio = ratio_tensor(self.ratio, sums.device)
-        values = kernels.requantize([sums], None, ratio, self.low, self.high, DTYPES[self.bits])
+        a, b, limits = first.integers(), second.integers(), (self.low, self.high)
+        dtype = DTYPES[self.bits]
+        if a.device.type == "cpu":
+            values = native.correlate(a, b, self.max_displacement, self.ratio, limits, dtype)
+        else:
+            sums = kernels.correlate(a, b, self.max_displacement)
+            ratio = ratio_tensor(self.ratio, sums.device)
+            values = kernels.requantize([sums], None, ratio, *limits, dtype)
         return self.emit("correlation", [first, second], values, self.scale, self.bits)
 
     def attributes(self) -> dict[str, Any]:
@@ -186,8 +205,12 @@ class QuantizedGridSample(QuantizedLayer):
     def forward(self, feature: QTensor, offset: QTensor) -> QTensor:
         height, width = feature.shape[-2:]
         multiplier, shift = self.ratio
-        places = kernels.requantize_offset(offset.values, multiplier * 2.0**-shift, (height, width))
-        values = kernels.warp(feature.values, places)
+        if feature.device.type == "cpu":
+            values = native.warp(feature.integers(), offset.integers(), self.ratio)
+        else:
+            ratio = multiplier * 2.0**-shift
+            places = kernels.requantize_offset(offset.values, ratio, (height, width))
+            values = kernels.warp(feature.values, places)
         scale = feature.one_scale(self.layer)
         return self.emit("warp", [feature, offset], values, scale, feature.bits)
 
@@ -210,8 +233,12 @@ class QuantizedRescale(QuantizedLayer):
         self.register_buffer("scale", scale)
 
     def forward(self, x: QTensor) -> QTensor:
-        ratio = ratio_tensor(self.ratio, x.device)
-        values = kernels.requantize([x.values], None, ratio, self.low, self.high, DTYPES[self.bits])
+        limits, dtype = (self.low, self.high), DTYPES[self.bits]
+        if x.device.type == "cpu":
+            values = native.rescale(x.integers(), self.ratio, limits, dtype)
+        else:
+            ratio = ratio_tensor(self.ratio, x.device)
+            values = kernels.requantize([x.values], None, ratio, *limits, dtype)
         return self.emit("rescale", [x], values, self.scale, self.bits)
 
     def attributes(self) -> dict[str, Any]:

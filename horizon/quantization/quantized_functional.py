@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from horizon.errors import InputError
 from horizon.nn.functional import Functional
-from horizon.quantization import kernels
+from horizon.quantization import kernels, native
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor, same_scale
 from horizon.quantization.quantized import QuantizedLayer, QuantizedRescale, ratio_tensor
 
@@ -55,17 +55,21 @@ class QuantizedFunctional(QuantizedLayer, Functional):
         first, second = operands
         assert self.ratios is not None
         assert self.scale is not None
-        ma, mb, shift = self.ratios
-        values = kernels.requantize(
-            [first.values],
-            None,
-            ratio_tensor((ma, shift), first.device),
-            self.low,
-            self.high,
-            DTYPES[self.bits],
-            second.values,
-            ratio_tensor((mb, shift), first.device),
-        )
+        limits, dtype = (self.low, self.high), DTYPES[self.bits]
+        if first.device.type == "cpu":
+            operands = first.integers(), second.integers()
+            values = native.add(*operands, self.ratios, limits, dtype)
+        else:
+            ma, mb, shift = self.ratios
+            values = kernels.requantize(
+                [first.values],
+                None,
+                ratio_tensor((ma, shift), first.device),
+                *limits,
+                dtype,
+                second.values,
+                ratio_tensor((mb, shift), first.device),
+            )
         return self.emit("add", [first, second], values, self.scale, self.bits)
 
     def attributes(self) -> dict[str, Any]:

@@ -1,0 +1,211 @@
+"""The integer operators on CPU tensors, by the kernels that run compiled programs.
+
+Each function is one instruction of ``docs/hbm_format.md`` on NCHW tensors. Channels lie innermost
+in memory (torch's channels_last); a tensor that lies otherwise is copied first. Inputs have integer
+types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from horizon import _native
+from horizon.hbir.fixed_point import offset_fraction_bits
+from horizon.hbm import Opcode, WeightLayout, channel_table, pack_weights
+from horizon.hbm.format import INSTRUCTION
+from horizon.hbm.records import UNIT_OF
+from horizon.quantization.kernels import Geometry
+
+FEW_OUTPUTS = 4
+"""Convolutions of at most so many outputs have their weights in rows."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One group of a convolution: its channels and constants."""
+
+    record: bytes
+    table: bytes
+    weight: np.ndarray
+    inputs: slice
+    outputs: slice
+
+
+class Convolution:
+    """A convolution's constants, packed once.
+
+    Args:
+        weight: int8 in torch's order. bias: int32 (O,).
+        multiplier, shift, residual_multiplier: int64 (O,).
+        low, high: limits of the output. input_bits: 8 or 16.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        weight: Tensor,
+        bias: Tensor,
+        multiplier: Tensor,
+        shift: Tensor,
+        residual_multiplier: Tensor | None,
+        low: int,
+        high: int,
+        input_bits: int,
+    ) -> None:
+        self.geometry = geometry
+        order = (1, 2, 3, 0) if geometry.transposed else (0, 2, 3, 1)
+        filters = np.ascontiguousarray(weight.permute(order).numpy())
+        self.kernel = filters.shape[1:3]
+        self.channels, inputs = len(filters), filters.shape[3]
+        size = self.channels // geometry.groups
+        few = size <= FEW_OUTPUTS and input_bits == 8
+        layout = WeightLayout.rows if few else WeightLayout.blocked
+        record = _record(
+            Opcode.conv,
+            kernel=self.kernel,
+            stride=geometry.stride,
+            dilation=geometry.dilation,
+            pad=geometry.padding,
+            lo=low,
+            hi=high,
+            transposed=geometry.transposed,
+            weight_layout=layout,
+        )
+        residual = None if residual_multiplier is None else residual_multiplier.numpy()
+
+        def ratio(own: slice) -> tuple[np.ndarray, np.ndarray]:
+            return multiplier[own].numpy(), shift[own].numpy()
+
+        self.groups = []
+        for index in range(geometry.groups):
+            own = slice(index * size, (index + 1) * size)
+            second = None if residual is None else residual[own]
+            table = channel_table(bias[own].numpy(), *ratio(own), second)
+            packed = pack_weights(np.ascontiguousarray(filters[own]), layout)
+            taken = slice(index * inputs, (index + 1) * inputs)
+            self.groups.append(_Group(record, table, packed, taken, own))
+
+    def __call__(self, x: Tensor, residual: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Integers (N, C, H, W) to (N, O, H', W') of ``dtype``."""
+        g = self.geometry
+        sizes = []
+        for axis, side in enumerate(x.shape[-2:]):
+            stride, pad, kernel = g.stride[axis], g.padding[axis], self.kernel[axis]
+            if g.transposed:
+                sizes.append((side - 1) * stride - 2 * pad + kernel)
+            else:
+                sizes.append((side + 2 * pad - g.dilation[axis] * (kernel - 1) - 1) // stride + 1)
+        result, out = _empty(len(x), self.channels, sizes, dtype)
+        a = _nhwc(x)
+        b = None if residual is None else _nhwc(residual)
+        for group in self.groups:
+            own = group.outputs
+            _run(
+                group.record,
+                out[..., own],
+                a[..., group.inputs],
+                None if b is None else b[..., own],
+                group.table,
+                group.weight,
+            )
+        return result
+
+
+def correlate(
+    first: Tensor,
+    second: Tensor,
+    max_displacement: int,
+    ratio: tuple[int, int],
+    limits: tuple[int, int],
+    dtype: torch.dtype,
+) -> Tensor:
+    """Requantised correlation, (N, (2 md + 1)**2, H, W)."""
+    record = _record(
+        Opcode.correlation,
+        pad=(max_displacement, max_displacement),
+        reach=max_displacement,
+        lo=limits[0],
+        hi=limits[1],
+    )
+    channels = (2 * max_displacement + 1) ** 2
+    result, out = _empty(len(first), channels, first.shape[-2:], dtype)
+    _run(record, out, _nhwc(first), _nhwc(second), channel_table(0, *ratio))
+    return result
+
+
+def warp(feature: Tensor, offset: Tensor, ratio: tuple[int, int]) -> Tensor:
+    """Bilinear samples; ``ratio`` turns the offset's integers (N, 2, H, W) into pixels."""
+    height, width = feature.shape[-2:]
+    bits = offset_fraction_bits(height, width)
+    multiplier, shift = ratio
+    result, out = _empty(len(feature), feature.shape[1], (height, width), feature.dtype)
+    table = channel_table(0, multiplier, shift - bits)
+    record = _record(Opcode.warp, fraction_bits=bits)
+    _run(record, out, _nhwc(feature), _nhwc(offset), table)
+    return result
+
+
+def rescale(
+    x: Tensor, ratio: tuple[Any, Any], limits: tuple[int, int], dtype: torch.dtype
+) -> Tensor:
+    """``clamp((x * M + 2^(s-1)) >> s)``; M and s are numbers or (C,)."""
+    result, out = _empty(len(x), x.shape[1], x.shape[-2:], dtype)
+    record = _record(Opcode.rescale, lo=limits[0], hi=limits[1])
+    _run(record, out, _nhwc(x), None, channel_table(0, *ratio))
+    return result
+
+
+def add(
+    first: Tensor,
+    second: Tensor,
+    ratios: tuple[int, int, int],
+    limits: tuple[int, int],
+    dtype: torch.dtype,
+) -> Tensor:
+    """``clamp((a * Ma + b * Mb + 2^(s-1)) >> s)``; ``ratios`` is (Ma, Mb, s)."""
+    ma, mb, shift = ratios
+    result, out = _empty(len(first), first.shape[1], first.shape[-2:], dtype)
+    record = _record(Opcode.add, lo=limits[0], hi=limits[1])
+    _run(record, out, _nhwc(first), _nhwc(second), channel_table(0, ma, shift, mb))
+    return result
+
+
+def _record(opcode: Opcode, **fields: Any) -> bytes:
+    item = np.zeros((), INSTRUCTION)
+    item["opcode"], item["unit"] = opcode, UNIT_OF[opcode]
+    for name, value in {"kernel": 1, "stride": 1, "dilation": 1, **fields}.items():
+        item[name] = value
+    return item.tobytes()
+
+
+def _run(
+    record: bytes,
+    out: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray | None,
+    table: bytes,
+    weight: np.ndarray | None = None,
+) -> None:
+    _native.run_instruction(record, out, a, b, weight, table, torch.get_num_threads())
+
+
+def _nhwc(x: Tensor) -> np.ndarray:
+    values = x.detach().permute(0, 2, 3, 1)
+    if values.shape[3] > 1 and values.stride(3) != 1:
+        values = values.contiguous()
+    array: np.ndarray = values.numpy()
+    return array
+
+
+def _empty(
+    images: int, channels: int, size: Sequence[int], dtype: torch.dtype
+) -> tuple[Tensor, np.ndarray]:
+    """A new tensor (N, C, H, W) and the array (N, H, W, C) on its memory."""
+    values = torch.empty((images, *size, channels), dtype=dtype)
+    return values.permute(0, 3, 1, 2), values.numpy()
