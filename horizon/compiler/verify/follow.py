@@ -13,7 +13,7 @@ from horizon.compiler.verify.shadow import INSIDE, NOTHING, TORN, Shadow, fits, 
 from horizon.compiler.verify.tags import Quad, Tags
 from horizon.errors import InputError
 from horizon.hbir.graph import Graph
-from horizon.hbm.records import Instruction, Opcode, Program, Space, View
+from horizon.hbm.records import DataType, Instruction, Opcode, Program, Space, View
 
 # What the compiler takes each operand of an instruction for: (tensor, place of its first element).
 Regions = Mapping[str, tuple[str, Quad] | None]
@@ -57,6 +57,9 @@ class Follower:
 
     def _move(self, instruction: Instruction, regions: Regions) -> None:
         a, out = instruction.a, instruction.out
+        # As uint8 an element is the graph's integer + 128, and no layer could tell.
+        if a.space is Space.input and out.dtype is DataType.uint8:
+            raise Wrong(at("out", out), "uint8", "int8, which subtracts the zero point 128")
         tags = self._shadow.read(a)
         for bad in (NOTHING, INSIDE, TORN):
             if (tags == bad).any():

@@ -1,4 +1,4 @@
-"""Broken variants of a compiled program: one field of one instruction is changed at random."""
+"""Broken variants of a compiled program: one instruction or constant is changed at random."""
 
 from __future__ import annotations
 
@@ -94,13 +94,59 @@ def _operand(instruction: Instruction, rng: np.random.Generator) -> tuple[str, V
     return named[rng.integers(len(named))]
 
 
+def without(compiled: Any, number: int) -> SimpleNamespace:
+    """The program without one instruction; waits for its unit count one less."""
+    removed = compiled.program.instructions[number]
+    earlier = compiled.program.instructions[:number]
+    ordinal = sum(instruction.unit == removed.unit for instruction in earlier)
+    kept = []
+    for index, instruction in enumerate(compiled.program.instructions):
+        if index != number:
+            waits = list(instruction.waits)
+            waits[removed.unit] -= waits[removed.unit] > ordinal
+            kept.append(replace(instruction, waits=tuple(waits)))
+    regions = [region for index, region in enumerate(compiled.regions) if index != number]
+    program = replace(compiled.program, instructions=tuple(kept))
+    return SimpleNamespace(program=program, graph=compiled.graph, regions=regions)
+
+
+def exchanged(compiled: Any, number: int) -> SimpleNamespace:
+    """An instruction and the next one of its unit change places; the waits stay where they are."""
+    instructions, regions = list(compiled.program.instructions), list(compiled.regions)
+    unit = instructions[number].unit
+    later = [i for i in range(number + 1, len(instructions)) if instructions[i].unit == unit]
+    if later:
+        first, second = instructions[number], instructions[later[0]]
+        instructions[number] = replace(second, waits=first.waits)
+        instructions[later[0]] = replace(first, waits=second.waits)
+        regions[number], regions[later[0]] = regions[later[0]], regions[number]
+    program = replace(compiled.program, instructions=tuple(instructions))
+    return SimpleNamespace(program=program, graph=compiled.graph, regions=regions)
+
+
+def other_constant(compiled: Any, rng: np.random.Generator) -> SimpleNamespace:
+    """One bit of a weight or a channel table is another."""
+    constants = bytearray(compiled.program.constants)
+    if constants:
+        constants[rng.integers(len(constants))] ^= 1 << int(rng.integers(8))
+    program = replace(compiled.program, constants=bytes(constants))
+    return SimpleNamespace(program=program, graph=compiled.graph, regions=compiled.regions)
+
+
 KINDS = (fewer_waits, moved, restrided, fewer_rows, parameter)
 
 
 def mutate(compiled: Any, rng: np.random.Generator) -> tuple[str, SimpleNamespace] | None:
     """A random change; None where the drawn instruction has nothing of the drawn kind."""
-    kind = KINDS[rng.integers(len(KINDS))]
     number = int(rng.integers(len(compiled.program.instructions)))
+    choice = int(rng.integers(len(KINDS) + 1))
+    if choice == len(KINDS):
+        whole = {"without": without, "exchanged": exchanged}
+        name = str(rng.choice([*whole, "other_constant"]))
+        if name == "other_constant":
+            return name, other_constant(compiled, rng)
+        return f"instruction {number}: {name}", whole[name](compiled, number)
+    kind = KINDS[choice]
     instruction = compiled.program.instructions[number]
     if kind is fewer_waits and not any(instruction.waits):
         return None

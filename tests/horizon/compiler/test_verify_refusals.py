@@ -11,9 +11,9 @@ import pytest
 
 from horizon.compiler.verify import verify_program
 from horizon.errors import InputError
-from horizon.hbm.records import Instruction, Opcode, Unit
+from horizon.hbm.records import DataType, Instruction, Opcode, Unit
 from tests.horizon.compiler.handmade import ORIGIN, tiled_conv, whole_pyramid
-from tests.horizon.compiler.mutations import changed
+from tests.horizon.compiler.mutations import changed, without
 
 
 def _number(compiled: Any, opcode: Opcode, index: int) -> int:
@@ -44,22 +44,6 @@ def _waits(unit: Unit, count: int) -> Callable[[Instruction], dict[str, Any]]:
         return {"waits": tuple(waits)}
 
     return change
-
-
-def _without(compiled: Any, number: int) -> SimpleNamespace:
-    """The program without one instruction; waits for its unit count one less."""
-    program = compiled.program
-    removed = program.instructions[number]
-    ordinal = sum(i.unit == removed.unit for i in program.instructions[:number])
-    kept = []
-    for index, instruction in enumerate(program.instructions):
-        if index != number:
-            waits = list(instruction.waits)
-            waits[removed.unit] -= waits[removed.unit] > ordinal
-            kept.append(replace(instruction, waits=tuple(waits)))
-    regions = [r for index, r in enumerate(compiled.regions) if index != number]
-    program = replace(program, instructions=tuple(kept))
-    return SimpleNamespace(program=program, graph=compiled.graph, regions=regions)
 
 
 def _shift(name: str, by: int) -> Callable[[Instruction], dict[str, Any]]:
@@ -140,6 +124,17 @@ def _other_claim(opcode: Opcode, index: int, name: str, claim: Any) -> SimpleNam
     return SimpleNamespace(program=compiled.program, graph=compiled.graph, regions=regions)
 
 
+def _no_zero_point() -> SimpleNamespace:
+    """The input is loaded as it is on file, uint8; no region says what it is."""
+    compiled = tiled_conv()
+    number = _number(compiled, Opcode.load, 1)
+    out = replace(compiled.program.instructions[number].out, dtype=DataType.uint8)
+    broken = changed(compiled, number, out=out)
+    regions = [dict(region) for region in compiled.regions]
+    regions[number] = {"out": None, "a": None}
+    return SimpleNamespace(program=broken.program, graph=broken.graph, regions=regions)
+
+
 def _other_output(**fields: Any) -> SimpleNamespace:
     compiled = tiled_conv()
     return _with_program(compiled, outputs=(replace(compiled.program.outputs[0], **fields),))
@@ -194,6 +189,10 @@ BROKEN: dict[str, tuple[Callable[[], SimpleNamespace], str]] = {
         lambda: _change(tiled_conv(), LOAD, 2, _shift("a", 6)),
         r"\(load.*operand a \(input 0.*\(0, 2, 0, 0\) of x; expected element \(0, 1, 0, 0\)",
     ),
+    "loaded without subtracting the zero point": (
+        _no_zero_point,
+        r"\(load.*operand out \(sram, .*uint8; expected int8, which subtracts",
+    ),
     "stored to the wrong row": (
         lambda: _change(tiled_conv(), STORE, 1, _shift("out", -12)),
         r"instruction 6 \(store.*it stores some elements again",
@@ -234,15 +233,15 @@ BROKEN: dict[str, tuple[Callable[[], SimpleNamespace], str]] = {
         r"ends at byte \d+ of sram; expected at most",
     ),
     "missing store": (
-        lambda: _without(tiled_conv(), _number(tiled_conv(), STORE, 2)),
+        lambda: without(tiled_conv(), _number(tiled_conv(), STORE, 2)),
         r"output y is incomplete.*nothing that was written; expected element \(0, 4, 0, 0\) of y",
     ),
     "missing convolution": (
-        lambda: _without(tiled_conv(), _number(tiled_conv(), CONV, 2)),
+        lambda: without(tiled_conv(), _number(tiled_conv(), CONV, 2)),
         r"\(store, layer layer\): operand a .*of y; expected element \(0, 4, 0, 0\) of y",
     ),
     "missing weights": (
-        lambda: _without(tiled_conv(), 0),
+        lambda: without(tiled_conv(), 0),
         r"operand weight .*byte 0 holds nothing that was written; expected weights",
     ),
     "stored twice": (_two_stores, "it stores some elements again; expected each stored once"),
