@@ -102,6 +102,18 @@ def test_every_tensor_is_the_reference_s_and_an_integer(graph, size, batch):
         assert torch.equal(values.long(), to_nchw(expected[name])), name
 
 
+@pytest.mark.parametrize("size", [(8, 12), (5, 7)])
+def test_images_as_integers(graph, size):
+    model = IntegerModel(graph)
+    image = images(2, *size)
+    integers = model.stub(image).values
+    assert integers.dtype == torch.int8
+    assert torch.equal(model.integers(integers), model.integers(image))
+    assert torch.equal(model({"img": integers}), model(image))
+    with pytest.raises(InputError, match=r"torch\.uint8 integers; expected torch\.int8"):
+        model.integers(torch.zeros(1, image.shape[1], 8, 12, dtype=torch.uint8))
+
+
 def test_extreme_images(graph):
     model = IntegerModel(graph)
     for value in (-128, 127, 1e6, -1e6):
