@@ -142,8 +142,7 @@ class BoardPredictor:
             count = min(count, num_pairs)
         if count == 0:
             raise InputError("nothing to compare: the data set is empty")
-        names = (BOARD, SAME_INPUT, FLOAT_INPUT)
-        sides = {name: [metric.clone() for metric in self.metrics] for name in names}
+        sides = _Sides(self.metrics)
         totals = Alignment(pairs=count)
         with ThreadPoolExecutor(workers) as pool:
             for start in range(0, count, CHUNK):
@@ -160,10 +159,7 @@ class BoardPredictor:
                     self._compare(program, batch, loader.collate_fn, sides, totals)
                     progress(len(batch))
                 totals.comparison_seconds += time.perf_counter() - ended
-        for name, metrics in sides.items():
-            totals.metrics[name] = {}
-            for metric in metrics:
-                totals.metrics[name].update(metric.results())
+        totals.metrics = sides.results()
         return totals
 
     @torch.inference_mode()
@@ -172,7 +168,7 @@ class BoardPredictor:
         program: BoardProgram,
         batch: list[_Result],
         collate: Any,
-        sides: dict[str, list[Any]],
+        sides: _Sides,
         totals: Alignment,
     ) -> None:
         """Add a batch of equally large pairs to the metrics and counts."""
@@ -180,13 +176,14 @@ class BoardPredictor:
         height, width = image_pair(samples[0]).shape[:2]
         prepared = self.batch_processor.prepare(collate(samples), self.device)
         image = torch.from_numpy(np.stack([result.image for result in batch])).to(self.device)
+        image = (image ^ 128).view(torch.int8)  # the program's own integers: minus 128
         found = torch.from_numpy(np.stack([result.integers for result in batch])).to(self.device)
-        wanted = self.model.integers((image.float() - 128.0) / 128.0)
+        wanted = self.model.integers(image)
         different = (found != wanted).flatten(1).sum(1)
         totals.values += wanted.numel()
         totals.differing += int(different.sum())
         if totals.first_differing is None and different.any():
-            totals.first_differing = sample_name(samples[int(different.argmax())])
+            totals.first_differing = sample_name(samples[int(different.nonzero()[0])])
         if (height, width) != program.size:
             totals.padded += len(batch)
 
@@ -195,15 +192,52 @@ class BoardPredictor:
                 np.stack([program.flow(i, (height, width)) for i in integers.cpu().numpy()])
             ).to(self.device)
 
-        board = flow(found)
-        update_flow_metrics(sides[BOARD], prepared, board)
-        same = board if not different.any() else flow(wanted)
-        update_flow_metrics(sides[SAME_INPUT], prepared, same)
         float_input = self.model.stub(prepared[self.model.input_name]).values
-        others = int((float_input.int() + 128 != image[..., :height, :width]).sum())
+        others = int((float_input != image[..., :height, :width]).sum())
         totals.inputs += float_input.numel()
         totals.other_inputs += others
-        update_flow_metrics(sides[FLOAT_INPUT], prepared, self.model(prepared) if others else same)
+        same = flow(wanted)
+        sides.update(
+            prepared,
+            {
+                BOARD: flow(found) if different.any() else same,
+                SAME_INPUT: same,
+                FLOAT_INPUT: self.model(float_input) if others else same,
+            },
+        )
+
+
+class _Sides:
+    """The metrics of several flows; one that has been another's all the time shares its metrics."""
+
+    def __init__(self, metrics: Sequence[Any]) -> None:
+        self._metrics = metrics
+        self._groups: list[tuple[list[str], list[Any]]] = []
+
+    def update(self, batch: dict[str, Any], flows: dict[str, Tensor]) -> None:
+        """Add a batch; flows that are the same tensor are the same flow."""
+        if not self._groups:
+            self._groups = [(list(flows), [metric.clone() for metric in self._metrics])]
+        groups = []
+        for names, metrics in self._groups:
+            parts: dict[int, list[str]] = {}
+            for name in names:
+                parts.setdefault(id(flows[name]), []).append(name)
+            copies = [metrics, *([m.clone() for m in metrics] for _ in range(len(parts) - 1))]
+            groups += list(zip(parts.values(), copies, strict=True))
+        self._groups = groups
+        for names, metrics in groups:
+            update_flow_metrics(metrics, batch, flows[names[0]])
+
+    def results(self) -> dict[str, dict[str, float]]:
+        """The metrics' results by the name of the flow."""
+        found = {}
+        for names, metrics in self._groups:
+            values: dict[str, float] = {}
+            for metric in metrics:
+                values.update(metric.results())
+            found.update(dict.fromkeys(names, values))
+        return found
 
 
 def run_pair(program: BoardProgram, sample: dict[str, Any]) -> _Result:
