@@ -14,11 +14,12 @@ from hat.data.files import write_json
 
 
 def network_parser(
-    description: str, batch_size: int, size: tuple[int, int], rounds: int
+    description: str, batch_size: int | None, size: tuple[int, int], rounds: int
 ) -> argparse.ArgumentParser:
-    """``--batch-size``, ``--size``, ``--rounds``, ``--threads`` and ``--json``."""
+    """``--size``, ``--rounds``, ``--threads``, ``--json`` and, with a default, ``--batch-size``."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=batch_size)
+    if batch_size is not None:
+        parser.add_argument("--batch-size", type=int, default=batch_size)
     parser.add_argument("--size", type=int, nargs=2, default=size, metavar=("H", "W"))
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -1,0 +1,56 @@
+// How many int8 multiply-accumulates per second the cores can do: VPDPBUSD on registers alone.
+//
+// 24 accumulators, more than latency times throughput asks for, and both factors stay in registers;
+// nothing is loaded or stored in the loop. They are named one by one because GCC keeps an array of
+// them in memory. benchmarks/vnni_peak.py builds this, checks the machine code and calls it.
+#include <immintrin.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr long kMacsPerStep = 24 * 64;
+
+#define ACCUMULATORS(DO)                                                                          \
+  DO(0)                                                                                           \
+  DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) \
+      DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23)
+
+#define DECLARE(i) __m512i acc##i = _mm512_set1_epi32(i);
+#define STEP(i) asm volatile("vpdpbusd %2, %1, %0" : "+v"(acc##i) : "v"(a), "v"(b));
+
+// The assembly counts as an effect of its own: it stays although nobody reads the sums.
+__attribute__((noinline)) void steps(long count) {
+  const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(-5);
+  ACCUMULATORS(DECLARE)
+  for (long i = 0; i < count; ++i) {
+    ACCUMULATORS(STEP)
+  }
+}
+
+}  // namespace
+
+// Seconds by the clock in which `threads` threads do `count` steps each.
+extern "C" double vnni_seconds(int threads, long count) {
+  std::atomic<int> ready{0};
+  std::atomic<bool> go{false};
+  std::vector<std::thread> workers;
+  for (int t = 0; t < threads; ++t) {
+    workers.emplace_back([&] {
+      ++ready;
+      while (!go) std::this_thread::yield();
+      steps(count);
+    });
+  }
+  while (ready < threads) std::this_thread::yield();
+  const auto start = std::chrono::steady_clock::now();
+  go = true;
+  for (std::thread& worker : workers) worker.join();
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+  return passed.count();
+}
+
+extern "C" long vnni_macs_per_step() { return kMacsPerStep; }
