@@ -3,7 +3,7 @@
 //
 //   csrc/fuzz/build.sh build/fuzz
 //   mkdir -p build/fuzz/corpus && build/fuzz/make_corpus build/fuzz/corpus
-//   build/fuzz/fuzz_program -max_len=65536 -timeout=20 build/fuzz/corpus
+//   build/fuzz/fuzz_program -max_len=65536 -mutate_depth=1 build/fuzz/corpus
 //
 // Checksums are corrected before loading, so that changes reach what is behind them.
 #include <algorithm>
@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,8 +20,6 @@
 #include "executor/executor.h"
 #include "hbm/program.h"
 #include "tests/program_file.h"
-
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
 namespace horizon {
 namespace {
@@ -129,36 +126,6 @@ void repair(Bytes& file) {
 
 }  // namespace
 }  // namespace horizon
-
-// Mostly changes a few neighbouring bytes of one record or of the constants, so that the file keeps
-// its frame; sometimes copies one instruction over another.
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
-                                               std::size_t max_size, unsigned int seed) {
-  using namespace horizon;
-  std::minstd_rand random(seed);
-  if (size <= test::kFrameBytes || random() % 16 == 0)
-    return LLVMFuzzerMutate(data, size, max_size);
-  Section sections[test::kSectionCount];
-  std::memcpy(sections, data + sizeof(Header), sizeof(sections));
-  const Section& section = sections[random() % test::kSectionCount];
-  if (section.bytes == 0 || section.offset > size || section.bytes > size - section.offset) {
-    return LLVMFuzzerMutate(data, size, max_size);
-  }
-  std::uint8_t* begin = data + section.offset;
-  if (section.kind == SectionKind::instructions && random() % 4 == 0) {
-    const std::size_t count = section.bytes / sizeof(InstructionRecord);
-    if (count != 0) {
-      std::memmove(begin + random() % count * sizeof(InstructionRecord),
-                   begin + random() % count * sizeof(InstructionRecord), sizeof(InstructionRecord));
-    }
-    return size;
-  }
-  // Fields have 1 to 8 bytes and lie at multiples of their size.
-  const std::size_t width = std::size_t{1} << random() % 4;
-  const std::size_t place = random() % section.bytes / width * width;
-  if (place + width <= section.bytes) LLVMFuzzerMutate(begin + place, width, width);
-  return size;
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace horizon;
