@@ -142,6 +142,14 @@ void Program::check_tensors() const {
   }
 }
 
+std::string Program::layer_name(const InstructionRecord& instruction) const {
+  try {
+    return std::string(text(instruction.layer));
+  } catch (const InvalidProgram&) {
+    return "unknown";
+  }
+}
+
 void Program::check_instructions() const {
   const Memory memory{constants_.size(), record_->ddr_bytes, record_->sram_bytes, inputs_,
                       outputs_};
@@ -150,15 +158,14 @@ void Program::check_instructions() const {
   std::vector<bool> stored(outputs_.size());
   for (std::size_t index = 0; index < instructions_.size(); ++index) {
     const InstructionRecord& instruction = instructions_[index];
-    std::string_view layer = "unknown";
     try {
-      layer = text(instruction.layer);
+      text(instruction.layer);
       check_instruction(instruction, memory, constants_);
       waits.follow(instruction);
       proof.follow(instruction);
     } catch (const InvalidProgram& problem) {
       throw InvalidProgram(text_of("instruction ", index, " (", name_of(instruction.opcode),
-                                   ", layer ", layer, "): ", problem.what()));
+                                   ", layer ", layer_name(instruction), "): ", problem.what()));
     }
     if (instruction.out.space == Space::output) stored[instruction.out.index] = true;
   }

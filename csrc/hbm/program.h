@@ -66,6 +66,7 @@ class Program {
   static Program load(std::unique_ptr<Storage> storage);
   void read();
   void check_tensors() const;
+  std::string layer_name(const InstructionRecord& instruction) const;
   void check_instructions() const;
 
   std::unique_ptr<Storage> storage_;
