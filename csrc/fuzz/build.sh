@@ -7,7 +7,7 @@ mkdir -p "$1"
 directory=$(cd "$1" && pwd)
 shift
 cd "$(dirname "$0")/.."
-options=(-std=c++20 -O1 -g -I. -Wno-unknown-warning-option -fsanitize=address,undefined
+options=(-std=c++20 -O1 -g1 -I. -Wno-unknown-warning-option -fsanitize=address,undefined
   -fno-sanitize-recover=all -fno-omit-frame-pointer "$@")
 
 # A file of kernels is compiled for the instruction set that its name ends in, as in CMakeLists.txt.
