@@ -4,6 +4,7 @@
 #include "kernels/avx2.h"
 #include "kernels/requantize_avx2.h"
 #include "kernels/rescale_plan.h"
+#include "kernels/scalar.h"
 
 namespace horizon {
 namespace {
@@ -65,30 +66,33 @@ __m256i scale(const Ratios& r, const Limits& limits, __m256i a, __m256i b) {
 template <bool kAdd>
 void all(const Tensor& out, const Tensor& a, const Tensor& b, const Ratios& same,
          const Channel* table, const Limits& limits, const Part& part) {
-  const std::int64_t out_bytes = element_bytes(out.type);
-  const std::int64_t a_bytes = element_bytes(a.type), b_bytes = element_bytes(b.type);
-  for_each_stretch(
-      out, a, b, table == nullptr, part,
-      [&](std::byte* to, const std::byte* first, const std::byte* second, std::int64_t count) {
-        for (std::int64_t i = 0; i < count; i += kLanes) {
-          const std::int64_t lanes = count - i < kLanes ? count - i : kLanes;
-          const Ratios r = table == nullptr ? same : ratios(table + i, lanes, false);
-          const __m256i x = load8(first + i * a_bytes, a.type, lanes);
-          const __m256i z = kAdd ? load8(second + i * b_bytes, b.type, lanes) : x;
-          store8(to + i * out_bytes, out.type, scale<kAdd>(r, limits, x, z), lanes);
-        }
+  for_each_vector<kLanes>(
+      out, a, b, same, table, part,
+      [](const Channel* channels, std::int64_t lanes) { return ratios(channels, lanes, false); },
+      [&](const Ratios& r, std::byte* to, const std::byte* first, const std::byte* second,
+          std::int64_t lanes) {
+        const __m256i x = load8(first, a.type, lanes);
+        const __m256i z = kAdd ? load8(second, b.type, lanes) : x;
+        store8(to, out.type, scale<kAdd>(r, limits, x, z), lanes);
       });
+}
+
+// Parts of vectors take longer than elements by themselves.
+bool few(const Tensor& out, const Tensor& a, const Tensor& b) {
+  return out.shape[3] < kLanes && !all_joined(out, a, b);
 }
 
 }  // namespace
 
 void rescale_avx2(const RescaleArgs& args, Part part) {
+  if (few(args.out, args.in, args.in)) return rescale_scalar(args, part);
   const Limits limits = {_mm256_set1_epi64x(args.lo), _mm256_set1_epi64x(args.hi)};
   const Channel* table = args.table_count == 1 ? nullptr : args.table;
   all<false>(args.out, args.in, args.in, ratios(args.table, 1, true), table, limits, part);
 }
 
 void add_avx2(const AddArgs& args, Part part) {
+  if (few(args.out, args.a, args.b)) return add_scalar(args, part);
   const Limits limits = {_mm256_set1_epi64x(args.lo), _mm256_set1_epi64x(args.hi)};
   all<true>(args.out, args.a, args.b, ratios(&args.table, 1, true), nullptr, limits, part);
 }

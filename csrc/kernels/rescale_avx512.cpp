@@ -87,19 +87,18 @@ __m512i scale(const Ratios& r, const Limits& limits, __m512i a, __m512i b) {
 template <bool kAdd>
 void all(const Tensor& out, const Tensor& a, const Tensor& b, const Ratios& same,
          const Channel* table, const Limits& limits, const Part& part) {
-  const std::int64_t out_bytes = element_bytes(out.type);
-  const std::int64_t a_bytes = element_bytes(a.type), b_bytes = element_bytes(b.type);
-  for_each_stretch(
-      out, a, b, table == nullptr, part,
-      [&](std::byte* to, const std::byte* first, const std::byte* second, std::int64_t count) {
-        for (std::int64_t i = 0; i < count; i += kLanes) {
-          const std::int64_t left = count - i;
-          const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
-          const Ratios r = table == nullptr ? same : ratios(table + i, mask);
-          const __m512i x = load(a.type, first + i * a_bytes, mask);
-          const __m512i z = kAdd ? load(b.type, second + i * b_bytes, mask) : x;
-          store(out.type, to + i * out_bytes, mask, scale<kAdd>(r, limits, x, z));
-        }
+  const auto mask_of = [](std::int64_t lanes) {
+    return static_cast<__mmask16>(lanes == kLanes ? 0xffff : (1u << lanes) - 1);
+  };
+  for_each_vector<kLanes>(
+      out, a, b, same, table, part,
+      [&](const Channel* channels, std::int64_t lanes) { return ratios(channels, mask_of(lanes)); },
+      [&](const Ratios& r, std::byte* to, const std::byte* first, const std::byte* second,
+          std::int64_t lanes) {
+        const __mmask16 mask = mask_of(lanes);
+        const __m512i x = load(a.type, first, mask);
+        const __m512i z = kAdd ? load(b.type, second, mask) : x;
+        store(out.type, to, mask, scale<kAdd>(r, limits, x, z));
       });
 }
 
