@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from horizon.compiler.layout import PlacedGraph
 from horizon.compiler.levels import Level
 from horizon.compiler.plan import Plan, assemble, is_one_copy, prefetchable, spaces_of
-from horizon.compiler.residency import choose_residents, lifetimes, rounded, streamed_operands
-from horizon.compiler.tasks import Task
-from horizon.compiler.tiling import (
-    Choices,
-    Tiling,
-    choose_tiling,
-    smallest_bytes,
-    whole_tiling,
+from horizon.compiler.residency import (
+    by_benefit,
+    choose_residents,
+    lifetimes,
+    operand_bytes,
+    rounded,
+    streamed_operands,
 )
+from horizon.compiler.tasks import Task
+from horizon.compiler.tiling import Choices, Tiling, list_tilings, whole_tiling
 from horizon.errors import InputError
 from horizon.hbm.records import DataType
 from horizon.march import Machine
@@ -71,7 +72,7 @@ class _Fitting:
         self.resident: frozenset[str] = frozenset()
         self.budgets = [machine.sram_bytes] * len(tasks)
         self.hasty = [level.double_buffer] * len(tasks)
-        self.known: dict[tuple[int, frozenset[str], int], Tiling | None] = {}
+        self.known: dict[tuple[int, frozenset[str]], list[Tiling]] = {}
 
     def uncut(self) -> Plan:
         """Everything in SRAM, one tile for each task."""
@@ -89,8 +90,10 @@ class _Fitting:
     def cut(self) -> Plan:
         """Tiles, and residents where the level has them."""
         if self.level.resident:
+            order = by_benefit(self.tasks, self.buffers, self.lives)
+            capacity = self.machine.sram_bytes
             self.resident = choose_residents(
-                self.tasks, self.buffers, self.lives, self.machine.sram_bytes, self._working_set
+                self.buffers, self.lives, order, capacity, self._traffic
             )
         while True:
             spaces = spaces_of(self.buffers, self.resident)
@@ -121,24 +124,31 @@ class _Fitting:
         return streamed_operands(task, resident, in_place)
 
     def _tiling(self, index: int, resident: frozenset[str], budget: int) -> Tiling | None:
+        """The best tiling whose slots take at most ``budget`` bytes, None if there is none."""
+        return next(
+            (one for one in self._tilings(index, resident) if one.slot_bytes <= budget), None
+        )
+
+    def _tilings(self, index: int, resident: frozenset[str]) -> list[Tiling]:
         task = self.tasks[index]
         streamed = self._streamed(task, resident)
-        key = index, streamed, budget
+        key = index, streamed
         if key not in self.known:
             choices = Choices(self.level.double_buffer, self.level.search)
-            types = self.types[index]
-            self.known[key] = choose_tiling(task, types, streamed, budget, choices)
+            self.known[key] = list_tilings(task, self.types[index], streamed, choices)
         return self.known[key]
 
-    def _working_set(self, index: int, resident: frozenset[str]) -> int:
-        """What a task should have for its slots: half of the SRAM will do, if it can be used."""
+    def _traffic(self, index: int, resident: frozenset[str], budget: int) -> int | None:
+        """Bytes that a task loads and stores; None if its smallest tile is over the budget."""
         task = self.tasks[index]
-        if is_one_copy(task, spaces_of(self.buffers, resident)):
-            return 0
-        tiling = self._tiling(index, resident, self.machine.sram_bytes // 2)
-        if tiling:
-            return tiling.slot_bytes
-        return smallest_bytes(task, self.types[index], self._streamed(task, resident))
+        whole = is_one_copy(task, spaces_of(self.buffers, resident))
+        tiling = None if whole else self._tiling(index, resident, budget)
+        if not whole and tiling is None:
+            return None
+        if task.op == "copy":
+            sides = len(self._streamed(task, resident))
+            return sides * operand_bytes(task.a, self.buffers)
+        return tiling.traffic if tiling else 0
 
     def _resident_bytes(self, index: int) -> int:
         return sum(rounded(self.buffers[name].nbytes) for name in self._residents_at(index))
@@ -190,7 +200,7 @@ class _Fitting:
         residents = self._residents_at(index)
         if not residents:
             task = self.tasks[index]
-            need = smallest_bytes(task, self.types[index], self._streamed(task, self.resident))
+            need = self._tilings(index, self.resident)[-1].slot_bytes
             raise InputError(
                 f"layer {task.layer}: its smallest tile needs {need} bytes of SRAM; machine "
                 f"{self.machine.name} has {self.machine.sram_bytes}: too little memory; "

@@ -7,27 +7,16 @@ before it that write what it reads or writes, and for those that read what it wr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from horizon.compiler.schedule import Access, Operation
-from horizon.hbm.records import UNIT_OF, Quad, Space, Unit
+from horizon.hbm.records import UNIT_OF, Space, Unit
 
 Waits = tuple[int, ...]
 Range = tuple[Space, int, int]  # first byte, last byte + 1
 SHARED = (Space.ddr, Space.sram)
-
-
-@dataclass(frozen=True)
-class _Touch:
-    """An access to a block; ``count``: instructions of the unit up to and including this one."""
-
-    unit: Unit
-    count: int
-    at: Quad | None
-    shape: Quad
-    writes: bool
+WHOLE = np.array([0] * 4 + [-(2**62)] * 4, np.int64)
 
 
 def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> list[Waits]:
@@ -39,33 +28,26 @@ def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> 
         ranges: where each block lies, in ddr or sram.
     """
     owners = _earlier_owners(operations, ranges)
-    touches: dict[str, list[_Touch]] = {}
-    done: dict[str, Waits] = {}  # by block: its last instruction of each unit
+    histories = {name: _History() for name in owners}
     counts = [0] * len(Unit)
-    waited = [(0,) * len(Unit)] * len(Unit)
+    waited = np.zeros((len(Unit), len(Unit)), np.int64)
     result = []
     for operation in operations:
         unit = UNIT_OF[operation.opcode]
         counts[unit] += 1
-        needs = [0] * len(Unit)
+        needs = np.zeros(len(Unit), np.int64)
+        touched = []
         for name, access in _shared(operation).items():
-            block, touch = _touch(unit, counts[unit], name, access)
-            for other in touches.get(block, ()):
-                if (touch.writes or other.writes) and _overlap(touch, other):
-                    needs[other.unit] = max(needs[other.unit], other.count)
-            for owner in owners[block]:
-                needs = list(map(max, needs, done[owner]))
-        for name, access in _shared(operation).items():
-            block, touch = _touch(unit, counts[unit], name, access)
-            kept = [old for old in touches.get(block, ()) if not _replaces(touch, old)]
-            touches[block] = [*kept, touch]
-            now = [0] * len(Unit)
-            now[unit] = counts[unit]
-            done[block] = tuple(map(max, done.get(block, now), now))
+            assert access.block is not None
+            touched.append((histories[access.block], _box(access), name == "out"))
+            np.maximum(needs, histories[access.block].conflicts(*touched[-1][1:]), out=needs)
+            for owner in owners[access.block]:
+                np.maximum(needs, histories[owner].last, out=needs)
+        for history, box, writes in touched:
+            history.add(unit, counts[unit], box, writes)
         needs[unit] = 0
-        implied = waited[unit]
-        result.append(tuple(n if n > i else 0 for n, i in zip(needs, implied, strict=True)))
-        waited[unit] = tuple(map(max, needs, implied))
+        result.append(tuple(np.where(needs > waited[unit], needs, 0).tolist()))
+        np.maximum(waited[unit], needs, out=waited[unit])
     return result
 
 
@@ -74,29 +56,47 @@ def _shared(operation: Operation) -> dict[str, Access]:
     return {name: a for name, a in operation.operands.items() if a.view.space in SHARED}
 
 
-def _touch(unit: Unit, count: int, name: str, access: Access) -> tuple[str, _Touch]:
-    assert access.block is not None
-    return access.block, _Touch(unit, count, access.at, access.view.shape, name == "out")
+def _box(access: Access) -> np.ndarray:
+    """Start and negative end of what is used of a block, (8,); slots are used as a whole."""
+    if access.at is None:
+        return WHOLE
+    ends = [-(at + side) for at, side in zip(access.at, access.view.shape, strict=True)]
+    return np.array([*access.at, *ends], np.int64)
 
 
-def _overlap(a: _Touch, b: _Touch) -> bool:
-    if a.at is None or b.at is None:
-        return True
-    sides = zip(a.at, a.shape, b.at, b.shape, strict=True)
-    return all(x < y + height and y < x + width for x, width, y, height in sides)
+class _History:
+    """The uses of a block so far, but for those that nobody needs to wait for any more.
 
-
-def _replaces(new: _Touch, old: _Touch) -> bool:
-    """Whether who waits for ``new`` needs not wait for ``old`` as well.
-
-    ``new`` covers ``old``, and comes after it: in the same unit, or because it waits for it.
+    Attributes:
+        last: for each unit its last instruction that used the block, counted from 1.
     """
-    if not new.writes and (old.writes or old.unit is not new.unit):
-        return False
-    if new.at is None or old.at is None:
-        return True
-    sides = zip(new.at, new.shape, old.at, old.shape, strict=True)
-    return all(x <= y and y + height <= x + width for x, width, y, height in sides)
+
+    def __init__(self) -> None:
+        self.last = np.zeros(len(Unit), np.int64)
+        self._boxes = np.zeros((0, 8), np.int64)
+        self._facts = np.zeros((0, 3), np.int64)  # unit, count, whether it writes
+
+    def conflicts(self, box: np.ndarray, writes: bool) -> np.ndarray:
+        """For each unit its last instruction that this use of the block has to wait for."""
+        # start < other end, and -end < -(other start)
+        met = (self._boxes < -np.roll(box, 4)).all(1)
+        if not writes:
+            met &= self._facts[:, 2] == 1
+        result = np.zeros(len(Unit), np.int64)
+        np.maximum.at(result, self._facts[met, 0], self._facts[met, 1])
+        return result
+
+    def add(self, unit: Unit, count: int, box: np.ndarray, writes: bool) -> None:
+        """Note a use. Who waits for it needs not wait for earlier ones that it covers.
+
+        That holds if it waited for them itself, because it writes, or follows in the same unit.
+        """
+        covered = (self._boxes >= box).all(1)
+        if not writes:
+            covered &= (self._facts[:, 0] == unit) & (self._facts[:, 2] == 0)
+        self._boxes = np.concatenate([self._boxes[~covered], box[None]])
+        self._facts = np.concatenate([self._facts[~covered], [[unit, count, writes]]])
+        self.last[unit] = count
 
 
 def _earlier_owners(

@@ -35,36 +35,44 @@ def streamed_operands(
 
 
 def choose_residents(
-    tasks: Sequence[Task],
     buffers: dict[str, Buffer],
     lives: Lifetimes,
+    order: Sequence[str],
     capacity: int,
-    working_set: Callable[[int, frozenset[str]], int],
+    traffic: Callable[[int, frozenset[str], int], int | None],
 ) -> frozenset[str]:
-    """Greedily, those that save most traffic for each byte and task that they occupy.
+    """Greedily, every tensor that makes the tasks of its lifetime move fewer bytes in all.
+
+    A resident saves its own loads and stores, but takes memory from the tiles of all tasks that
+    run in the meantime.
 
     Args:
+        order: names of buffers, the most promising first.
         capacity: bytes of SRAM.
-        working_set: bytes of the slots that a task (by its index) wants, given the residents.
+        traffic: bytes that a task (by its index) moves, given the residents and the bytes left
+            for its slots; None if it cannot run so.
     """
-    live = [0] * len(tasks)
-    want = [working_set(index, frozenset()) for index in range(len(tasks))]
+    steps = max((last for _, last in lives.values()), default=-1) + 1
+    free = [capacity] * steps
     resident: frozenset[str] = frozenset()
-    for name in _by_benefit(tasks, buffers, lives):
+    for name in order:
         size = rounded(buffers[name].nbytes)
         first, last = lives[name]
-        if size > capacity:
+        span = range(first, last + 1)
+        if min(free[first : last + 1]) < size:
             continue
         more = resident | {name}
-        span = range(first, last + 1)
-        touching = [index for index in span if _touches(tasks[index], name)]
-        wanted = {index: want[index] for index in span}
-        wanted |= {index: working_set(index, more) for index in touching}
-        if all(live[index] + size + wanted[index] <= capacity for index in span):
-            resident = more
-            for index in span:
-                live[index] += size
-                want[index] = wanted[index]
+        saved = 0
+        for index in span:
+            now = traffic(index, more, free[index] - size)
+            if now is None:
+                break
+            saved += (traffic(index, resident, free[index]) or 0) - now
+        else:
+            if saved > 0:
+                resident = more
+                for index in span:
+                    free[index] -= size
     return resident
 
 
@@ -72,16 +80,13 @@ def rounded(nbytes: int) -> int:
     return nbytes + -nbytes % ALIGNMENT
 
 
-def _touches(task: Task, name: str) -> bool:
-    return any(operand.place.buffer == name for operand in task.operands.values())
-
-
-def _by_benefit(tasks: Sequence[Task], buffers: dict[str, Buffer], lives: Lifetimes) -> list[str]:
+def by_benefit(tasks: Sequence[Task], buffers: dict[str, Buffer], lives: Lifetimes) -> list[str]:
+    """Buffers by the traffic that they cause for each byte and task that they would occupy."""
     moved = dict.fromkeys(lives, 0)
     for task in tasks:
         for operand in task.operands.values():
             if operand.place.buffer in moved:
-                moved[operand.place.buffer] += _bytes(operand, buffers)
+                moved[operand.place.buffer] += operand_bytes(operand, buffers)
 
     def benefit(name: str) -> float:
         first, last = lives[name]
@@ -90,6 +95,6 @@ def _by_benefit(tasks: Sequence[Task], buffers: dict[str, Buffer], lives: Lifeti
     return sorted(lives, key=lambda name: (-benefit(name), buffers[name].nbytes, name))
 
 
-def _bytes(operand: Operand, buffers: dict[str, Buffer]) -> int:
+def operand_bytes(operand: Operand, buffers: dict[str, Buffer]) -> int:
     n, y, x, c = operand.shape
     return n * y * x * c * buffers[operand.place.buffer].dtype.size

@@ -19,7 +19,6 @@ from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
 
 OUTER_CHANNELS = (3, 0, 1, 2)
 INNER_CHANNELS = (0, 1, 2, 3)
-NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Choices:
-    """Which tilings :func:`choose_tiling` may take.
+    """Which tilings there are to choose from.
 
     Attributes:
-        double_buffer: two slots for what is loaded or stored more than once.
+        double_buffer: two slots for what is loaded or stored more than once, where they pay.
         search: the fewest bytes in either order of loops, instead of the fewest tiles with the
             channels outside.
     """
@@ -57,39 +56,54 @@ class Choices:
     search: bool
 
 
-def choose_tiling(
-    task: Task, types: dict[str, DataType], streamed: frozenset[str], budget: int, choices: Choices
-) -> Tiling | None:
-    """The best tiling whose slots take at most ``budget`` bytes, None if there is none.
+# What waiting for memory costs, as a factor on tiles or bytes: nothing waits; weights, which seldom
+# change, are not loaded ahead; nothing is.
+DOUBLE = (("out", "a", "b", "weight"), 1.0)
+SINGLE_WEIGHT = (("out", "a", "b"), 1.2)
+SINGLE: tuple[tuple[str, ...], float] = ((), 2.0)
+
+
+def list_tilings(
+    task: Task, types: dict[str, DataType], streamed: frozenset[str], choices: Choices
+) -> list[Tiling]:
+    """The tilings worth having, best first: each needs fewer bytes than those before it.
 
     Args:
         types: of the operands in SRAM.
         streamed: the operands that are not in SRAM: "out", "a", "b", "weight".
     """
-    doubles = (True, False) if choices.double_buffer else (False,)
+    ways = (DOUBLE, SINGLE_WEIGHT, SINGLE) if choices.double_buffer else (SINGLE,)
     orders = (OUTER_CHANNELS, INNER_CHANNELS) if choices.search else (OUTER_CHANNELS,)
-    for double in doubles:
-        found = [
-            tiling
-            for order in orders
-            if (tiling := _Space(task, types, streamed, order, double).best(budget, choices.search))
-        ]
-        if found:
-            return min(found, key=lambda tiling: tiling.traffic)
-    return None
-
-
-def smallest_bytes(task: Task, types: dict[str, DataType], streamed: frozenset[str]) -> int:
-    """Bytes of the slots of the smallest tiling."""
-    return int(_Space(task, types, streamed, OUTER_CHANNELS, False).need.min())
+    options = [_options(task, types, axis) for axis in range(4)]
+    parts = _all_parts(task, types, streamed, options)
+    found = []
+    for order in orders:
+        for doubled, factor in ways:
+            space = _Space(task, options, parts, order, doubled)
+            found += [(cost * factor, tiling) for cost, tiling in space.best(choices.search)]
+    found.sort(key=lambda pair: pair[0])
+    result: list[Tiling] = []
+    for _, tiling in found:
+        if not result or tiling.slot_bytes < result[-1].slot_bytes:
+            result.append(tiling)
+    return result
 
 
 def whole_tiling(task: Task, types: dict[str, DataType], streamed: frozenset[str]) -> Tiling:
     """The tiling that cuts nothing."""
     options = [[side] for side in task.out.shape]
-    tiling = _Space(task, types, streamed, OUTER_CHANNELS, False, options).best(NO_LIMIT, False)
-    assert tiling is not None
+    parts = _all_parts(task, types, streamed, options)
+    ((_, tiling),) = _Space(task, options, parts, OUTER_CHANNELS, ()).best(False)
     return tiling
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Bytes of an operand's largest part and of all parts, by tile; the axes that parts vary in."""
+
+    largest: np.ndarray
+    total: np.ndarray
+    axes: tuple[int, ...]
 
 
 class _Space:
@@ -98,15 +112,14 @@ class _Space:
     def __init__(
         self,
         task: Task,
-        types: dict[str, DataType],
-        streamed: frozenset[str],
+        options: list[list[int]],
+        parts: dict[str, _Parts],
         order: Quad,
-        double: bool,
-        options: list[list[int]] | None = None,
+        doubled: tuple[str, ...],
     ) -> None:
         self.order = order
+        self.options = options
         sides = task.out.shape
-        self.options = options or [_options(task, types, axis) for axis in range(4)]
         counts = [
             _along(axis, [-(-side // tile) for tile in self.options[axis]])
             for axis, side in enumerate(sides)
@@ -115,45 +128,45 @@ class _Space:
         self.bytes: dict[str, np.ndarray] = {}
         self.count: dict[str, np.ndarray] = {}
         self.traffic = np.zeros_like(self.tiles)
-        if task.op == "copy":
-            streamed -= {"out"}  # It goes through one slot.
-        for name in sorted(streamed):
-            largest, total, depends = _extents(task, types, name, self.options)
-            fills = self._fills(counts, depends)
-            self.bytes[name] = largest + -largest % ALIGNMENT
-            self.count[name] = np.where(fills > 1, 2, 1) if double else np.ones_like(fills)
+        for name, part in parts.items():
+            fills = self._fills(counts, part.axes)
+            self.bytes[name] = part.largest + -part.largest % ALIGNMENT
+            self.count[name] = np.where(fills > 1, 2, 1) if name in doubled else np.ones_like(fills)
             # Passes over the operand, each of which moves it once as a whole.
-            own = _product([counts[axis] for axis in depends]) if depends else 1
-            self.traffic = self.traffic + total * (fills // own)
+            own = _product([counts[axis] for axis in part.axes]) if part.axes else 1
+            self.traffic = self.traffic + part.total * (fills // own)
         self.need = sum(
             (self.bytes[name] * self.count[name] for name in self.bytes),
             np.zeros_like(self.tiles),
         )
 
-    def _fills(self, counts: list[np.ndarray], depends: tuple[int, ...]) -> np.ndarray:
+    def _fills(self, counts: list[np.ndarray], axes: tuple[int, ...]) -> np.ndarray:
         """How often an operand's part changes from one tile to the next, the first included."""
         fills = np.ones_like(self.tiles)
         changing = np.zeros_like(self.tiles, bool)
         for axis in reversed(self.order):
-            if axis in depends:
+            if axis in axes:
                 changing = changing | (counts[axis] > 1)
                 fills = fills * counts[axis]
             else:
                 fills = fills * np.where(changing, counts[axis], 1)
         return fills
 
-    def best(self, budget: int, fewest_bytes: bool) -> Tiling | None:
-        need = self.need
-        fits = np.flatnonzero(need <= budget)
-        if not fits.size:
-            return None
-        columns = np.broadcast_to(_along(2, self.options[2]), need.shape)
+    def best(self, fewest_bytes: bool) -> list[tuple[float, Tiling]]:
+        """Costs and tilings, best first, each of which needs fewer bytes than those before it."""
         keys = [self.tiles, self.traffic] if fewest_bytes else [self.traffic, self.tiles]
-        keys = [np.broadcast_to(key, need.shape).ravel()[fits] for key in (-columns, *keys)]
-        index = np.unravel_index(fits[np.lexsort(keys)[0]], need.shape)
+        keys.insert(0, -_along(2, self.options[2]))
+        shape = self.need.shape
+        flat = [np.broadcast_to(key, shape).ravel() for key in keys]
+        ranks = np.lexsort(flat)
+        need = self.need.ravel()[ranks]
+        # Those that need less than all before them.
+        kept = ranks[np.concatenate([[True], need[1:] < np.minimum.accumulate(need)[:-1]])]
+        return [(float(flat[-1][at]), self._tiling(np.unravel_index(at, shape))) for at in kept]
 
+    def _tiling(self, index: tuple) -> Tiling:
         def value(array: np.ndarray) -> int:
-            return int(np.broadcast_to(array, need.shape)[index])
+            return int(array[tuple(np.minimum(index, np.array(array.shape) - 1))])
 
         n, y, x, c = (options[at] for options, at in zip(self.options, index, strict=True))
         slots = {name: (value(self.bytes[name]), value(self.count[name])) for name in self.bytes}
@@ -176,30 +189,35 @@ def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
     return sorted(sizes, reverse=True)
 
 
-def _extents(
-    task: Task, types: dict[str, DataType], name: str, options: list[list[int]]
-) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """Bytes of an operand's largest part and of all parts, and the axes that parts vary in."""
+def _all_parts(
+    task: Task, types: dict[str, DataType], streamed: frozenset[str], options: list[list[int]]
+) -> dict[str, _Parts]:
+    if task.op == "copy":
+        streamed -= {"out"}  # It goes through one slot.
+    return {name: _parts(task, types, name, options) for name in sorted(streamed)}
+
+
+def _parts(task: Task, types: dict[str, DataType], name: str, options: list[list[int]]) -> _Parts:
     if name == "weight":
         assert task.node is not None
         outputs, *kernel = task.node.attributes["weight"].shape
         layout = weight_layout(task.node, types["a"].name)
         largest = [packed_bytes((tile, *kernel), layout) for tile in options[3]]
         total = packed_bytes((outputs, *kernel), layout)
-        return _along(3, largest), np.full((1, 1, 1, 1), total, np.int64), (3,)
+        return _Parts(_along(3, largest), np.full((1, 1, 1, 1), total, np.int64), (3,))
     shape = task.operands[name].shape
-    larger, totals, depends = [], [], []
+    larger, totals, axes = [], [], []
     for axis in range(4):
         if needed(task, name, axis, (0, 1)) is None:
             larger.append(_along(axis, [shape[axis]]))
             totals.append(_along(axis, [shape[axis]]))
             continue
-        depends.append(axis)
+        axes.append(axis)
         sizes = [_sizes(task, name, axis, tile) for tile in options[axis]]
-        larger.append(_along(axis, [max(parts) for parts in sizes]))
-        totals.append(_along(axis, [sum(parts) for parts in sizes]))
+        larger.append(_along(axis, [max(sides) for sides in sizes]))
+        totals.append(_along(axis, [sum(sides) for sides in sizes]))
     size = types[name].size
-    return _product(larger) * size, _product(totals) * size, tuple(depends)
+    return _Parts(_product(larger) * size, _product(totals) * size, tuple(axes))
 
 
 def _sizes(task: Task, name: str, axis: int, tile: int) -> list[int]:
