@@ -182,7 +182,13 @@ struct Avx512 {
                             _mm512_unpacklo_epi64(high0, high1),
                             _mm512_unpackhi_epi64(high0, high1)};
       const auto put = [&](std::int64_t p, __m128i value) {
-        if (p < pixels) _mm_mask_storeu_epi8(out + p * stride + d, mask, value);
+        if (p >= pixels) return;
+        std::byte* to = out + p * stride + d;
+        if (valid == 16) {
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(to), value);
+        } else {
+          _mm_mask_storeu_epi8(to, mask, value);
+        }
       };
       for (int j = 0; j < 4; ++j) {
         put(j, _mm512_castsi512_si128(y[j]));
