@@ -18,7 +18,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 import horizon.hbm
@@ -143,6 +142,5 @@ def show(result: Alignment, program: BoardProgram, workers: int, origin: str, ti
     print(
         f"Program: {speed:.1f} pairs/s ({result.program_seconds:.2f} s; {workers} workers, "
         f"decoding and conversion included)\n"
-        f"Comparison: {result.comparison_seconds:.2f} s (int_infer on "
-        f"{torch.get_num_threads()} threads, metrics)"
+        f"Comparison: {result.comparison_seconds:.2f} s (int_infer and metrics)"
     )

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from hat.data.transforms.sample import image_pair, sample_name
 from hat.engine import distributed
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import build_eval_loader
-from hat.engine.evaluate import update_flow_metrics
 from hat.engine.processors import BatchProcessor
+from hat.engine.shared_metrics import SharedMetrics
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, Deferred
 from horizon.quantization import IntegerModel
@@ -76,12 +77,13 @@ class BoardPredictor:
     """Runs a compiled program over data sets and compares it with the integer model.
 
     The program gets what the board gets: images as uint8 YUV444 from the exact integer conversion.
-    Programs run in worker threads that decode and convert their images themselves; after every
-    ``CHUNK`` pairs the integer model runs on the same inputs, and on those of ``batch_processor``.
+    It runs in worker threads that decode and convert their images themselves; after every
+    ``CHUNK`` pairs the same threads run the integer model on the same inputs, and on those of
+    ``batch_processor``.
 
     Args:
         data_loader: config of a data loader, or a list of them; its data set gives uint8 images in
-            RGB or BGR, its batch size is the integer model's.
+            RGB or BGR, its batch size is the integer model's at most.
         batch_processor: of ``predict.py``, with need_grad_update=False.
         metrics: what to compute.
         model: the integer model; None where the pipeline brings it along (LoadIntegerModel).
@@ -136,42 +138,39 @@ class BoardPredictor:
             progress: called with the number of pairs that have just been done.
         """
         loader = self.loaders[index]
-        dataset, batch_size = loader.dataset, loader.batch_size or 1
+        dataset = loader.dataset
         count = len(dataset)  # type: ignore[arg-type]
         if num_pairs is not None:
             count = min(count, num_pairs)
         if count == 0:
             raise InputError("nothing to compare: the data set is empty")
-        sides = _Sides(self.metrics)
+        chunk = max(CHUNK, 4 * workers)
+        batch_size = min(loader.batch_size or 1, max(1, chunk // (2 * workers)))
+        sides = SharedMetrics(self.metrics)
         totals = Alignment(pairs=count)
-        with ThreadPoolExecutor(workers) as pool:
-            for start in range(0, count, CHUNK):
+        with single_threaded_torch(), ThreadPoolExecutor(workers) as pool:
+            for start in range(0, count, chunk):
+                numbers = range(start, min(start + chunk, count))
                 begun = time.perf_counter()
-                results = list(
-                    pool.map(
-                        lambda number: run_pair(program, dataset[number]),
-                        range(start, min(start + CHUNK, count)),
-                    )
-                )
+                results = list(pool.map(lambda n: run_pair(program, dataset[n]), numbers))
                 ended = time.perf_counter()
                 totals.program_seconds += ended - begun
-                for batch in equal_sizes(results, batch_size):
-                    self._compare(program, batch, loader.collate_fn, sides, totals)
+                batches = list(equal_sizes(results, batch_size))
+                for batch, compared in zip(
+                    batches,
+                    pool.map(lambda b: self._compare(program, b, loader.collate_fn), batches),
+                    strict=True,
+                ):
+                    sides.update(compared.prepared, compared.flows)
+                    add_counts(totals, compared, batch)
                     progress(len(batch))
                 totals.comparison_seconds += time.perf_counter() - ended
         totals.metrics = sides.results()
         return totals
 
     @torch.inference_mode()
-    def _compare(
-        self,
-        program: BoardProgram,
-        batch: list[_Result],
-        collate: Any,
-        sides: _Sides,
-        totals: Alignment,
-    ) -> None:
-        """Add a batch of equally large pairs to the metrics and counts."""
+    def _compare(self, program: BoardProgram, batch: list[_Result], collate: Any) -> _Compared:
+        """The integer model on a batch of equally large pairs."""
         samples = [result.sample for result in batch]
         height, width = image_pair(samples[0]).shape[:2]
         prepared = self.batch_processor.prepare(collate(samples), self.device)
@@ -179,13 +178,7 @@ class BoardPredictor:
         image = (image ^ 128).view(torch.int8)  # the program's own integers: minus 128
         found = torch.from_numpy(np.stack([result.integers for result in batch])).to(self.device)
         wanted = self.model.integers(image)
-        different = (found != wanted).flatten(1).sum(1)
-        totals.values += wanted.numel()
-        totals.differing += int(different.sum())
-        if totals.first_differing is None and different.any():
-            totals.first_differing = sample_name(samples[int(different.nonzero()[0])])
-        if (height, width) != program.size:
-            totals.padded += len(batch)
+        different = (found != wanted).flatten(1).sum(1).tolist()
 
         def flow(integers: Tensor) -> Tensor:
             return torch.from_numpy(
@@ -194,50 +187,60 @@ class BoardPredictor:
 
         float_input = self.model.stub(prepared[self.model.input_name]).values
         others = int((float_input != image[..., :height, :width]).sum())
-        totals.inputs += float_input.numel()
-        totals.other_inputs += others
         same = flow(wanted)
-        sides.update(
-            prepared,
-            {
-                BOARD: flow(found) if different.any() else same,
-                SAME_INPUT: same,
-                FLOAT_INPUT: self.model(float_input) if others else same,
-            },
+        flows = {
+            BOARD: flow(found) if any(different) else same,
+            SAME_INPUT: same,
+            FLOAT_INPUT: self.model(float_input) if others else same,
+        }
+        padded = (height, width) != program.size
+        return _Compared(
+            prepared, flows, different, wanted.numel(), others, float_input.numel(), padded
         )
 
 
-class _Sides:
-    """The metrics of several flows; one that has been another's all the time shares its metrics."""
+@dataclass
+class _Compared:
+    """What :meth:`BoardPredictor._compare` finds for a batch.
 
-    def __init__(self, metrics: Sequence[Any]) -> None:
-        self._metrics = metrics
-        self._groups: list[tuple[list[str], list[Any]]] = []
+    Attributes:
+        prepared: the batch as the metrics take it.
+        flows: px, by the names of the table.
+        different: differing output integers of each pair; ``values``: all of the batch.
+        others: input integers that are others in ``predict.py``; ``inputs``: all.
+        padded: are the images smaller than the program's?
+    """
 
-    def update(self, batch: dict[str, Any], flows: dict[str, Tensor]) -> None:
-        """Add a batch; flows that are the same tensor are the same flow."""
-        if not self._groups:
-            self._groups = [(list(flows), [metric.clone() for metric in self._metrics])]
-        groups = []
-        for names, metrics in self._groups:
-            parts: dict[int, list[str]] = {}
-            for name in names:
-                parts.setdefault(id(flows[name]), []).append(name)
-            copies = [metrics, *([m.clone() for m in metrics] for _ in range(len(parts) - 1))]
-            groups += list(zip(parts.values(), copies, strict=True))
-        self._groups = groups
-        for names, metrics in groups:
-            update_flow_metrics(metrics, batch, flows[names[0]])
+    prepared: dict[str, Any]
+    flows: dict[str, Tensor]
+    different: list[int]
+    values: int
+    others: int
+    inputs: int
+    padded: bool
 
-    def results(self) -> dict[str, dict[str, float]]:
-        """The metrics' results by the name of the flow."""
-        found = {}
-        for names, metrics in self._groups:
-            values: dict[str, float] = {}
-            for metric in metrics:
-                values.update(metric.results())
-            found.update(dict.fromkeys(names, values))
-        return found
+
+def add_counts(totals: Alignment, compared: _Compared, batch: list[_Result]) -> None:
+    """Add a batch's counts to the data set's."""
+    totals.values += compared.values
+    totals.differing += sum(compared.different)
+    totals.inputs += compared.inputs
+    totals.other_inputs += compared.others
+    totals.padded += len(batch) if compared.padded else 0
+    for result, different in zip(batch, compared.different, strict=True):
+        if different and totals.first_differing is None:
+            totals.first_differing = sample_name(result.sample)
+
+
+@contextmanager
+def single_threaded_torch() -> Iterator[None]:
+    """Workers are the parallelism; torch's own threads would fight them for the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def run_pair(program: BoardProgram, sample: dict[str, Any]) -> _Result:

@@ -189,26 +189,6 @@ def test_mistakes_exit_with_2(
     assert not (tmp_path / "a.json").exists()
 
 
-def test_metrics_part_when_the_flows_do() -> None:
-    """Two sides share their metrics until a batch in which they differ, not after it."""
-    from hat.engine.board_predictor import _Sides
-    from hat.metrics import FlowMetrics
-
-    truth = torch.zeros(1, 2, 4, 4)
-    batch = {"gt_flow": truth}
-    flows = [torch.full((1, 2, 4, 4), value) for value in (1.0, 2.0, 3.0)]
-    pairs = [(0, 0), (1, 2), (2, 2), (1, 0)]
-    sides = _Sides([FlowMetrics()])
-    apart = FlowMetrics(), FlowMetrics()
-    for own in pairs:
-        sides.update(batch, {name: flows[i] for name, i in zip("ab", own, strict=True)})
-        for metric, index in zip(apart, own, strict=True):
-            metric.update(truth, flows[index])
-    expected = {name: m.results()["EPE"] for name, m in zip("ab", apart, strict=True)}
-    assert {name: values["EPE"] for name, values in sides.results().items()} == expected
-    assert expected["a"] != expected["b"]
-
-
 def test_batches_of_equal_sizes() -> None:
     class Pair:
         def __init__(self, side: int) -> None:
