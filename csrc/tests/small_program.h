@@ -2,7 +2,9 @@
 // constants and in sram, both weight layouts, channel slices, a copy in ddr, two outputs.
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -148,8 +150,17 @@ class SmallProgram {
     std::copy(shape.begin(), shape.end(), tensor.shape);
     tensor.scale_count = scales;
     tensor.zero_point = type == Type::uint8 ? 128 : 0;
-    tensor.scale_offset = parts_.add_constants(std::vector<double>(scales, 0.25));
     parts_.tensors.push_back(tensor);
+  }
+
+  // Behind all other constants, without gaps.
+  void add_scales() {
+    for (TensorRecord& tensor : parts_.tensors) {
+      const std::vector<double> scales(tensor.scale_count, 0.25);
+      const auto bytes = std::as_bytes(std::span(scales));
+      tensor.scale_offset = parts_.constants.size();
+      parts_.constants.insert(parts_.constants.end(), bytes.begin(), bytes.end());
+    }
   }
 
   void add_all();
@@ -236,6 +247,7 @@ inline void SmallProgram::add_all() {
   add(Opcode::store, Unit::store, "flow", flow_out, sum);
   const View feature_out = view_of(Space::output, kInt8, 0, {1, 2 * kHeight, 2 * kWidth, 3}, 0, 1);
   add(Opcode::store, Unit::store, "feature", feature_out, wide);
+  add_scales();
 }
 
 }  // namespace horizon::test
