@@ -110,6 +110,7 @@ inline Channel make_channel(Random& random, int bits, Type out, int bias) {
   const int out_bits = out == Type::int8 ? 7 : out == Type::int16 ? 15 : 30;
   channel.shift = 24 + bits - out_bits + between(random, -2, 1);
   if (chance(random, 10)) channel.shift = between(random, 1, 47);
+  if (chance(random, 10)) channel.shift = between(random, 23, 26);  // ratios about 1
   if (channel.shift < 1) channel.shift = 1;
   if (channel.shift > 47) channel.shift = 47;
   channel.bias = between(random, -bias, bias);
