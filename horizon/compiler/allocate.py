@@ -12,34 +12,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from horizon.hbm.records import ALIGNMENT
-
 
 @dataclass(frozen=True)
 class Block:
-    """Memory that is needed from step ``first`` to step ``last``, both included."""
+    """Memory that is needed from step ``first`` to step ``last``, both included.
+
+    Its size is a multiple of the alignment of all blocks of its arena.
+    """
 
     name: str
     nbytes: int
     first: int
     last: int
 
-    @property
-    def rounded(self) -> int:
-        return self.nbytes + -self.nbytes % ALIGNMENT
-
 
 Order = Callable[[Block], tuple]
 ORDERS: dict[str, Order] = {
-    "size": lambda block: (-block.rounded, block.first, block.name),
-    "lifetime": lambda block: (block.first - block.last, -block.rounded, block.name),
-    "area": lambda block: (-block.rounded * (block.last - block.first + 1), block.name),
-    "time": lambda block: (block.first, -block.rounded, block.name),
+    "size": lambda block: (-block.nbytes, block.first, block.name),
+    "lifetime": lambda block: (block.first - block.last, -block.nbytes, block.name),
+    "area": lambda block: (-block.nbytes * (block.last - block.first + 1), block.name),
+    "time": lambda block: (block.first, -block.nbytes, block.name),
 }
 
 
 def allocate(blocks: Sequence[Block], order: str = "size") -> dict[str, int]:
-    """Offsets by name, multiples of 64; blocks that are needed at the same time do not overlap.
+    """Offsets by name; blocks that are needed at the same time do not overlap.
 
     Args:
         order: which of ``ORDERS`` decides who comes first.
@@ -48,15 +45,15 @@ def allocate(blocks: Sequence[Block], order: str = "size") -> dict[str, int]:
     first, last, start, end = (np.zeros(len(blocks), np.int64) for _ in range(4))
     for index, block in enumerate(ordered):
         together = (first[:index] <= block.last) & (last[:index] >= block.first)
-        at = _best_gap(start[:index][together], end[:index][together], block.rounded)
+        at = _best_gap(start[:index][together], end[:index][together], block.nbytes)
         first[index], last[index] = block.first, block.last
-        start[index], end[index] = at, at + block.rounded
+        start[index], end[index] = at, at + block.nbytes
     return {block.name: int(at) for block, at in zip(ordered, start, strict=True)}
 
 
 def arena_bytes(blocks: Sequence[Block], offsets: dict[str, int]) -> int:
     """The size of an arena that holds all blocks."""
-    return max((offsets[block.name] + block.rounded for block in blocks), default=0)
+    return max((offsets[block.name] + block.nbytes for block in blocks), default=0)
 
 
 def smallest_arena(blocks: Sequence[Block], orders: Sequence[str]) -> tuple[dict[str, int], int]:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from horizon.compiler.allocate import Block, smallest_arena
 from horizon.compiler.layout import PlacedGraph
 from horizon.compiler.levels import Level
-from horizon.compiler.plan import Plan, assemble, is_one_copy, prefetchable, spaces_of
+from horizon.compiler.plan import Plan, is_one_copy, prefetchable, slots, spaces_of
 from horizon.compiler.residency import (
     by_benefit,
     choose_residents,
     lifetimes,
     operand_bytes,
-    rounded,
     streamed_operands,
 )
 from horizon.compiler.tasks import Task
 from horizon.compiler.tiling import Choices, Tiling, list_tilings, whole_tiling
 from horizon.errors import InputError
+from horizon.hbm.format import round_up
 from horizon.hbm.records import DataType
 from horizon.march import Machine
 
@@ -60,6 +61,9 @@ class _Fitting:
         self.machine = machine
         self.level = level
         self.lives = lifetimes(tasks, placed.buffers)
+        self.sizes = {
+            name: round_up(placed.buffers[name].nbytes, machine.alignment) for name in self.lives
+        }
         if not level.reuse_memory:
             self.lives = dict.fromkeys(self.lives, (0, len(tasks) - 1))
         self.types = [
@@ -81,43 +85,59 @@ class _Fitting:
         tilings = [
             None
             if is_one_copy(task, spaces)
-            else whole_tiling(task, types, self._streamed(task, resident))
+            else whole_tiling(task, types, self._streamed(task, resident), self.machine.alignment)
             for task, types in zip(self.tasks, self.types, strict=True)
         ]
         nothing: list[frozenset[str]] = [frozenset()] * len(self.tasks)
-        return assemble(self.buffers, self.lives, resident, tilings, nothing, self.level.orders)
+        return self._assemble(resident, tilings, nothing)
 
     def cut(self) -> Plan:
         """Tiles, and residents where the level has them."""
         if self.level.resident:
             order = by_benefit(self.tasks, self.buffers, self.lives)
             capacity = self.machine.sram_bytes
-            self.resident = choose_residents(
-                self.buffers, self.lives, order, capacity, self._traffic
-            )
+            self.resident = choose_residents(self.sizes, self.lives, order, capacity, self._traffic)
         while True:
-            spaces = spaces_of(self.buffers, self.resident)
-            tilings = []
-            for index, task in enumerate(self.tasks):
-                tiling = None
-                if not is_one_copy(task, spaces):
-                    tiling = self._tiling(index, self.resident, self._budget(index))
-                    if tiling is None:
-                        self._evict(index)
-                        break
-                tilings.append(tiling)
-            else:
-                plan = assemble(
-                    self.buffers,
-                    self.lives,
-                    self.resident,
-                    tilings,
-                    self._prefetched(tilings),
-                    self.level.orders,
-                )
-                if plan.sram_bytes <= self.machine.sram_bytes:
-                    return plan
-                self._give_up(plan)
+            tilings = self._cut_tasks()
+            if tilings is None:
+                continue
+            plan = self._assemble(self.resident, tilings, self._prefetched(tilings))
+            if plan.sram_bytes <= self.machine.sram_bytes:
+                return plan
+            self._give_up(plan)
+
+    def _cut_tasks(self) -> list[Tiling | None] | None:
+        """The tiling of each task; None if one has no room, which then has evicted a resident."""
+        spaces = spaces_of(self.buffers, self.resident)
+        tilings: list[Tiling | None] = []
+        for index, task in enumerate(self.tasks):
+            if is_one_copy(task, spaces):
+                tilings.append(None)
+                continue
+            tiling = self._tiling(index, self.resident, self._budget(index))
+            if tiling is None:
+                self._evict(index)
+                return None
+            tilings.append(tiling)
+        return tilings
+
+    def _assemble(
+        self,
+        resident: frozenset[str],
+        tilings: list[Tiling | None],
+        prefetched: list[frozenset[str]],
+    ) -> Plan:
+        """The plan of these decisions, with addresses."""
+        blocks = slots(tilings, prefetched)
+        ddr: list[Block] = []
+        for name, (first, last) in self.lives.items():
+            block = Block(name, self.sizes[name], first, last)
+            (blocks if name in resident else ddr).append(block)
+        spaces = spaces_of(self.buffers, resident)
+        sram = smallest_arena(blocks, self.level.orders)
+        return Plan(
+            spaces, tilings, prefetched, blocks, *sram, *smallest_arena(ddr, self.level.orders)
+        )
 
     def _streamed(self, task: Task, resident: frozenset[str]) -> frozenset[str]:
         in_place = self.machine.constants_in_place
@@ -134,7 +154,7 @@ class _Fitting:
         streamed = self._streamed(task, resident)
         key = index, streamed
         if key not in self.known:
-            choices = Choices(self.level.double_buffer, self.level.search)
+            choices = Choices(self.level.double_buffer, self.level.search, self.machine.alignment)
             self.known[key] = list_tilings(task, self.types[index], streamed, choices)
         return self.known[key]
 
@@ -151,7 +171,7 @@ class _Fitting:
         return tiling.traffic if tiling else 0
 
     def _resident_bytes(self, index: int) -> int:
-        return sum(rounded(self.buffers[name].nbytes) for name in self._residents_at(index))
+        return sum(self.sizes[name] for name in self._residents_at(index))
 
     def _residents_at(self, index: int) -> list[str]:
         return [
@@ -180,7 +200,7 @@ class _Fitting:
     def _give_up(self, plan: Plan) -> None:
         """Something of each task and tensor that stands out of the SRAM."""
         for block in plan.blocks:
-            if plan.sram[block.name] + block.rounded <= self.machine.sram_bytes:
+            if plan.sram[block.name] + block.nbytes <= self.machine.sram_bytes:
                 continue
             if block.name in self.resident:
                 self.resident -= {block.name}
@@ -206,6 +226,6 @@ class _Fitting:
                 f"{self.machine.name} has {self.machine.sram_bytes}: too little memory; "
                 "choose a machine with more SRAM or smaller images"
             )
-        largest = max(residents, key=lambda name: (self.buffers[name].nbytes, name))
+        largest = max(residents, key=lambda name: (self.sizes[name], name))
         self.resident -= {largest}
         self.budgets[index] = self.machine.sram_bytes

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from horizon.compiler.allocate import Block, smallest_arena
+from horizon.compiler.allocate import Block
 from horizon.compiler.layout import Buffer
-from horizon.compiler.residency import Lifetimes
 from horizon.compiler.tasks import Operand, Task
 from horizon.compiler.tiling import Tiling
 from horizon.hbm.records import Space
@@ -31,8 +30,8 @@ class Plan:
     prefetched: list[frozenset[str]]
     blocks: list[Block]
     sram: dict[str, int]
-    ddr: dict[str, int]
     sram_bytes: int
+    ddr: dict[str, int]
     ddr_bytes: int
 
 
@@ -59,34 +58,6 @@ def spaces_of(buffers: dict[str, Buffer], resident: frozenset[str]) -> dict[str,
         else (Space.sram if name in resident else Space.ddr)
         for name, buffer in buffers.items()
     }
-
-
-def assemble(
-    buffers: dict[str, Buffer],
-    lives: Lifetimes,
-    resident: frozenset[str],
-    tilings: list[Tiling | None],
-    prefetched: list[frozenset[str]],
-    orders: Sequence[str],
-) -> Plan:
-    """The plan of these decisions, with addresses."""
-    blocks = slots(tilings, prefetched)
-    ddr: list[Block] = []
-    for name, (first, last) in lives.items():
-        block = Block(name, buffers[name].nbytes, first, last)
-        (blocks if name in resident else ddr).append(block)
-    sram_offsets, sram_bytes = smallest_arena(blocks, orders)
-    ddr_offsets, ddr_bytes = smallest_arena(ddr, orders)
-    return Plan(
-        spaces_of(buffers, resident),
-        tilings,
-        prefetched,
-        blocks,
-        sram_offsets,
-        ddr_offsets,
-        sram_bytes,
-        ddr_bytes,
-    )
 
 
 def slots(tilings: list[Tiling | None], prefetched: list[frozenset[str]]) -> list[Block]:

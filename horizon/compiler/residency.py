@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from horizon.compiler.layout import Buffer
 from horizon.compiler.tasks import Operand, Task
-from horizon.hbm.records import ALIGNMENT, Space
+from horizon.hbm.records import Space
 
 Lifetimes = dict[str, tuple[int, int]]
 
@@ -35,7 +35,7 @@ def streamed_operands(
 
 
 def choose_residents(
-    buffers: dict[str, Buffer],
+    sizes: dict[str, int],
     lives: Lifetimes,
     order: Sequence[str],
     capacity: int,
@@ -47,6 +47,7 @@ def choose_residents(
     run in the meantime.
 
     Args:
+        sizes: bytes of buffers by name.
         order: names of buffers, the most promising first.
         capacity: bytes of SRAM.
         traffic: bytes that a task (by its index) moves, given the residents and the bytes left
@@ -56,7 +57,7 @@ def choose_residents(
     free = [capacity] * steps
     resident: frozenset[str] = frozenset()
     for name in order:
-        size = rounded(buffers[name].nbytes)
+        size = sizes[name]
         first, last = lives[name]
         span = range(first, last + 1)
         if min(free[first : last + 1]) < size:
@@ -74,10 +75,6 @@ def choose_residents(
                 for index in span:
                     free[index] -= size
     return resident
-
-
-def rounded(nbytes: int) -> int:
-    return nbytes + -nbytes % ALIGNMENT
 
 
 def by_benefit(tasks: Sequence[Task], buffers: dict[str, Buffer], lives: Lifetimes) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from horizon.compiler.geometry import needed
 from horizon.compiler.tasks import Task, weight_layout
-from horizon.hbm.records import ALIGNMENT, DataType, Quad, WeightLayout
+from horizon.hbm.records import DataType, Quad, WeightLayout
 from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
 
 OUTER_CHANNELS = (3, 0, 1, 2)
@@ -50,10 +50,12 @@ class Choices:
         double_buffer: two slots for what is loaded or stored more than once, where they pay.
         search: the fewest bytes in either order of loops, instead of the fewest tiles with the
             channels outside.
+        alignment: bytes; sizes of slots are multiples of it.
     """
 
     double_buffer: bool
     search: bool
+    alignment: int
 
 
 # What waiting for memory costs, as a factor on tiles or bytes: nothing waits; weights, which seldom
@@ -79,7 +81,7 @@ def list_tilings(
     found = []
     for order in orders:
         for doubled, factor in ways:
-            space = _Space(task, options, parts, order, doubled)
+            space = _Space(task, options, parts, order, doubled, choices.alignment)
             found += [(cost * factor, tiling) for cost, tiling in space.best(choices.search)]
     found.sort(key=lambda pair: pair[0])
     result: list[Tiling] = []
@@ -89,11 +91,13 @@ def list_tilings(
     return result
 
 
-def whole_tiling(task: Task, types: dict[str, DataType], streamed: frozenset[str]) -> Tiling:
+def whole_tiling(
+    task: Task, types: dict[str, DataType], streamed: frozenset[str], alignment: int
+) -> Tiling:
     """The tiling that cuts nothing."""
     options = [[side] for side in task.out.shape]
     parts = _all_parts(task, types, streamed, options)
-    ((_, tiling),) = _Space(task, options, parts, OUTER_CHANNELS, ()).best(False)
+    ((_, tiling),) = _Space(task, options, parts, OUTER_CHANNELS, (), alignment).best(False)
     return tiling
 
 
@@ -116,6 +120,7 @@ class _Space:
         parts: dict[str, _Parts],
         order: Quad,
         doubled: tuple[str, ...],
+        alignment: int,
     ) -> None:
         self.order = order
         self.options = options
@@ -130,7 +135,7 @@ class _Space:
         self.traffic = np.zeros_like(self.tiles)
         for name, part in parts.items():
             fills = self._fills(counts, part.axes)
-            self.bytes[name] = part.largest + -part.largest % ALIGNMENT
+            self.bytes[name] = part.largest + -part.largest % alignment
             self.count[name] = np.where(fills > 1, 2, 1) if name in doubled else np.ones_like(fills)
             # Passes over the operand, each of which moves it once as a whole.
             own = _product([counts[axis] for axis in part.axes]) if part.axes else 1
