@@ -59,19 +59,27 @@ struct CorrelationPlan {
   }
 };
 
-// Columns 0..D-1 from displacement `dx` on, as many at once as the registers hold.
+// The `side` displacements of one row of b, as many at once as the registers hold.
 template <class Set, int R>
 void tiles_of_row(const typename Set::Scale& scale, CorrelationTile tile, std::int64_t side) {
   const std::int64_t element = tile.narrow ? 1 : 4;
-  std::int64_t dx = 0;
   const auto next = [&](std::int64_t count) {
-    dx += count;
+    side -= count;
     tile.b += count * 4;
     tile.out += count * kBlock * element;
   };
-  for (; side - dx >= 9; next(9)) Set::template tile<R, 9>(scale, tile);
-  for (; side - dx >= 3; next(3)) Set::template tile<R, 3>(scale, tile);
-  for (; side - dx >= 1; next(1)) Set::template tile<R, 1>(scale, tile);
+  while (side >= 9) {
+    Set::template tile<R, 9>(scale, tile);
+    next(9);
+  }
+  while (side >= 3) {
+    Set::template tile<R, 3>(scale, tile);
+    next(3);
+  }
+  while (side >= 1) {
+    Set::template tile<R, 1>(scale, tile);
+    next(1);
+  }
 }
 
 // Row `y` of b, columns -pad .. of it, all of whose outside counts as 0.
