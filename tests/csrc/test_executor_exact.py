@@ -32,8 +32,8 @@ from horizon.hbm.records import Program
 from horizon.march import Machine
 from horizon.runtime import available_kernels
 from tests.conftest import ROOT
+from tests.horizon.compiler.extreme_graphs import random_graph, random_inputs
 from tests.horizon.compiler.interpreter import to_file
-from tests.horizon.compiler.random_graphs import random_graph, random_inputs
 from tests.shared_data import shared_data
 
 KINDS = ("any", "extreme", "lowest")

@@ -13,9 +13,9 @@ from horizon.compiler.verify import verify_program
 from horizon.errors import InputError
 from horizon.hbir.reference import run
 from horizon.march import Machine
+from tests.horizon.compiler.extreme_graphs import random_graph, random_inputs
 from tests.horizon.compiler.interpreter import from_file, random_order, run_program, to_file
 from tests.horizon.compiler.mutations import differs, mutate
-from tests.horizon.compiler.random_graphs import random_graph, random_inputs
 
 LEVELS = ("O0", "O1", "O2", "O3")
 MACHINES = ("host", "small")
