@@ -48,8 +48,8 @@ def layers(
             "ms": round(seconds * 1e3, 4),
         }
         if work:
-            row["MMAC"] = round(work / 1e6, 2)
-            row["GMAC/s"] = round(work / seconds / 1e9, 1)
+            row["MMAC"] = round(work / 1e6)
+            row["GMAC/s"] = round(work / seconds / 1e9)
             if limit:
                 row["share of peak"] = round(work / seconds / limit, 3)
         rows.append(row)

@@ -138,6 +138,7 @@ def timed(
                 if round_ >= WARM_UP:
                     peaks.append(rate)
                 continue
+            sides[name]()  # its weights into the caches, and the side before's threads to rest
             started = time.perf_counter()
             sides[name]()
             if round_ >= WARM_UP:
