@@ -181,8 +181,8 @@ std::string_view Program::text(std::uint32_t offset) const {
   if (offset >= strings_.size()) {
     refuse(text_of("a string at ", offset), text_of("less than ", strings_.size()));
   }
-  if ((static_cast<unsigned char>(strings_[offset]) & 0xC0) == 0x80) {
-    refuse(text_of("a string at ", offset, ", inside a character"), "its first byte");
+  if (offset > 0 && strings_[offset - 1] != '\0') {
+    refuse(text_of("a string at ", offset, ", inside another"), "the first byte of one");
   }
   const std::string_view rest = strings_.substr(offset, kLongestString + 1);
   const std::size_t length = rest.find('\0');
