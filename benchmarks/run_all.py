@@ -26,6 +26,7 @@ NAMES = (
     "fixed_point_quality",
     "full_size",
     "runtime_speed",
+    "board_validation",
 )
 WORDS = {"runtime_speed": ["--sizes"]}  # what a script takes besides
 
