@@ -38,9 +38,9 @@ from tests.shared_data import shared_data
 
 KINDS = ("any", "extreme", "lowest")
 LEVELS = ("O0", "O1", "O2", "O3")
-# Small graphs do not fill 256 KB; in 32 KB they are tiled too.
-SMALL_SRAM = 32 * 1024
-GRAPHS = range(1000, 1040)
+# Small graphs do not fill 256 KB; in 24 KB they are tiled too.
+SMALL_SRAM = 24 * 1024
+GRAPHS = range(1010, 1050)
 CHECKPOINT = ROOT / "models" / "pwcnet_lite" / "int_infer-checkpoint-best.pth.tar"
 FRAMES = {
     (64, 64): ("frames", "img001.jpg", "img002.jpg"),
