@@ -54,6 +54,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(filter %.h %.cpp,$(NATIVE_SOURCES))
 
 clean:
 	rm -rf $(VENV) build horizon/_native.*.so horizon/lib horizon/include tmp_data tmp_models demo_out
