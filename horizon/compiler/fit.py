@@ -7,6 +7,7 @@ stayed in SRAM. Each attempt gives something up for good, so that there is a las
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from horizon.compiler.allocate import Block, smallest_arena
 from horizon.compiler.layout import PlacedGraph
@@ -37,10 +38,12 @@ def make_plan(placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, leve
     Raises:
         InputError: that, or the smallest tile of a layer, needs more SRAM than there is.
     """
-    fitting = _Fitting(placed, tasks, machine, level)
     if not machine.constants_in_place:
-        return fitting.cut()
-    plan = fitting.uncut()
+        # A greedy choice of residents can make the better tilings of single layers worse in all.
+        levels = [level, replace(level, search=False)] if level.search else [level]
+        plans = [_Fitting(placed, tasks, machine, one).cut() for one in levels]
+        return min(plans, key=lambda plan: plan.traffic)
+    plan = _Fitting(placed, tasks, machine, level).uncut()
     if plan.sram_bytes > machine.sram_bytes:
         raise InputError(
             f"program {placed.graph.name}: its tensors need {plan.sram_bytes} bytes at a time; "
@@ -107,7 +110,7 @@ class _Fitting:
             self._give_up(plan)
 
     def _cut_tasks(self) -> list[Tiling | None] | None:
-        """The tiling of each task; None if one has no room, which then has evicted a resident."""
+        """The tiling of each task; None if there was no room for one, which has got more."""
         spaces = spaces_of(self.buffers, self.resident)
         tilings: list[Tiling | None] = []
         for index, task in enumerate(self.tasks):
@@ -116,7 +119,7 @@ class _Fitting:
                 continue
             tiling = self._tiling(index, self.resident, self._budget(index))
             if tiling is None:
-                self._evict(index)
+                self._make_room(index)
                 return None
             tilings.append(tiling)
         return tilings
@@ -135,8 +138,17 @@ class _Fitting:
             (blocks if name in resident else ddr).append(block)
         spaces = spaces_of(self.buffers, resident)
         sram = smallest_arena(blocks, self.level.orders)
+        traffic = sum(
+            self._bytes_moved(index, resident, tiling) for index, tiling in enumerate(tilings)
+        )
         return Plan(
-            spaces, tilings, prefetched, blocks, *sram, *smallest_arena(ddr, self.level.orders)
+            spaces,
+            tilings,
+            prefetched,
+            blocks,
+            *sram,
+            *smallest_arena(ddr, self.level.orders),
+            traffic,
         )
 
     def _streamed(self, task: Task, resident: frozenset[str]) -> frozenset[str]:
@@ -165,10 +177,17 @@ class _Fitting:
         tiling = None if whole else self._tiling(index, resident, budget)
         if not whole and tiling is None:
             return None
+        return self._bytes_moved(index, resident, tiling)
+
+    def _bytes_moved(self, index: int, resident: frozenset[str], tiling: Tiling | None) -> int:
+        task = self.tasks[index]
         if task.op == "copy":
             sides = len(self._streamed(task, resident))
+            # One instruction between two memories that are no SRAM moves its bytes once.
+            sides = min(sides, 1) if tiling is None else sides
             return sides * operand_bytes(task.a, self.buffers)
-        return tiling.traffic if tiling else 0
+        assert tiling is not None
+        return tiling.traffic
 
     def _resident_bytes(self, index: int) -> int:
         return sum(self.sizes[name] for name in self._residents_at(index))
@@ -206,19 +225,28 @@ class _Fitting:
                 self.resident -= {block.name}
                 continue
             index = block.last
-            near = [at for at in (index, index + 1) if at < len(self.tasks) and plan.prefetched[at]]
-            if near:
-                for at in near:
-                    self.hasty[at] = False
+            if any(plan.prefetched[index : index + 2]):
+                self._load_late(index)
                 continue
             tiling = plan.tilings[index]
             assert tiling is not None
             self.budgets[index] = min(self.budgets[index], int(tiling.slot_bytes * SHRINK))
 
-    def _evict(self, index: int) -> None:
-        """One resident less while this task runs; the task gets what it wanted again."""
+    def _load_late(self, index: int) -> None:
+        """Nothing is loaded ahead for a task, and nothing for the next one while it runs."""
+        self.hasty[index] = False
+        if index + 1 < len(self.tasks):
+            self.hasty[index + 1] = False
+
+    def _make_room(self, index: int) -> None:
+        """One resident less while a task runs that fits no more; it gets all that is free again."""
         residents = self._residents_at(index)
-        if not residents:
+        if residents:
+            self.resident -= {max(residents, key=lambda name: (self.sizes[name], name))}
+        elif self.budgets[index] < self.machine.sram_bytes:
+            # Alone it may take everything.
+            self._load_late(index)
+        else:
             task = self.tasks[index]
             need = self._tilings(index, self.resident)[-1].slot_bytes
             raise InputError(
@@ -226,6 +254,4 @@ class _Fitting:
                 f"{self.machine.name} has {self.machine.sram_bytes}: too little memory; "
                 "choose a machine with more SRAM or smaller images"
             )
-        largest = max(residents, key=lambda name: (self.sizes[name], name))
-        self.resident -= {largest}
         self.budgets[index] = self.machine.sram_bytes

@@ -23,6 +23,7 @@ class Plan:
             task before.
         blocks: what the SRAM holds: slots and resident tensors.
         sram, ddr: offsets of slots and tensors.
+        traffic: bytes that are loaded and stored.
     """
 
     spaces: dict[str, Space]
@@ -33,6 +34,7 @@ class Plan:
     sram_bytes: int
     ddr: dict[str, int]
     ddr_bytes: int
+    traffic: int
 
 
 def slot_name(task: int, operand: str, number: int) -> str:

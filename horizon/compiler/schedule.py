@@ -105,7 +105,7 @@ class _Tiler:
             return
         held: dict[str, Any] = {}
         fills = dict.fromkeys(tiling.slots, 0)
-        for number, out in enumerate(_boxes(self.task.out.shape, tiling)):
+        for number, out in enumerate(tile_boxes(self.task.out.shape, tiling)):
             boxes = {name: box_of(self.task, name, out) for name in self.task.operands}
             if "weight" in tiling.slots:
                 boxes["weight"] = Box((0, 0, 0, out.start[3]), (1, 1, 1, out.shape[3]))
@@ -207,7 +207,7 @@ class _Tiler:
         return Access(None, view, None, f"{node.name}:weight", (0, 0, 0, begin))
 
 
-def _boxes(shape: Quad, tiling: Tiling) -> Iterator[Box]:
+def tile_boxes(shape: Quad, tiling: Tiling) -> Iterator[Box]:
     """The tiles of an output in the order of the tiling's loops."""
     ranges = [range(0, shape[axis], tiling.shape[axis]) for axis in tiling.order]
     for starts in product(*ranges):
