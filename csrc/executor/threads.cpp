@@ -8,7 +8,11 @@
 namespace horizon {
 namespace {
 
-constexpr int kSpins = 1000;  // 20 to 50 microseconds
+// Waking a sleeping thread takes longer than most gaps between two instructions, so a member first
+// looks for 20 to 50 microseconds, then for about half a millisecond during which others may have
+// the core.
+constexpr int kSpins = 1000;
+constexpr int kYields = 1000;
 
 void relax() {
 #if defined(__x86_64__)
@@ -20,10 +24,14 @@ void relax() {
 
 // Waits until `value` is no longer `old`; returns the new one.
 std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  for (int i = 0; i < kSpins; ++i) {
+  for (int i = 0; i < kSpins + kYields; ++i) {
     const std::uint32_t now = value.load(std::memory_order_acquire);
     if (now != old) return now;
-    relax();
+    if (i < kSpins) {
+      relax();
+    } else {
+      sched_yield();
+    }
   }
   value.wait(old, std::memory_order_acquire);
   return value.load(std::memory_order_acquire);

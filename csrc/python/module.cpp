@@ -74,11 +74,13 @@ NB_MODULE(_native, m) {
           [](const std::string& path, int threads) {
             return new Model(Program::open(path), threads);
           },
-          "path"_a, "threads"_a)
+          "path"_a, "threads"_a, nb::call_guard<nb::gil_scoped_release>())
       .def_static(
           "from_bytes",
           [](const nb::bytes& bytes, int threads) {
-            return new Model(Program::from_bytes(span_of(bytes)), threads);
+            const std::span<const std::byte> data = span_of(bytes);
+            const nb::gil_scoped_release release;
+            return new Model(Program::from_bytes(data), threads);
           },
           "data"_a, "threads"_a)
       .def(
