@@ -34,8 +34,11 @@ struct Parts {
   // The offset of new constants, a multiple of 64.
   template <typename Value>
   std::uint64_t add_constants(const std::vector<Value>& values) {
-    const std::size_t offset = constants.size(), bytes = values.size() * sizeof(Value);
-    constants.resize(offset + (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    const auto round_up = [](std::size_t size) {
+      return (size + kAlignment - 1) / kAlignment * kAlignment;
+    };
+    const std::size_t offset = round_up(constants.size()), bytes = values.size() * sizeof(Value);
+    constants.resize(offset + round_up(bytes));
     if (bytes != 0) std::memcpy(constants.data() + offset, values.data(), bytes);
     return offset;
   }

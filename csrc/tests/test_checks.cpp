@@ -30,6 +30,20 @@ void test_header() {
   check(table + 16 + 7, std::byte{1}, "an end inside the file's");
   check(table + 24, std::byte{2}, "section program: 2 records in 64 bytes");
   check(table + 3 * 32 + 24, std::byte{0}, "section instructions: 0 records");
+  const auto resize = [&](std::size_t size, std::string_view found) {
+    Bytes file = valid;
+    file.resize(size);
+    Header header;
+    std::memcpy(&header, file.data(), sizeof(header));
+    header.file_bytes = size;
+    header.header_crc = 0;
+    header.header_crc = crc32(std::as_bytes(std::span(&header, 1)));
+    std::memcpy(file.data(), &header, sizeof(header));
+    const std::string message = message_of(file);
+    expect(message.find(found) != std::string::npos, message);
+  };
+  resize(table + 100, "section table: a file of 164 bytes");
+  resize(valid.size() + 1, "section metadata: ends at byte");
   Parts parts = SmallProgram::build();
   while (parts.strings.size() % kAlignment == 0) parts.add_text("more");
   Bytes file = file_of(parts);

@@ -87,6 +87,8 @@ void test_matching() {
   refused(kWarp, "b: int8; expected int16",
           [](auto& i) { i.b.type = Type::int8, i.b.stride[3] = 1; });
   refused(kWarp, "b: shape", [](auto& i) { i.b.shape[1] = 3; });
+  refused(kWarp, "out: uint8; expected the type of a, int8",
+          [](auto& i) { i.out.type = Type::uint8; });
   refused(kWarp, "out: shape", [](auto& i) { i.out.shape[3] = 4; });
   refused(kRescale, "a: shape", [](auto& i) { i.a.shape[1] = 3; });
   refused(kAdd, "b: shape", [](auto& i) { i.b.shape[2] = 3; });
@@ -129,6 +131,26 @@ void test_weights() {
   });
 }
 
+// Convolutions whose weights begin 64 bytes later each: nothing that a compiler does.
+void test_readings() {
+  const auto add_convs = [](int count) {
+    return [count](Parts& parts) {
+      InstructionRecord conv = parts.instructions[kTransposed];
+      constexpr std::uint32_t kBytes = 16 * 64 * 128;  // of 2 groups of inputs
+      conv.weight.shape[3] = kBytes;
+      conv.weight.offset = parts.add_constants(std::vector<std::int8_t>(2 * kBytes));
+      conv.kernel[0] = 16;
+      conv.kernel[1] = 64;
+      for (int i = 0; i < count; ++i) {
+        parts.instructions.insert(parts.instructions.begin() + kTransposed, conv);
+        conv.weight.offset += 64;
+      }
+    };
+  };
+  accepted("a hundred readings of half the constants", add_convs(100));
+  refused("instruction", "convolutions of many shapes", add_convs(140));
+}
+
 // The largest weights and inputs that the proof lets pass, and one more.
 void test_bounds() {
   // Five int8 inputs of magnitude 128 and one tap: 2^28 - 1 - 5 * 2 * 128 is left for the bias.
@@ -166,6 +188,7 @@ int run() {
   test_conv();
   test_matching();
   test_weights();
+  test_readings();
   test_bounds();
   return finish("rules of operators");
 }
