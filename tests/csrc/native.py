@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -23,9 +24,12 @@ def build(name: str, target: str, *options: str) -> Path:
     cmake = tool("cmake")
     configure = [cmake, "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja"]
     configure += [f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", "-DHORIZON_PYTHON=OFF", *options]
-    for command in (configure, [cmake, "--build", str(folder), "--target", target]):
-        found = subprocess.run(command, capture_output=True, text=True)
-        assert found.returncode == 0, found.stdout + found.stderr
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once would build over each other
+        for command in (configure, [cmake, "--build", str(folder), "--target", target]):
+            found = subprocess.run(command, capture_output=True, text=True)
+            assert found.returncode == 0, found.stdout + found.stderr
     return folder / target
 
 
