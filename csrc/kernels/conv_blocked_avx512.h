@@ -29,8 +29,10 @@ void blocked_tiles(const ConvArgs& a, const Work& work, const Phase& phase, cons
 
   __m512i start[N];
   __mmask16 mask[N];
+  Ratios ratios[N];
   for (int n = 0; n < N; ++n) {
     start[n] = _mm512_loadu_si512(work.start + (vector + n) * kLanes);
+    ratios[n] = Ratios(work, (vector + n) * kLanes);
     const std::int64_t left = a.out.shape[3] - (vector + n) * kLanes;
     mask[n] = left >= kLanes ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
   }
@@ -73,8 +75,13 @@ void blocked_tiles(const ConvArgs& a, const Work& work, const Phase& phase, cons
                                                           : row.residual + column * residual_pixel +
                                                                 (vector + n) * residual_vector;
       for (int p = 0; p < P; ++p) {
-        epilogue.finish(acc[p][n], (vector + n) * kLanes, out + p * out_pixel,
-                        residual == nullptr ? nullptr : residual + p * residual_pixel, mask[n]);
+        const __m512i y =
+            residual == nullptr
+                ? epilogue.requantize(acc[p][n], ratios[n])
+                : epilogue.requantize(
+                      acc[p][n], epilogue.load_residual(residual + p * residual_pixel, mask[n]),
+                      ratios[n]);
+        epilogue.store(out + p * out_pixel, mask[n], y);
       }
     }
   }

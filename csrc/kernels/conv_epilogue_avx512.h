@@ -9,67 +9,97 @@
 namespace horizon {
 namespace {
 
-// Up to 16 finished sums to integers in the output's type.
+// The ratios of 16 outputs, in integers and in doubles (requantize_avx512.h); the bias is in the
+// sum.
+struct Ratios {
+  __m512i multiplier_even, multiplier_odd, residual_even, residual_odd, half_even, half_odd, shift;
+  __m512d ratio_lo, ratio_hi, residual_lo, residual_hi;
+
+  Ratios() = default;
+  Ratios(const Work& work, std::int64_t first_output) {
+    const __m512i multiplier = _mm512_loadu_si512(work.multiplier + first_output);
+    const __m512i residual = _mm512_loadu_si512(work.residual_multiplier + first_output);
+    const __m512i shifts = _mm512_loadu_si512(work.shift + first_output);
+    if (work.integer) {
+      multiplier_even = _mm512_slli_epi32(multiplier, 7);
+      multiplier_odd = _mm512_srli_epi64(multiplier_even, 32);
+      residual_even = _mm512_slli_epi32(residual, 7);
+      residual_odd = _mm512_srli_epi64(residual_even, 32);
+      const __m512i half = _mm512_set1_epi64(1 << 6);
+      half_even = _mm512_sllv_epi64(half, _mm512_and_si512(shifts, _mm512_set1_epi64(0xffffffff)));
+      half_odd = _mm512_sllv_epi64(half, _mm512_srli_epi64(shifts, 32));
+      shift = _mm512_sub_epi32(shifts, _mm512_set1_epi32(kSmallestIntegerShift));
+    } else {
+      const __m512d unit_lo = power_of_two(_mm512_castsi512_si256(shifts));
+      const __m512d unit_hi = power_of_two(_mm512_extracti64x4_epi64(shifts, 1));
+      ratio_lo = _mm512_mul_pd(low_half(multiplier), unit_lo);
+      ratio_hi = _mm512_mul_pd(high_half(multiplier), unit_hi);
+      residual_lo = _mm512_mul_pd(low_half(residual), unit_lo);
+      residual_hi = _mm512_mul_pd(high_half(residual), unit_hi);
+    }
+  }
+
+  static __m512d low_half(__m512i v) { return _mm512_cvtepi32_pd(_mm512_castsi512_si256(v)); }
+  static __m512d high_half(__m512i v) {
+    return _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(v, 1));
+  }
+};
+
+// Finished sums to integers in the output's type.
 struct Epilogue {
-  const ConvArgs& a;
-  const Work& work;
-  __m512d lo, hi, half;
-  __m512i lo32, hi32;
+  const bool integer;
+  const Type out, residual_type;
+  const __m512i lo, hi;
 
-  Epilogue(const ConvArgs& args, const Work& w)
-      : a(args),
-        work(w),
-        lo(_mm512_set1_pd(args.lo)),
-        hi(_mm512_set1_pd(args.hi)),
-        half(_mm512_set1_pd(0.5)),
-        lo32(_mm512_set1_epi32(args.lo)),
-        hi32(_mm512_set1_epi32(args.hi)) {}
+  Epilogue(const ConvArgs& a, const Work& work)
+      : integer(work.integer),
+        out(a.out.type),
+        residual_type(a.residual.type),
+        lo(_mm512_set1_epi32(a.lo)),
+        hi(_mm512_set1_epi32(a.hi)) {}
 
-  static __m512i load_residual(Type type, const std::byte* from, __mmask16 mask) {
-    if (type == Type::int8) return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from));
+  __m512i load_residual(const std::byte* from, __mmask16 mask) const {
+    if (residual_type == Type::int8) return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from));
     return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, from));
   }
 
-  static void store(Type type, std::byte* to, __mmask16 mask, __m512i value) {
-    if (type == Type::int8) {
+  void store(std::byte* to, __mmask16 mask, __m512i value) const {
+    if (out == Type::int8) {
       _mm_mask_storeu_epi8(to, mask, _mm512_cvtepi32_epi8(value));
-    } else if (type == Type::int16) {
+    } else if (out == Type::int16) {
       _mm256_mask_storeu_epi16(to, mask, _mm512_cvtepi32_epi16(value));
     } else {
       _mm512_mask_storeu_epi32(to, mask, value);
     }
   }
 
-  // acc * ratio + offset, clamped and rounded down. Where no result can leave 32 bits the limits
-  // are applied to integers, which is quicker.
-  __m512i requantize(__m512i acc, const double* ratio, __m512d offset_lo, __m512d offset_hi) const {
-    const __m512d ratio_lo = _mm512_loadu_pd(ratio), ratio_hi = _mm512_loadu_pd(ratio + 8);
-    if (!work.fits_32_bits) {
-      return requantize16(acc, ratio_lo, ratio_hi, offset_lo, offset_hi, lo, hi);
-    }
-    constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-    const __m512d low =
-        _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(acc)), ratio_lo, offset_lo);
-    const __m512d high =
-        _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(acc, 1)), ratio_hi, offset_hi);
-    const __m512i y =
-        _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvt_roundpd_epi32(low, kDown)),
-                           _mm512_cvt_roundpd_epi32(high, kDown), 1);
-    return _mm512_min_epi32(_mm512_max_epi32(y, lo32), hi32);
+  // clamp((acc M + 2^(s-1)) >> s)
+  __m512i requantize(__m512i acc, const Ratios& r) const {
+    if (!integer) return in_doubles(acc, r, _mm512_set1_pd(0.5), _mm512_set1_pd(0.5));
+    return in_integers(acc, r, r.half_even, r.half_odd);
   }
 
-  void finish(__m512i acc, std::int64_t first_output, std::byte* out, const std::byte* residual,
-              __mmask16 mask) const {
-    __m512d offset_lo = half, offset_hi = half;
-    if (residual != nullptr) {
-      const __m512i r = load_residual(a.residual.type, residual, mask);
-      const double* other = work.residual_ratio + first_output;
-      offset_lo = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(r)),
-                                  _mm512_loadu_pd(other), half);
-      offset_hi = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(r, 1)),
-                                  _mm512_loadu_pd(other + 8), half);
+  // clamp((acc M + residual Mr + 2^(s-1)) >> s)
+  __m512i requantize(__m512i acc, __m512i residual, const Ratios& r) const {
+    if (!integer) {
+      const __m512d half = _mm512_set1_pd(0.5);
+      return in_doubles(acc, r, _mm512_fmadd_pd(Ratios::low_half(residual), r.residual_lo, half),
+                        _mm512_fmadd_pd(Ratios::high_half(residual), r.residual_hi, half));
     }
-    store(a.out.type, out, mask, requantize(acc, work.ratio + first_output, offset_lo, offset_hi));
+    const __m512i even = _mm512_mul_epi32(residual, r.residual_even);
+    const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64(residual, 32), r.residual_odd);
+    return in_integers(acc, r, _mm512_add_epi64(even, r.half_even),
+                       _mm512_add_epi64(odd, r.half_odd));
+  }
+
+ private:
+  __m512i in_integers(__m512i acc, const Ratios& r, __m512i even, __m512i odd) const {
+    return requantize16(
+        acc, IntegerScale16{r.multiplier_even, r.multiplier_odd, even, odd, r.shift}, lo, hi);
+  }
+  __m512i in_doubles(__m512i acc, const Ratios& r, __m512d offset_lo, __m512d offset_hi) const {
+    return requantize16(acc, r.ratio_lo, r.ratio_hi, offset_lo, offset_hi, Ratios::low_half(lo),
+                        Ratios::low_half(hi));
   }
 };
 

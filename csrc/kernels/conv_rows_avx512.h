@@ -28,10 +28,34 @@ __m512i sums_of(const __m512i* v) {
                           _mm512_shuffle_i32x4(c[0], c[1], 0xdd));
 }
 
+// The constants of O outputs, again and again, for the lanes of rows_tile.
+struct Repeated {
+  __m512i start;
+  Ratios ratios;
+
+  Repeated(const Work& work, int outputs) {
+    alignas(64) std::int32_t lanes[4][kLanes] = {};
+    Work repeated = work;
+    repeated.start = lanes[0];
+    repeated.multiplier = lanes[1];
+    repeated.residual_multiplier = lanes[2];
+    repeated.shift = lanes[3];
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int o = lane % outputs;
+      repeated.start[lane] = work.start[o];
+      repeated.multiplier[lane] = work.multiplier[o];
+      repeated.residual_multiplier[lane] = work.residual_multiplier[o];
+      repeated.shift[lane] = work.shift[o];
+    }
+    start = _mm512_load_si512(lanes[0]);
+    ratios = Ratios(repeated, 0);
+  }
+};
+
 // P pixels x O outputs, P * O <= 16, for weights in rows.
 template <int P, int O>
 void rows_tile(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
-               std::int64_t column, const Epilogue& epilogue) {
+               std::int64_t column, const Repeated& constants, const Epilogue& epilogue) {
   const std::int64_t steps = work.pixel / 64;
   const std::int64_t output_bytes = std::int64_t{a.kernel[0]} * a.kernel[1] * work.pixel;
   const std::int64_t step_bytes = phase.x.in_step * work.pixel;
@@ -59,33 +83,25 @@ void rows_tile(const ConvArgs& a, const Work& work, const Phase& phase, const Ro
       }
     }
   }
-  // Lane p O + o holds pixel p, output o; the epilogue's constants repeat in that order.
-  alignas(64) std::int32_t start[16] = {}, residual[16] = {}, result[16];
-  alignas(64) double ratio[16] = {}, other[16] = {};
-  const std::int64_t residual_pixel = a.residual.stride[2] * phase.x.out_step;
-  for (int p = 0; p < P; ++p) {
-    for (int o = 0; o < O; ++o) {
-      const int lane = p * O + o;
-      start[lane] = work.start[o];
-      ratio[lane] = work.ratio[o];
-      other[lane] = work.residual_ratio[o];
-      if (row.residual != nullptr) {
-        const std::byte* from = row.residual + (column + p) * residual_pixel;
-        residual[lane] = a.residual.type == Type::int8
-                             ? reinterpret_cast<const std::int8_t*>(from)[o]
-                             : reinterpret_cast<const std::int16_t*>(from)[o];
+  // Lane p O + o holds pixel p, output o.
+  const __m512i sum = _mm512_add_epi32(sums_of(acc), constants.start);
+  alignas(64) std::int32_t result[16];
+  if (row.residual == nullptr) {
+    _mm512_store_si512(result, epilogue.requantize(sum, constants.ratios));
+  } else {
+    alignas(64) std::int32_t residual[16] = {};
+    const std::int64_t residual_pixel = a.residual.stride[2] * phase.x.out_step;
+    for (int p = 0; p < P; ++p) {
+      const std::byte* from = row.residual + (column + p) * residual_pixel;
+      for (int o = 0; o < O; ++o) {
+        residual[p * O + o] = a.residual.type == Type::int8
+                                  ? reinterpret_cast<const std::int8_t*>(from)[o]
+                                  : reinterpret_cast<const std::int16_t*>(from)[o];
       }
     }
+    _mm512_store_si512(result,
+                       epilogue.requantize(sum, _mm512_load_si512(residual), constants.ratios));
   }
-  const __m512i sum = _mm512_add_epi32(sums_of(acc), _mm512_load_si512(start));
-  const __m512d offset_lo = _mm512_fmadd_pd(
-      _mm512_cvtepi32_pd(_mm256_load_si256(reinterpret_cast<const __m256i*>(residual))),
-      _mm512_load_pd(other), epilogue.half);
-  const __m512d offset_hi = _mm512_fmadd_pd(
-      _mm512_cvtepi32_pd(_mm256_load_si256(reinterpret_cast<const __m256i*>(residual + 8))),
-      _mm512_load_pd(other + 8), epilogue.half);
-  _mm512_store_si512(result, requantize16(sum, _mm512_load_pd(ratio), _mm512_load_pd(ratio + 8),
-                                          offset_lo, offset_hi, epilogue.lo, epilogue.hi));
   const std::int64_t out_pixel = a.out.stride[2] * phase.x.out_step;
   for (int p = 0; p < P; ++p) {
     std::byte* to = row.out + (column + p) * out_pixel;
@@ -106,12 +122,13 @@ template <int O>
 void rows_row(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
               const Epilogue& epilogue) {
   constexpr int P = 16 / O < 8 ? 16 / O : 8;
+  const Repeated constants(work, O);
   std::int64_t column = 0;
   for (; column + P <= phase.x.count; column += P) {
-    rows_tile<P, O>(a, work, phase, row, column, epilogue);
+    rows_tile<P, O>(a, work, phase, row, column, constants, epilogue);
   }
   for (; column < phase.x.count; ++column) {
-    rows_tile<1, O>(a, work, phase, row, column, epilogue);
+    rows_tile<1, O>(a, work, phase, row, column, constants, epilogue);
   }
 }
 

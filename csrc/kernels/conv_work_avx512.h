@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels/conv_plan.h"
+#include "kernels/requantize_avx512.h"
 
 namespace horizon {
 namespace {
@@ -14,12 +15,13 @@ constexpr int kLanes = 16;
 // What a part works with, laid out in its scratch.
 struct Work {
   std::int32_t* start;  // per output: bias - 128 sum w
-  double* ratio;        // M 2^-s
-  double* residual_ratio;
+  std::int32_t* multiplier;
+  std::int32_t* residual_multiplier;
+  std::int32_t* shift;
   std::uint8_t* rows;  // packed rows
   std::int64_t row_bytes;
   std::int64_t pixel;  // bytes of a packed pixel
-  bool fits_32_bits;   // no requantised value can leave them, even before it is clamped
+  bool integer;        // requantisation in integers: all ratios are below 1
 };
 
 std::int64_t channels_padded(const ConvArgs& a) {
@@ -41,23 +43,20 @@ Work make_work(const ConvArgs& a, std::byte* scratch) {
   const std::int64_t outputs = outputs_padded(a);
   Work work;
   work.start = reinterpret_cast<std::int32_t*>(scratch);
-  work.ratio = reinterpret_cast<double*>(scratch + outputs * 4);
-  work.residual_ratio = work.ratio + outputs;
-  work.rows = reinterpret_cast<std::uint8_t*>(work.residual_ratio + outputs);
+  work.multiplier = work.start + outputs;
+  work.residual_multiplier = work.multiplier + outputs;
+  work.shift = work.residual_multiplier + outputs;
+  work.rows = reinterpret_cast<std::uint8_t*>(work.shift + outputs);
   work.pixel = channels_padded(a);
   work.row_bytes = longest_row(a);
-  // |acc| < 2^28 and |residual| <= 2^15, times ratios of at most 2^2 and 2^14.
-  work.fits_32_bits = true;
+  work.integer = true;
   for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
     const Channel& channel = a.table[o];
-    work.fits_32_bits &= channel.multiplier <= std::int64_t{4} << channel.shift &&
-                         channel.residual_multiplier <= std::int64_t{1 << 14} << channel.shift;
+    // 2^24 is a legal multiplier, and one bit too long.
+    work.integer &= channel.shift >= kSmallestIntegerShift && channel.multiplier < 1 << 24 &&
+                    channel.residual_multiplier < 1 << 24;
   }
   return work;
-}
-
-double power_of_two(std::int32_t exponent) {
-  return _mm_cvtsd_f64(_mm_castsi128_pd(_mm_cvtsi64_si128((std::int64_t{1023} + exponent) << 52)));
 }
 
 // Adds 64 weights of `steps` vectors in groups of four.
@@ -93,12 +92,12 @@ void prepare(const ConvArgs& a, const Work& work, const Phase& phase) {
     for (std::int32_t o = 0; o < 4 && !blocked; ++o) sums[o] = _mm512_reduce_add_epi32(sum[o]);
     for (std::int32_t lane = 0; lane < kLanes; ++lane) {
       const std::int64_t o = first + lane;
-      const Channel channel = o < outputs ? a.table[o] : Channel{0, 0, 0, 1};
-      const double unit = power_of_two(-channel.shift);
+      const Channel channel = o < outputs ? a.table[o] : Channel{0, 0, 0, kSmallestIntegerShift};
       work.start[o] = static_cast<std::int32_t>(static_cast<std::uint32_t>(channel.bias) -
                                                 128u * static_cast<std::uint32_t>(sums[lane]));
-      work.ratio[o] = channel.multiplier * unit;
-      work.residual_ratio[o] = channel.residual_multiplier * unit;
+      work.multiplier[o] = channel.multiplier;
+      work.residual_multiplier[o] = channel.residual_multiplier;
+      work.shift[o] = channel.shift;
     }
   }
 }
