@@ -62,7 +62,7 @@ class Choices:
 # change, are not loaded ahead; nothing is.
 DOUBLE = (("out", "a", "b", "weight"), 1.0)
 SINGLE_WEIGHT = (("out", "a", "b"), 1.2)
-SINGLE: tuple[tuple[str, ...], float] = ((), 2.0)
+SINGLE: tuple[tuple[str, ...], float] = ((), 3.0)
 
 
 def list_tilings(

@@ -19,8 +19,8 @@ from horizon.compiler.tasks import list_tasks
 from horizon.errors import InputError
 from horizon.hbm.records import DataType, Opcode, Space
 from horizon.march import load
+from tests.horizon.compiler.checks import small
 from tests.horizon.compiler.random_graphs import random_graph
-from tests.horizon.compiler.test_compile import small
 from tests.horizon.compiler.test_layout import dense_block
 from tests.horizon.compiler.test_tiling import operand
 
