@@ -84,8 +84,10 @@ class Follower:
             tensor = part.node.inputs[0 if name == "a" else 1]
             self._check_type(name, view, tensor)
             claim = regions.get(name)
-            if claim is not None and not self._tags.same(*claim, tensor, start, view.shape):
-                raise Wrong(at(name, view), f"{claim} by its region", f"{(tensor, start)}")
+            if claim is not None:
+                known = claim[0] in self._graph.tensors
+                if not known or not self._tags.same(*claim, tensor, start, view.shape):
+                    raise Wrong(at(name, view), f"{claim} by its region", f"{(tensor, start)}")
             self._shadow.expect(name, view, tensor, start)
         self._parameters.check(part)
         self._shadow.write(instruction.out, part.node.output, part.start)

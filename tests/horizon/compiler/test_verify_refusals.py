@@ -272,6 +272,10 @@ BROKEN: dict[str, tuple[Callable[[], SimpleNamespace], str]] = {
         lambda: _other_claim(CONV, 1, "a", ("x", (0, 2, 0, 0))),
         r"\('x', \(0, 2, 0, 0\)\) by its region; expected \('x', \(0, 1, 0, 0\)\)",
     ),
+    "claim of an unknown input": (
+        lambda: _other_claim(CONV, 1, "a", ("z", ORIGIN)),
+        r"\('z', \(0, 0, 0, 0\)\) by its region; expected \('x', \(0, 1, 0, 0\)\)",
+    ),
     "claimed region of a store": (
         lambda: _other_claim(STORE, 1, "a", ("y", (0, 0, 0, 0))),
         r"\(store.*element \(0, 2, 0, 0\) of y; expected element \(0, 0, 0, 0\) of y",
