@@ -263,7 +263,7 @@ def whole_pyramid() -> SimpleNamespace:
 
     def conv(name: str, view: View, a: View, waits: dict[Unit, int]) -> int:
         node = nodes[name]
-        layout = WeightLayout.rows if a.dtype is DataType.int8 else WeightLayout.blocked
+        layout = WeightLayout.rows if view.shape[3] <= 4 else WeightLayout.blocked
         return code.emit(
             Opcode.conv,
             name,
