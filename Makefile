@@ -48,6 +48,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 bench: $(STAMP)
+	$(PIP_INSTALL) --no-build-isolation --config-settings=build-dir=$(BUILD) -e ".[bench]"
 	$(BIN)/python -m benchmarks.run_all
 
 lint: $(STAMP)

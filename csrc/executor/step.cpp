@@ -15,6 +15,8 @@ template <class... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;  // Clang before version 17 needs it
 
 ConvArgs prepare_conv(const InstructionRecord& i, const Operands& at) {
   ConvArgs args{};

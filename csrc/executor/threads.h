@@ -1,8 +1,8 @@
 // A team of threads that carries out one parallel loop after the other.
 //
-// The caller is a member: a team of N has N - 1 threads of its own. Between two loops a member looks
-// for the next one for half a millisecond, more than lies between two instructions of a program,
-// then sleeps.
+// The caller is a member: a team of N has N - 1 threads of its own. Between two loops a member
+// looks for the next one for half a millisecond, more than lies between two instructions of a
+// program, then sleeps.
 #pragma once
 
 #include <sys/types.h>

@@ -24,11 +24,7 @@ objects=()
 for source in hbm/*.cpp kernels/*.cpp executor/*.cpp; do
   object="$directory/${source//\//_}.o"
   # shellcheck disable=SC2046  # several flags
-  compiler=(clang++ -fsanitize=fuzzer-no-link)
-  # Clang before version 17 cannot deduce the arguments of an aggregate's template. GCC's sanitizers
-  # have the same interface.
-  [ "$source" != executor/step.cpp ] || compiler=(g++)
-  "${compiler[@]}" "${options[@]}" $(flags_of "$source") -c "$source" -o "$object"
+  clang++ -fsanitize=fuzzer-no-link "${options[@]}" $(flags_of "$source") -c "$source" -o "$object"
   objects+=("$object")
 done
 clang++ "${options[@]}" -fsanitize=fuzzer fuzz/fuzz_program.cpp fuzz/mutator.cpp \

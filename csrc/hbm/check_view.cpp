@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -146,6 +147,13 @@ const char* name_of(Space space) {
   constexpr const char* names[] = {"none", "constant", "input", "output", "ddr", "sram"};
   const auto number = static_cast<std::size_t>(space);
   return number < std::size(names) ? names[number] : "unknown space";
+}
+
+const char* name_of(Opcode opcode) {
+  constexpr const char* names[] = {"load",        "store", "copy",    "conv",
+                                   "correlation", "warp",  "rescale", "add"};
+  const auto number = static_cast<std::size_t>(opcode) - 1;
+  return number < std::size(names) ? names[number] : "unknown opcode";
 }
 
 const char* name_of(Type type) {

@@ -35,5 +35,6 @@ bool same_shape(const View& a, const View& b);
 std::string shape_of(const View& view);
 const char* name_of(Space space);
 const char* name_of(Type type);
+const char* name_of(Opcode opcode);
 
 }  // namespace horizon

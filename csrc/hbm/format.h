@@ -1,7 +1,7 @@
 // The compiled program as it lies in a .hbm file: little-endian records of fixed size.
 //
-// docs/hbm_format.md describes them field by field, horizon/hbm/records.py is their Python twin. The
-// structures have no padding of their own, so that a validated section can be read in place.
+// docs/hbm_format.md describes them field by field, horizon/hbm/records.py is their Python twin.
+// The structures have no padding of their own, so that a validated section can be read in place.
 #pragma once
 
 #include <cstddef>
@@ -32,10 +32,24 @@ enum class Layout : std::uint8_t { nchw = 0, nhwc = 1 };
 
 // constant: the constants section, read only. input, output: the caller's buffers. ddr, sram: the
 // arena.
-enum class Space : std::uint8_t { none = 0, constant = 1, input = 2, output = 3, ddr = 4, sram = 5 };
+enum class Space : std::uint8_t {
+  none = 0,
+  constant = 1,
+  input = 2,
+  output = 3,
+  ddr = 4,
+  sram = 5
+};
 
 // Each unit of a machine carries out its instructions in their order.
-enum class Unit : std::uint8_t { load = 0, store = 1, tensor = 2, vector = 3, aux = 4, transform = 5 };
+enum class Unit : std::uint8_t {
+  load = 0,
+  store = 1,
+  tensor = 2,
+  vector = 3,
+  aux = 4,
+  transform = 5
+};
 inline constexpr int kUnits = 6;
 
 enum class Opcode : std::uint8_t {
@@ -89,9 +103,9 @@ struct TensorRecord {
   Type type;
   Layout layout;
   std::uint16_t zero0;
-  std::uint32_t shape[4];  // in the order of the layout
-  std::uint32_t scale_count;  // 1 or the number of channels
-  std::int32_t zero_point;    // real value = (integer - zero_point) * scale
+  std::uint32_t shape[4];      // in the order of the layout
+  std::uint32_t scale_count;   // 1 or the number of channels
+  std::int32_t zero_point;     // real value = (integer - zero_point) * scale
   std::uint64_t scale_offset;  // float64 values in constants
   std::uint64_t zero1;
 };
@@ -120,22 +134,22 @@ struct InstructionRecord {
   Opcode opcode;
   Unit unit;
   std::uint16_t zero0;
-  std::uint32_t layer;          // offset in strings
-  std::uint32_t wait[kUnits];   // instructions that each unit must have completed before
-  View out, a, b, weight;       // space none where an operand is missing
-  std::int32_t kernel[2];       // conv: (kh, kw)
-  std::int32_t stride[2];       // conv
-  std::int32_t dilation[2];     // conv
-  std::int32_t pad[2];          // conv, correlation: (top, left), may be negative
-  std::int32_t lo, hi;          // conv, correlation, rescale, add
-  std::int32_t transposed;      // conv: 0 or 1
-  WeightLayout weight_layout;   // conv
-  std::int32_t reach;           // correlation: max displacement
-  std::int32_t fraction_bits;   // warp
-  std::int32_t origin[2];       // warp: (y, x) of the output's first pixel in the map
+  std::uint32_t layer;         // offset in strings
+  std::uint32_t wait[kUnits];  // instructions that each unit must have completed before
+  View out, a, b, weight;      // space none where an operand is missing
+  std::int32_t kernel[2];      // conv: (kh, kw)
+  std::int32_t stride[2];      // conv
+  std::int32_t dilation[2];    // conv
+  std::int32_t pad[2];         // conv, correlation: (top, left), may be negative
+  std::int32_t lo, hi;         // conv, correlation, rescale, add
+  std::int32_t transposed;     // conv: 0 or 1
+  WeightLayout weight_layout;  // conv
+  std::int32_t reach;          // correlation: max displacement
+  std::int32_t fraction_bits;  // warp
+  std::int32_t origin[2];      // warp: (y, x) of the output's first pixel in the map
   std::int32_t zero1[4];
-  std::uint64_t table;          // offset of Channel entries in constants
-  std::uint32_t table_count;    // 0 (no table), 1 (the same for all channels) or the channels
+  std::uint64_t table;        // offset of Channel entries in constants
+  std::uint32_t table_count;  // 0 (no table), 1 (the same for all channels) or the channels
   std::uint32_t zero2;
 };
 

@@ -7,6 +7,7 @@
 
 #include "hbm/check.h"
 #include "hbm/check_tensor.h"
+#include "hbm/check_view.h"
 #include "hbm/proof.h"
 #include "hbm/sections.h"
 #include "hbm/storage.h"
@@ -58,13 +59,6 @@ void check_record(const ProgramRecord& record, std::size_t tensors) {
   if (std::any_of(std::begin(record.zero), std::end(record.zero), [](auto b) { return b != 0; })) {
     refuse("section program: a reserved field that is not 0", "0");
   }
-}
-
-const char* name_of(Opcode opcode) {
-  constexpr const char* names[] = {"load",        "store", "copy",    "conv",
-                                   "correlation", "warp",  "rescale", "add"};
-  const auto number = static_cast<std::size_t>(opcode) - 1;
-  return number < std::size(names) ? names[number] : "unknown opcode";
 }
 
 // Counts the instructions of each unit up to where the list has been followed.

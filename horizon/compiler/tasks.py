@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from horizon.compiler.layout import Place, PlacedGraph, io_name
 from horizon.hbir.graph import Node
-from horizon.hbm.records import Quad, Space, WeightLayout
-
-ROWS_OUTPUTS = 4
+from horizon.hbm.records import DataType, Quad, Space, WeightLayout
+from horizon.hbm.weights import layout_for
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,7 @@ def list_tasks(placed: PlacedGraph) -> list[Task]:
 
 def weight_layout(node: Node, input_dtype: str) -> WeightLayout:
     """Rows for a few outputs of int8 inputs, where blocks of 16 would be mostly empty."""
-    few = node.attributes["weight"].shape[0] <= ROWS_OUTPUTS
-    return WeightLayout.rows if few and input_dtype == "int8" else WeightLayout.blocked
+    return layout_for(node.attributes["weight"].shape[0], DataType[input_dtype])
 
 
 def _whole(placed: PlacedGraph, name: str) -> Operand:

@@ -19,7 +19,13 @@ from horizon.hbm.records import (
     View,
     WeightLayout,
 )
-from horizon.hbm.weights import channel_table, pack_weights, packed_bytes, unpack_weights
+from horizon.hbm.weights import (
+    channel_table,
+    layout_for,
+    pack_weights,
+    packed_bytes,
+    unpack_weights,
+)
 from horizon.hbm.writer import to_bytes, write
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "channel_table",
     "disassemble",
     "from_bytes",
+    "layout_for",
     "pack_weights",
     "packed_bytes",
     "read",

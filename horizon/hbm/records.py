@@ -13,6 +13,8 @@ from typing import Any
 MAGIC = b"HBMFLOW\0"
 VERSION = 1
 ALIGNMENT = 64
+ROWS_OUTPUTS = 4
+"""Weights of layout ``rows`` are for so many outputs at most."""
 
 Quad = tuple[int, int, int, int]
 Pair = tuple[int, int]

@@ -24,6 +24,7 @@ from horizon.hbir.fixed_point import (
 from horizon.hbm.overlap import overlap
 from horizon.hbm.records import (
     ALIGNMENT,
+    ROWS_OUTPUTS,
     UNIT_OF,
     DataType,
     Instruction,
@@ -211,6 +212,8 @@ def _check_conv(instruction: Instruction, where: str) -> None:
         fail(where, f"dilation {instruction.dilation}, transposed", "(1, 1)")
     if instruction.weight_layout is WeightLayout.rows and a.dtype is not DataType.int8:
         fail(where, f"weight layout rows for an input of {a.dtype.name}", "blocked, or int8")
+    if instruction.weight_layout is WeightLayout.rows and out.shape[3] > ROWS_OUTPUTS:
+        fail(where, f"weight layout rows for {out.shape[3]} outputs", f"at most {ROWS_OUTPUTS}")
     require(out.shape[0] == a.shape[0], where, f"out is {out.shape}, a is {a.shape}", "one batch")
     if b and b.shape != out.shape:
         fail(where, f"the residual is {b.shape}", f"out's shape {out.shape}")

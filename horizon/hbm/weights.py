@@ -6,10 +6,16 @@ import numpy as np
 
 from horizon.errors import InputError
 from horizon.hbm.format import CHANNEL, round_up
-from horizon.hbm.records import ALIGNMENT, WeightLayout
+from horizon.hbm.records import ALIGNMENT, ROWS_OUTPUTS, DataType, WeightLayout
 
 BLOCK_OUTPUTS = 16
 BLOCK_INPUTS = 4
+
+
+def layout_for(outputs: int, dtype: DataType) -> WeightLayout:
+    """Rows for a few outputs of int8 inputs, where blocks of 16 would be mostly empty."""
+    few = outputs <= ROWS_OUTPUTS and dtype is DataType.int8
+    return WeightLayout.rows if few else WeightLayout.blocked
 
 
 def packed_bytes(shape: tuple[int, ...], layout: WeightLayout) -> int:

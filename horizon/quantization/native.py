@@ -17,13 +17,10 @@ from torch import Tensor
 
 from horizon import _native
 from horizon.hbir.fixed_point import offset_fraction_bits
-from horizon.hbm import Opcode, WeightLayout, channel_table, pack_weights
+from horizon.hbm import DataType, Opcode, channel_table, layout_for, pack_weights
 from horizon.hbm.format import INSTRUCTION
 from horizon.hbm.records import UNIT_OF
 from horizon.quantization.kernels import Geometry
-
-FEW_OUTPUTS = 4
-"""Convolutions of at most so many outputs have their weights in rows."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,7 @@ class Convolution:
         self.kernel = filters.shape[1:3]
         self.channels, inputs = len(filters), filters.shape[3]
         size = self.channels // geometry.groups
-        few = size <= FEW_OUTPUTS and input_bits == 8
-        layout = WeightLayout.rows if few else WeightLayout.blocked
+        layout = layout_for(size, DataType[f"int{input_bits}"])
         record = _record(
             Opcode.conv,
             kernel=self.kernel,

@@ -76,7 +76,7 @@ PARAMETERS = {
     "dilation": ("conv", {"dilation": (0, 1)}, "dilation"),
     "transposed dilation": ("up", {"dilation": (2, 1)}, "dilation .*transposed"),
     "pad": ("conv", {"pad": (0, -(2**20) - 1)}, "pad"),
-    "layout": ("conv", {"weight_layout": WeightLayout.rows}, "weight is"),
+    "layout": ("conv", {"weight_layout": WeightLayout.rows}, "at most 4"),
     "reach": ("correlation", {"reach": 2}, r"out is .*expected \(1, 4, 6, 25\)"),
     "fraction": ("warp", {"fraction_bits": 7}, "7 fraction bits; expected 8"),
     "origin": ("warp", {"origin": (3, 0)}, r"origin \(3, 0\)"),
