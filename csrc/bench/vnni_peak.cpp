@@ -14,11 +14,11 @@ namespace {
 
 constexpr long kMacsPerStep = 24 * 64;
 
-#define ACCUMULATORS(DO)                                                                           \
-  DO(0)                                                                                            \
-  DO(1)                                                                                            \
-  DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) DO(16) \
-      DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23)
+// clang-format off
+#define ACCUMULATORS(DO)                                                    \
+  DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) \
+  DO(12) DO(13) DO(14) DO(15) DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23)
+// clang-format on
 
 #define DECLARE(i) __m512i acc##i = _mm512_set1_epi32(i);
 #define STEP(i) asm volatile("vpdpbusd %2, %1, %0" : "+v"(acc##i) : "v"(a), "v"(b));

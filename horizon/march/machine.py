@@ -49,7 +49,7 @@ class Machine:
         cores: that work on one program.
         units: the units that it has, of ``UNITS``; a layer that needs another one is refused.
         sram_bytes: memory that instructions compute in, of each core.
-        alignment: bytes; addresses in SRAM and slices of channels are multiples of it.
+        alignment: bytes; addresses in SRAM are multiples of it.
         constants_in_place: weights are read where they lie in the program instead of being loaded
             into SRAM first.
         sources: of each number, by its key in the file, for instance "memory.sram_bytes".
