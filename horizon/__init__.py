@@ -6,8 +6,11 @@ import importlib
 from types import ModuleType
 
 
+ROOMS = ("compiler", "hbir", "hbm", "march", "nn", "quantization", "runtime")
+
+
 def __getattr__(name: str) -> ModuleType:
     """``horizon.quantization`` after a plain ``import horizon``; torch loads only then."""
-    if name in ("quantization", "nn", "hbir"):
+    if name in ROOMS:
         return importlib.import_module(f"horizon.{name}")
     raise AttributeError(f"module 'horizon' has no attribute {name!r}")
