@@ -144,11 +144,15 @@ def io_name(space: Space, tensor: str) -> str:
 
 
 def dense_buffer(info: TensorInfo) -> Buffer:
-    """A buffer for a tensor; each pixel starts at a multiple of 4 bytes, wide ones of 16."""
+    """A buffer for a tensor; a pixel starts at a multiple of 4 bytes, a wide one of 16.
+
+    Pixels of up to 4 bytes, such as an image's three, lie side by side: the kernels interleave and
+    pack those quickest.
+    """
     dtype = DataType[info.dtype]
     batch, height, width, channels = info.shape
     pixel = channels * dtype.size
-    align = 16 if pixel >= WIDE_PIXEL else 4
+    align = 16 if pixel >= WIDE_PIXEL else 4 if pixel > 4 else 1
     pixel += -pixel % align
     row = width * pixel
     strides = (height * row, row, pixel, dtype.size)
