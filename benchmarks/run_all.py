@@ -25,6 +25,7 @@ NAMES = (
     "calibration_choices",
     "fixed_point_quality",
     "full_size",
+    "executors",
     "runtime_speed",
     "board_validation",
 )
