@@ -8,6 +8,10 @@
 
 namespace horizon {
 
+static inline std::int64_t element_bytes(Type type) {
+  return type == Type::int32 ? 4 : type == Type::int16 ? 2 : 1;
+}
+
 static inline std::int32_t read_element(const std::byte* at, Type type) {
   switch (type) {
     case Type::int8:

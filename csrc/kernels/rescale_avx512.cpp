@@ -8,112 +8,98 @@
 namespace horizon {
 namespace {
 
-constexpr std::int64_t kLanes = 16;
+struct Avx512 {
+  static constexpr int kLanes = 16;
+  static constexpr bool kMasked = true;
 
-__m512i load(Type type, const std::byte* from, __mmask16 mask) {
-  switch (type) {
-    case Type::int8:
-      return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from));
-    case Type::int16:
-      return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, from));
-    default:
-      return _mm512_maskz_loadu_epi32(mask, from);
-  }
-}
-
-void store(Type type, std::byte* to, __mmask16 mask, __m512i value) {
-  switch (type) {
-    case Type::int8:
-      return _mm_mask_storeu_epi8(to, mask, _mm512_cvtepi32_epi8(value));
-    case Type::int16:
-      return _mm256_mask_storeu_epi16(to, mask, _mm512_cvtepi32_epi16(value));
-    default:
-      return _mm512_mask_storeu_epi32(to, mask, value);
-  }
-}
-
-// The arithmetic of 16 channels; even and odd lanes apart.
-struct Ratios {
-  __m512i a, b;               // multipliers
-  __m512i shift[2], half[2];  // int64: of the even lanes, of the odd lanes
-};
-
-Ratios ratios(__m512i a, __m512i b, __m512i shift) {
-  Ratios r = {a, b, {}, {}};
-  const __m512i low = _mm512_set1_epi64(0xffffffff), one = _mm512_set1_epi64(1);
-  r.shift[0] = _mm512_and_si512(shift, low);
-  r.shift[1] = _mm512_srli_epi64(shift, 32);
-  for (int i = 0; i < 2; ++i) {
-    r.half[i] = _mm512_sllv_epi64(one, _mm512_sub_epi64(r.shift[i], one));
-  }
-  return r;
-}
-
-Ratios ratios(const Channel& channel) {
-  return ratios(_mm512_set1_epi32(channel.multiplier),
-                _mm512_set1_epi32(channel.residual_multiplier), _mm512_set1_epi32(channel.shift));
-}
-
-// Channels 0..15 of a table, or those in the mask.
-Ratios ratios(const Channel* table, __mmask16 mask) {
-  const __m512i index =
-      _mm512_slli_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 2);
-  const __m512i zero = _mm512_setzero_si512();
-  const auto gather = [&](const std::int32_t* member) {
-    return _mm512_mask_i32gather_epi32(zero, mask, index, member, 4);
-  };
-  const __m512i shift = _mm512_mask_blend_epi32(mask, _mm512_set1_epi32(1), gather(&table->shift));
-  return ratios(gather(&table->multiplier), zero, shift);
-}
-
-struct Limits {
-  __m512i lo, hi;  // int64
-};
-
-template <bool kAdd>
-__m512i scale(const Ratios& r, const Limits& limits, __m512i a, __m512i b) {
-  __m512i y[2];
-  for (int i = 0; i < 2; ++i) {
-    const auto half = [i](__m512i v) { return i == 0 ? v : _mm512_srli_epi64(v, 32); };
-    __m512i sum = _mm512_add_epi64(_mm512_mul_epi32(half(a), half(r.a)), r.half[i]);
-    if (kAdd) sum = _mm512_add_epi64(sum, _mm512_mul_epi32(half(b), half(r.b)));
-    sum = _mm512_srav_epi64(sum, r.shift[i]);
-    y[i] = _mm512_min_epi64(_mm512_max_epi64(sum, limits.lo), limits.hi);
-  }
-  return _mm512_mask_blend_epi32(0xaaaa, y[0], _mm512_slli_epi64(y[1], 32));
-}
-
-// With a table each channel has its own ratio, else all have `same`.
-template <bool kAdd>
-void all(const Tensor& out, const Tensor& a, const Tensor& b, const Ratios& same,
-         const Channel* table, const Limits& limits, const Part& part) {
-  const auto mask_of = [](std::int64_t lanes) {
+  static __mmask16 mask_of(std::int64_t lanes) {
     return static_cast<__mmask16>(lanes == kLanes ? 0xffff : (1u << lanes) - 1);
+  }
+
+  static __m512i load(const std::byte* from, Type type, std::int64_t lanes) {
+    const __mmask16 mask = mask_of(lanes);
+    switch (type) {
+      case Type::int8:
+        return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from));
+      case Type::int16:
+        return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+      default:
+        return _mm512_maskz_loadu_epi32(mask, from);
+    }
+  }
+
+  static void store(std::byte* to, Type type, __m512i value, std::int64_t lanes) {
+    const __mmask16 mask = mask_of(lanes);
+    switch (type) {
+      case Type::int8:
+        return _mm_mask_storeu_epi8(to, mask, _mm512_cvtepi32_epi8(value));
+      case Type::int16:
+        return _mm256_mask_storeu_epi16(to, mask, _mm512_cvtepi32_epi16(value));
+      default:
+        return _mm512_mask_storeu_epi32(to, mask, value);
+    }
+  }
+
+  // The arithmetic of 16 channels; even and odd lanes apart.
+  struct Ratios {
+    __m512i a, b;               // multipliers
+    __m512i shift[2], half[2];  // int64: of the even lanes, of the odd lanes
   };
-  for_each_vector<kLanes>(
-      out, a, b, same, table, part,
-      [&](const Channel* channels, std::int64_t lanes) { return ratios(channels, mask_of(lanes)); },
-      [&](const Ratios& r, std::byte* to, const std::byte* first, const std::byte* second,
-          std::int64_t lanes) {
-        const __mmask16 mask = mask_of(lanes);
-        const __m512i x = load(a.type, first, mask);
-        const __m512i z = kAdd ? load(b.type, second, mask) : x;
-        store(out.type, to, mask, scale<kAdd>(r, limits, x, z));
-      });
-}
+
+  static Ratios ratios(__m512i a, __m512i b, __m512i shift) {
+    Ratios r = {a, b, {}, {}};
+    const __m512i low = _mm512_set1_epi64(0xffffffff), one = _mm512_set1_epi64(1);
+    r.shift[0] = _mm512_and_si512(shift, low);
+    r.shift[1] = _mm512_srli_epi64(shift, 32);
+    for (int i = 0; i < 2; ++i) {
+      r.half[i] = _mm512_sllv_epi64(one, _mm512_sub_epi64(r.shift[i], one));
+    }
+    return r;
+  }
+
+  static Ratios ratios(const Channel& channel) {
+    return ratios(_mm512_set1_epi32(channel.multiplier),
+                  _mm512_set1_epi32(channel.residual_multiplier), _mm512_set1_epi32(channel.shift));
+  }
+
+  static Ratios ratios(const Channel* table, std::int64_t lanes) {
+    const __mmask16 mask = mask_of(lanes);
+    const __m512i index = _mm512_slli_epi32(
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 2);
+    const __m512i zero = _mm512_setzero_si512();
+    const auto gather = [&](const std::int32_t* member) {
+      return _mm512_mask_i32gather_epi32(zero, mask, index, member, 4);
+    };
+    const __m512i shift =
+        _mm512_mask_blend_epi32(mask, _mm512_set1_epi32(1), gather(&table->shift));
+    return ratios(gather(&table->multiplier), zero, shift);
+  }
+
+  struct Limits {
+    __m512i lo, hi;  // int64
+    Limits(std::int32_t least, std::int32_t most)
+        : lo(_mm512_set1_epi64(least)), hi(_mm512_set1_epi64(most)) {}
+  };
+
+  template <bool kAdd>
+  static __m512i scale(const Ratios& r, const Limits& limits, __m512i a, __m512i b) {
+    __m512i y[2];
+    for (int i = 0; i < 2; ++i) {
+      const auto half = [i](__m512i v) { return i == 0 ? v : _mm512_srli_epi64(v, 32); };
+      __m512i sum = _mm512_add_epi64(_mm512_mul_epi32(half(a), half(r.a)), r.half[i]);
+      if (kAdd) sum = _mm512_add_epi64(sum, _mm512_mul_epi32(half(b), half(r.b)));
+      sum = _mm512_srav_epi64(sum, r.shift[i]);
+      y[i] = _mm512_min_epi64(_mm512_max_epi64(sum, limits.lo), limits.hi);
+    }
+    return _mm512_mask_blend_epi32(0xaaaa, y[0], _mm512_slli_epi64(y[1], 32));
+  }
+};
 
 }  // namespace
 
-void rescale_avx512(const RescaleArgs& args, Part part) {
-  const Limits limits = {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)};
-  const Channel* table = args.table_count == 1 ? nullptr : args.table;
-  all<false>(args.out, args.in, args.in, ratios(args.table[0]), table, limits, part);
-}
+void rescale_avx512(const RescaleArgs& args, Part part) { rescale<Avx512>(args, part); }
 
-void add_avx512(const AddArgs& args, Part part) {
-  const Limits limits = {_mm512_set1_epi64(args.lo), _mm512_set1_epi64(args.hi)};
-  all<true>(args.out, args.a, args.b, ratios(args.table), nullptr, limits, part);
-}
+void add_avx512(const AddArgs& args, Part part) { add<Avx512>(args, part); }
 
 }  // namespace horizon
 

@@ -4,63 +4,53 @@
 #include "kernels/neon.h"
 #include "kernels/requantize_neon.h"
 #include "kernels/rescale_plan.h"
-#include "kernels/scalar.h"
 
 namespace horizon {
 namespace {
 
-constexpr std::int64_t kLanes = 4;
+struct Neon {
+  static constexpr int kLanes = 4;
+  static constexpr bool kMasked = false;
+  using Ratios = Scale4;
 
-// The first `count` channels of a table, or the same one for all lanes; biases are not used.
-Scale4 scale_of(const Channel* table, std::int64_t count, bool same) {
-  Channel four[kLanes];
-  for (std::int64_t i = 0; i < kLanes; ++i) {
-    four[i] = i < count || same ? table[same ? 0 : i] : Channel{0, 0, 0, 1};
-    four[i].bias = 0;
+  struct Limits {
+    int32x4_t lo, hi;
+    Limits(std::int32_t least, std::int32_t most) : lo(vdupq_n_s32(least)), hi(vdupq_n_s32(most)) {}
+  };
+
+  static Ratios ratios(const Channel* table, std::int64_t count) {
+    Channel four[kLanes];
+    for (std::int64_t i = 0; i < kLanes; ++i) {
+      four[i] = i < count ? table[i] : Channel{0, 0, 0, 1};
+      four[i].bias = 0;
+    }
+    return make_scale4(four);
   }
-  return make_scale4(four);
-}
 
-// With a table each channel has its own ratio, else all have `same`.
-template <bool kAdd>
-void all(const Tensor& out, const Tensor& a, const Tensor& b, const Scale4& same,
-         const Channel* table, std::int32_t least, std::int32_t most, const Part& part) {
-  const int32x4_t lo = vdupq_n_s32(least), hi = vdupq_n_s32(most);
-  for_each_vector<kLanes>(
-      out, a, b, same, table, part,
-      [](const Channel* channels, std::int64_t lanes) { return scale_of(channels, lanes, false); },
-      [&](const Scale4& scale, std::byte* to, const std::byte* first, const std::byte* second,
-          std::int64_t lanes) {
-        const int32x4_t x = load4(first, a.type, lanes);
-        int32x4_t y;
-        if constexpr (kAdd) {
-          y = requantize4(x, load4(second, b.type, lanes), scale, lo, hi);
-        } else {
-          y = requantize4(x, scale, lo, hi);
-        }
-        store4(to, out.type, y, lanes);
-      });
-}
+  static Ratios ratios(const Channel& same) {
+    const Channel all[kLanes] = {same, same, same, same};
+    return ratios(all, kLanes);
+  }
 
-// Parts of vectors take longer than elements by themselves.
-bool few(const Tensor& out, const Tensor& a, const Tensor& b) {
-  return out.shape[3] < kLanes && !all_joined(out, a, b);
-}
+  static int32x4_t load(const std::byte* from, Type type, std::int64_t lanes) {
+    return load4(from, type, lanes);
+  }
+  static void store(std::byte* to, Type type, int32x4_t value, std::int64_t lanes) {
+    store4(to, type, value, lanes);
+  }
+
+  template <bool kAdd>
+  static int32x4_t scale(const Ratios& r, const Limits& limits, int32x4_t a, int32x4_t b) {
+    return kAdd ? requantize4(a, b, r, limits.lo, limits.hi)
+                : requantize4(a, r, limits.lo, limits.hi);
+  }
+};
 
 }  // namespace
 
-void rescale_neon(const RescaleArgs& args, Part part) {
-  if (few(args.out, args.in, args.in)) return rescale_scalar(args, part);
-  const Channel* table = args.table_count == 1 ? nullptr : args.table;
-  all<false>(args.out, args.in, args.in, scale_of(args.table, 1, true), table, args.lo, args.hi,
-             part);
-}
+void rescale_neon(const RescaleArgs& args, Part part) { rescale<Neon>(args, part); }
 
-void add_neon(const AddArgs& args, Part part) {
-  if (few(args.out, args.a, args.b)) return add_scalar(args, part);
-  all<true>(args.out, args.a, args.b, scale_of(&args.table, 1, true), nullptr, args.lo, args.hi,
-            part);
-}
+void add_neon(const AddArgs& args, Part part) { add<Neon>(args, part); }
 
 }  // namespace horizon
 

@@ -5,13 +5,10 @@
 
 #include "kernels/elements.h"
 #include "kernels/parts.h"
+#include "kernels/scalar.h"
 
 namespace horizon {
 namespace {
-
-inline std::int64_t element_bytes(Type type) {
-  return type == Type::int32 ? 4 : type == Type::int16 ? 2 : 1;
-}
 
 inline bool pixels_joined(const Tensor& tensor) {
   return tensor.stride[2] == tensor.shape[3] * element_bytes(tensor.type);
@@ -56,6 +53,49 @@ void for_each_vector(const Tensor& out, const Tensor& a, const Tensor& b, const 
       }
     }
   });
+}
+
+// The operators for a Set of static members:
+//   kLanes, kMasked             int32 lanes of a Vector; whether fewer of them take no longer
+//   Ratios, Limits(lo, hi)      the arithmetic of kLanes channels; the least and largest result
+//   ratios(channels, lanes)     of the first `lanes` channels of a table, whose biases do not count
+//   ratios(channel)             the same for all lanes
+//   load(from, type, lanes), store(to, type, value, lanes)
+//   scale<kAdd>(ratios, limits, a, b)    requantises a, or a and b
+template <class Set, bool kAdd>
+void rescale_vectors(const Tensor& out, const Tensor& a, const Tensor& b, const Channel& same,
+                     const Channel* table, const typename Set::Limits& limits, const Part& part) {
+  using Ratios = typename Set::Ratios;
+  for_each_vector<Set::kLanes>(
+      out, a, b, Set::ratios(same), table, part,
+      [](const Channel* channels, std::int64_t lanes) { return Set::ratios(channels, lanes); },
+      [&](const Ratios& ratios, std::byte* to, const std::byte* first, const std::byte* second,
+          std::int64_t lanes) {
+        const auto x = Set::load(first, a.type, lanes);
+        const auto z = kAdd ? Set::load(second, b.type, lanes) : x;
+        Set::store(to, out.type, Set::template scale<kAdd>(ratios, limits, x, z), lanes);
+      });
+}
+
+// Parts of vectors that are not masked take longer than elements by themselves.
+template <class Set>
+bool better_scalar(const Tensor& out, const Tensor& a, const Tensor& b) {
+  return !Set::kMasked && out.shape[3] < Set::kLanes && !all_joined(out, a, b);
+}
+
+template <class Set>
+void rescale(const RescaleArgs& args, const Part& part) {
+  if (better_scalar<Set>(args.out, args.in, args.in)) return rescale_scalar(args, part);
+  const Channel* table = args.table_count == 1 ? nullptr : args.table;
+  rescale_vectors<Set, false>(args.out, args.in, args.in, args.table[0], table, {args.lo, args.hi},
+                              part);
+}
+
+template <class Set>
+void add(const AddArgs& args, const Part& part) {
+  if (better_scalar<Set>(args.out, args.a, args.b)) return add_scalar(args, part);
+  rescale_vectors<Set, true>(args.out, args.a, args.b, args.table, nullptr, {args.lo, args.hi},
+                             part);
 }
 
 }  // namespace
