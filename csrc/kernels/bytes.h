@@ -28,14 +28,20 @@ inline Bytes zip_high(Bytes a, Bytes b) {
                                  31);
 }
 
-// A matrix of kRows x 16 bytes becomes one of 16 x kRows, in the same vectors; kRows is a power of
-// two. Zipping the upper half of the rows with the lower turns the bits of each byte's address
-// (row, column) by one place to the left; as many turns as a row has bits exchange the two.
-template <int kRows>
-inline void transpose(Bytes (&x)[kRows]) {
+// The same of groups of four bytes.
+using Words [[gnu::vector_size(16)]] = std::uint32_t;
+inline Words zip_low(Words a, Words b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+inline Words zip_high(Words a, Words b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
+
+// A matrix of kRows x 16 bytes becomes one of 16 x kRows, in the same vectors, one of 4 x 4 words
+// its transpose; kRows is a power of two. Zipping the upper half of the rows with the lower turns
+// the bits of each element's address (row, column) by one place to the left; as many turns as a row
+// has bits exchange the two.
+template <class Vector, int kRows>
+inline void transpose(Vector (&x)[kRows]) {
 #pragma GCC unroll 4
   for (int turn = 1; turn < kRows; turn *= 2) {
-    Bytes y[kRows];
+    Vector y[kRows];
 #pragma GCC unroll 8
     for (int i = 0; i < kRows / 2; ++i) {
       y[2 * i] = zip_low(x[i], x[i + kRows / 2]);

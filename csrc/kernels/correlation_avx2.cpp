@@ -3,19 +3,15 @@
 #if defined(__x86_64__)
 
 #include "kernels/avx2.h"
-#include "kernels/bytes.h"
 #include "kernels/correlation_plan.h"
 #include "kernels/requantize_avx2.h"
-#include "kernels/scalar.h"
 
 namespace horizon {
 namespace {
 
-__m256i load(const std::byte* from) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-}
-
-struct Avx2 {
+struct Avx2 : CorrelationBytes {
+  using Vector = __m256i;
+  using Inputs = __m256i;
   static constexpr int kLanes = 8, kChannels = 2, kRows = 1, kOutside = 0;
 
   struct Scale {
@@ -36,27 +32,30 @@ struct Avx2 {
     }
   };
 
-  template <int R, int D>
-  __attribute__((noinline)) static void tile(const Scale& scale, const CorrelationTile& t) {
-    __m256i acc[D];
-#pragma GCC unroll 9
-    for (int d = 0; d < D; ++d) acc[d] = _mm256_setzero_si256();
-    const std::byte* a = t.a;
-    const std::byte* b = t.b;
-    for (std::int64_t g = 0; g < t.groups; ++g, a += t.a_step, b += t.b_step) {
-      const __m256i first = load(a);
-#pragma GCC unroll 9
-      for (int d = 0; d < D; ++d) {
-        acc[d] = _mm256_add_epi32(acc[d], _mm256_madd_epi16(first, load(b + 4 * d)));
-      }
-    }
-    std::byte* out = t.out;
-    const std::int64_t element = t.narrow ? 1 : 4;
-#pragma GCC unroll 9
-    for (int d = 0; d < D; ++d) finish(scale, acc[d], out + d * kBlock * element, t.narrow);
+  struct Window {
+    const std::byte* b;
+    explicit Window(const std::byte* from) : b(from) {}
+    __m256i shifted(int d) const { return load(b + 4 * d); }
+  };
+
+  static __m256i start(const CorrelationTile&, int) { return _mm256_setzero_si256(); }
+  static __m256i load(const std::byte* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  static __m256i multiply(__m256i sums, __m256i b, __m256i a) {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
   }
 
-  static void finish(const Scale& scale, __m256i acc, std::byte* out, bool narrow) {
+  template <int R, int D>
+  static void finish(const Scale& scale, const __m256i (&acc)[R][D], const CorrelationTile& t) {
+    const std::int64_t displacement = kBlock * (t.narrow ? 1 : 4);
+#pragma GCC unroll 9
+    for (int d = 0; d < D; ++d) {
+      finish_vector(scale, acc[0][d], t.out + d * displacement, t.narrow);
+    }
+  }
+
+  static void finish_vector(const Scale& scale, __m256i acc, std::byte* out, bool narrow) {
     __m256i y;
     if (scale.scale.integer) {
       y = requantize8(acc, scale.scale, scale.lo, scale.hi);
@@ -103,30 +102,15 @@ struct Avx2 {
       }
     }
   }
-
-  static void prepare(const std::byte*, std::int64_t, std::int64_t, std::int64_t, std::int32_t*) {}
-
-  static void store(const std::byte* result, std::int64_t count, std::byte* out,
-                    std::int64_t stride, std::int64_t pixels) {
-    store_transposed(result, count, out, stride, pixels);
-  }
 };
-
-bool fast(const CorrelationArgs& args) {
-  return args.a.type == Type::int8 && args.b.type == Type::int8;
-}
 
 }  // namespace
 
 std::size_t correlation_scratch_avx2(const CorrelationArgs& args) {
-  if (!fast(args)) return correlation_scratch_scalar(args);
-  return static_cast<std::size_t>(CorrelationPlan<Avx2>(args).bytes);
+  return correlation_scratch<Avx2>(args);
 }
 
-void correlation_avx2(const CorrelationArgs& args, Part part) {
-  if (!fast(args)) return correlation_scalar(args, part);
-  correlate<Avx2>(args, part);
-}
+void correlation_avx2(const CorrelationArgs& args, Part part) { correlation<Avx2>(args, part); }
 
 }  // namespace horizon
 

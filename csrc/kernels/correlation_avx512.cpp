@@ -8,12 +8,13 @@
 #include "kernels/avx512.h"
 #include "kernels/correlation_plan.h"
 #include "kernels/requantize_avx512.h"
-#include "kernels/scalar.h"
 
 namespace horizon {
 namespace {
 
-struct Avx512 {
+struct Avx512 : CorrelationBytes {
+  using Vector = __m512i;
+  using Inputs = __m512i;
   static constexpr int kLanes = 16, kChannels = 4, kRows = 3, kOutside = 0x80;
 
   struct Scale {
@@ -31,36 +32,52 @@ struct Avx512 {
     }
   };
 
-  template <int R, int D>
-  __attribute__((noinline)) static void tile(const Scale& scale, const CorrelationTile& t) {
-    __m512i acc[R][D];
-#pragma GCC unroll 9
-    for (int r = 0; r < R; ++r) {
-      const __m512i start = _mm512_loadu_si512(t.start + r * t.start_row);
-#pragma GCC unroll 9
-      for (int d = 0; d < D; ++d) acc[r][d] = start;
-    }
-    const std::byte* a = t.a;
-    const std::byte* b = t.b;
-    for (std::int64_t g = 0; g < t.groups; ++g, a += t.a_step, b += t.b_step) {
-      const __m512i near = _mm512_loadu_si512(b), far = _mm512_loadu_si512(b + 64);
-      __m512i first[R];
-#pragma GCC unroll 9
-      for (int r = 0; r < R; ++r) first[r] = _mm512_loadu_si512(a + r * t.a_row);
-#pragma GCC unroll 9
-      for (int d = 0; d < D; ++d) {
-        const __m512i second = shifted(near, far, d);
-#pragma GCC unroll 9
-        for (int r = 0; r < R; ++r) {
-          acc[r][d] = _mm512_dpbusd_epi32(acc[r][d], second, first[r]);
-        }
+  // 32 pixels of b.
+  struct Window {
+    __m512i near, far;
+    explicit Window(const std::byte* b) : near(load(b)), far(load(b + 64)) {}
+
+    // Lanes d .. d+15 of the two vectors. Loads that cross a cache line would take longer.
+    __attribute__((always_inline)) __m512i shifted(int d) const {
+      switch (d) {
+        case 0:
+          return near;
+        case 1:
+          return _mm512_alignr_epi32(far, near, 1);
+        case 2:
+          return _mm512_alignr_epi32(far, near, 2);
+        case 3:
+          return _mm512_alignr_epi32(far, near, 3);
+        case 4:
+          return _mm512_alignr_epi32(far, near, 4);
+        case 5:
+          return _mm512_alignr_epi32(far, near, 5);
+        case 6:
+          return _mm512_alignr_epi32(far, near, 6);
+        case 7:
+          return _mm512_alignr_epi32(far, near, 7);
+        default:
+          return _mm512_alignr_epi32(far, near, 8);
       }
     }
+  };
+
+  static __m512i start(const CorrelationTile& t, int row) {
+    return _mm512_loadu_si512(t.start + row * t.start_row);
+  }
+  static __m512i load(const std::byte* from) { return _mm512_loadu_si512(from); }
+  static __m512i multiply(__m512i sums, __m512i b, __m512i a) {
+    return _mm512_dpbusd_epi32(sums, b, a);
+  }
+
+  template <int R, int D>
+  static void finish(const Scale& scale, const __m512i (&acc)[R][D], const CorrelationTile& t) {
     if (!scale.integer || !t.narrow) {
       __m512i values[R * D];
 #pragma GCC unroll 27
       for (int i = 0; i < R * D; ++i) values[i] = acc[i / D][i % D];
-      for (int r = 0; r < R; ++r) finish(scale, values + r * D, D, t.out + r * t.out_row, t.narrow);
+      for (int r = 0; r < R; ++r)
+        finish_any(scale, values + r * D, D, t.out + r * t.out_row, t.narrow);
       return;
     }
 #pragma GCC unroll 9
@@ -74,33 +91,9 @@ struct Avx512 {
     }
   }
 
-  // Lanes d .. d+15 of the two vectors. Loads that cross a cache line would take longer.
-  __attribute__((always_inline)) static __m512i shifted(__m512i near, __m512i far, int d) {
-    switch (d) {
-      case 0:
-        return near;
-      case 1:
-        return _mm512_alignr_epi32(far, near, 1);
-      case 2:
-        return _mm512_alignr_epi32(far, near, 2);
-      case 3:
-        return _mm512_alignr_epi32(far, near, 3);
-      case 4:
-        return _mm512_alignr_epi32(far, near, 4);
-      case 5:
-        return _mm512_alignr_epi32(far, near, 5);
-      case 6:
-        return _mm512_alignr_epi32(far, near, 6);
-      case 7:
-        return _mm512_alignr_epi32(far, near, 7);
-      default:
-        return _mm512_alignr_epi32(far, near, 8);
-    }
-  }
-
   // Any ratio, any output.
-  __attribute__((noinline)) static void finish(const Scale& scale, const __m512i* acc, int count,
-                                               std::byte* out, bool narrow) {
+  __attribute__((noinline)) static void finish_any(const Scale& scale, const __m512i* acc,
+                                                   int count, std::byte* out, bool narrow) {
     const Scale16& s = scale.general;
     const __m512d lo = _mm512_cvtepi32_pd(_mm512_castsi512_si256(scale.lo));
     const __m512d hi = _mm512_cvtepi32_pd(_mm512_castsi512_si256(scale.hi));
@@ -113,30 +106,6 @@ struct Avx512 {
         _mm512_storeu_si512(out + d * kBlock * 4, y);
       }
     }
-  }
-
-  template <int flip>
-  static void pack(const Tensor& tensor, const std::byte* from, std::int64_t pixels, std::byte* to,
-                   std::int64_t step) {
-    pack_bytes<flip>(
-        tensor, from, pixels, to, step,
-        [](const std::byte* in, std::int64_t stride, std::byte* out, std::int64_t out_step) {
-          const __m128i mask = _mm_set1_epi8(static_cast<char>(flip));
-          __m128i x[4];
-          for (int i = 0; i < 4; ++i) {
-            const auto* at = reinterpret_cast<const __m128i*>(in + i * stride);
-            x[i] = _mm_xor_si128(_mm_loadu_si128(at), mask);
-          }
-          const __m128i low0 = _mm_unpacklo_epi32(x[0], x[1]);
-          const __m128i low1 = _mm_unpacklo_epi32(x[2], x[3]);
-          const __m128i high0 = _mm_unpackhi_epi32(x[0], x[1]);
-          const __m128i high1 = _mm_unpackhi_epi32(x[2], x[3]);
-          const __m128i y[4] = {_mm_unpacklo_epi64(low0, low1), _mm_unpackhi_epi64(low0, low1),
-                                _mm_unpacklo_epi64(high0, high1), _mm_unpackhi_epi64(high0, high1)};
-          for (int i = 0; i < 4; ++i) {
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * out_step), y[i]);
-          }
-        });
   }
 
   // The accumulators' first values.
@@ -200,21 +169,13 @@ struct Avx512 {
   }
 };
 
-bool fast(const CorrelationArgs& args) {
-  return args.a.type == Type::int8 && args.b.type == Type::int8;
-}
-
 }  // namespace
 
 std::size_t correlation_scratch_avx512(const CorrelationArgs& args) {
-  if (!fast(args)) return correlation_scratch_scalar(args);
-  return static_cast<std::size_t>(CorrelationPlan<Avx512>(args).bytes);
+  return correlation_scratch<Avx512>(args);
 }
 
-void correlation_avx512(const CorrelationArgs& args, Part part) {
-  if (!fast(args)) return correlation_scalar(args, part);
-  correlate<Avx512>(args, part);
-}
+void correlation_avx512(const CorrelationArgs& args, Part part) { correlation<Avx512>(args, part); }
 
 }  // namespace horizon
 

@@ -5,33 +5,26 @@
 // further right without a sum across lanes. Rows of b are packed once and kept for the 2r+1 rows of
 // a that need them; each vector of b serves up to Set::kRows rows of a.
 //
+// Besides what correlation_tile.h wants, Set has
+//   kLanes, kChannels, kRows   pixels of a vector, channels of a group, rows of a at once
+//   kOutside                   what bytes of b are xored with when they are packed
+//   prepare(...)               the accumulators' first values, where kOutside is not 0
+//   pack, store                where other ways than those of CorrelationBytes are faster
+//
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
 
+#include "kernels/correlation_tile.h"
 #include "kernels/elements.h"
 #include "kernels/parts.h"
+#include "kernels/scalar.h"
 
 namespace horizon {
 namespace {
 
-constexpr std::int64_t kBlock = 16;  // pixels whose results are collected before they are stored
-
 inline std::int64_t padded(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
-
-// One call of Set::tile: R rows of a from `a`, one row of b, D displacements.
-struct CorrelationTile {
-  const std::byte* a;
-  const std::byte* b;
-  std::int64_t a_row, a_step, b_step;  // bytes from row to row, from group to group
-  std::int64_t groups;
-  const std::int32_t* start;  // per pixel of a: the accumulators' first value
-  std::int64_t start_row;     // elements
-  std::byte* out;             // [displacement][kBlock], int8 or int32 elements
-  std::int64_t out_row;       // bytes, may be negative
-  bool narrow;                // int8
-};
 
 // Sizes, and the places in the scratch.
 template <class Set>
@@ -69,15 +62,15 @@ void tiles_of_row(const typename Set::Scale& scale, CorrelationTile tile, std::i
     tile.out += count * kBlock * element;
   };
   while (side >= 9) {
-    Set::template tile<R, 9>(scale, tile);
+    correlation_tile<Set, R, 9>(scale, tile);
     next(9);
   }
   while (side >= 3) {
-    Set::template tile<R, 3>(scale, tile);
+    correlation_tile<Set, R, 3>(scale, tile);
     next(3);
   }
   while (side >= 1) {
-    Set::template tile<R, 1>(scale, tile);
+    correlation_tile<Set, R, 1>(scale, tile);
     next(1);
   }
 }
@@ -151,7 +144,7 @@ void correlate_block(const CorrelationArgs& args, const CorrelationPlan<Set>& pl
 
 // The blocks of all row groups, shared among the parts.
 template <class Set>
-void correlate(const CorrelationArgs& args, Part part) {
+void correlate(const CorrelationArgs& args, const Part& part) {
   const CorrelationPlan<Set> plan(args);
   const typename Set::Scale scale(args);
   std::byte* scratch = part.scratch;
@@ -172,9 +165,11 @@ void correlate(const CorrelationArgs& args, Part part) {
     for (std::int64_t r = 0; r < rows; ++r) {
       std::byte* to = scratch + r * plan.a_row + first * 4;
       Set::template pack<0>(args.a, pixel(args.a, n, y + r, first), last - first, to, plan.a_step);
-      Set::prepare(
-          to, plan.a_step, plan.groups, end - block,
-          reinterpret_cast<std::int32_t*>(scratch + plan.start_at) + r * plan.start_row + first);
+      if constexpr (Set::kOutside != 0) {
+        Set::prepare(
+            to, plan.a_step, plan.groups, end - block,
+            reinterpret_cast<std::int32_t*>(scratch + plan.start_at) + r * plan.start_row + first);
+      }
     }
     for (std::int64_t j = 0; j < rows + plan.side - 1; ++j) {
       const std::int64_t slot = (y + j) % plan.slots;
@@ -190,27 +185,20 @@ void correlate(const CorrelationArgs& args, Part part) {
   }
 }
 
-// Packs `pixels` pixels of int8 channels in groups of four, each byte xor `flip`; what is missing
-// in the last group is left as it was filled.
-template <int flip, class Transpose>
-void pack_bytes(const Tensor& tensor, const std::byte* from, std::int64_t pixels, std::byte* to,
-                std::int64_t step, Transpose transpose) {
-  const std::int64_t stride = tensor.stride[2], channels = tensor.shape[3];
-  const std::int64_t square = pixels / 4 * 4, whole = channels / 16 * 16;
-  for (std::int64_t x = 0; x < square; x += 4) {
-    for (std::int64_t c = 0; c < whole; c += 16) {
-      transpose(from + x * stride + c, stride, to + c / 4 * step + x * 4, step);
-    }
-  }
-  for (std::int64_t x = 0; x < pixels; ++x) {
-    for (std::int64_t c = x < square ? whole : 0; c < channels; c += 4) {
-      std::byte* place = to + c / 4 * step + x * 4;
-      const std::int64_t count = channels - c < 4 ? channels - c : 4;
-      for (std::int64_t i = 0; i < count; ++i) {
-        place[i] = from[x * stride + c + i] ^ std::byte{flip};
-      }
-    }
-  }
+inline bool fits_correlation(const CorrelationArgs& args) {
+  return args.a.type == Type::int8 && args.b.type == Type::int8;
+}
+
+template <class Set>
+std::size_t correlation_scratch(const CorrelationArgs& args) {
+  if (!fits_correlation(args)) return correlation_scratch_scalar(args);
+  return static_cast<std::size_t>(CorrelationPlan<Set>(args).bytes);
+}
+
+template <class Set>
+void correlation(const CorrelationArgs& args, const Part& part) {
+  if (!fits_correlation(args)) return correlation_scalar(args, part);
+  correlate<Set>(args, part);
 }
 
 }  // namespace
