@@ -68,14 +68,8 @@ struct BlendWords {
 
 void warp_avx512(const WarpArgs& args, Part part) {
   const std::int32_t bits = args.fraction_bits;
-  const std::int64_t channels = args.feature.shape[3];
-  const __m512i half = _mm512_set1_epi32(warp_half(bits));
-  const __m128i shift = _mm_cvtsi32_si128(2 * bits);
-  if (args.feature.type == Type::int8) {
-    for_each_warped(args, part, BlendBytes{channels, bits, half, shift});
-  } else {
-    for_each_warped(args, part, BlendWords{channels, bits, half, shift});
-  }
+  warp_by_type<BlendBytes, BlendWords>(args, part, _mm512_set1_epi32(warp_half(bits)),
+                                       _mm_cvtsi32_si128(2 * bits));
 }
 
 }  // namespace horizon

@@ -65,13 +65,8 @@ struct BlendWords {
 
 void warp_neon(const WarpArgs& args, Part part) {
   const std::int32_t bits = args.fraction_bits;
-  const std::int64_t channels = args.feature.shape[3];
-  const int32x4_t half = vdupq_n_s32(warp_half(bits)), shift = vdupq_n_s32(-2 * bits);
-  if (args.feature.type == Type::int8) {
-    for_each_warped(args, part, BlendBytes{channels, bits, half, shift});
-  } else {
-    for_each_warped(args, part, BlendWords{channels, bits, half, shift});
-  }
+  warp_by_type<BlendBytes, BlendWords>(args, part, vdupq_n_s32(warp_half(bits)),
+                                       vdupq_n_s32(-2 * bits));
 }
 
 }  // namespace horizon

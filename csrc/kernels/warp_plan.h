@@ -91,5 +91,16 @@ inline void for_each_vector(const WarpTaps& taps, Type type, std::int32_t bits,
   }
 }
 
+// Bytes blends int8 features, Words int16; half is 2^(2F-1) and shift 2F, as the two want them.
+template <class Bytes, class Words, class Half, class Shift>
+void warp_by_type(const WarpArgs& args, const Part& part, Half half, Shift shift) {
+  const std::int64_t channels = args.feature.shape[3];
+  if (args.feature.type == Type::int8) {
+    for_each_warped(args, part, Bytes{channels, args.fraction_bits, half, shift});
+  } else {
+    for_each_warped(args, part, Words{channels, args.fraction_bits, half, shift});
+  }
+}
+
 }  // namespace
 }  // namespace horizon
