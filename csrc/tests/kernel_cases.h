@@ -2,12 +2,14 @@
 #pragma once
 
 #include <functional>
+#include <type_traits>
+#include <utility>
 
 #include "tests/kernel_boxes.h"
 
 namespace horizon {
 
-// One instruction: how to run it into `out`, and what it is.
+// One instruction: what it is, how much scratch it needs and how to run it into `out`.
 struct Case {
   std::string text;
   Box out;
@@ -26,7 +28,23 @@ inline int side(Random& random, int longest) {
   return chance(random, 15) ? 1 : between(random, 1, longest);
 }
 
-inline std::size_t no_scratch(const Kernels&) { return 0; }
+// The instruction of these arguments; without scratch that is null. `kept` owns the memories that
+// the arguments point to.
+template <class Args, class... Kept>
+Case make_case(std::string text, const std::shared_ptr<Args>& args, const Box& out,
+               void (*Kernels::*run)(const Args&, Part),
+               std::size_t (*Kernels::*scratch)(const std::type_identity_t<Args>&),
+               const Kept&... kept) {
+  args->out = out.tensor;
+  return {
+      std::move(text), out,
+      [args, scratch](const Kernels& k) { return scratch == nullptr ? 0 : (k.*scratch)(*args); },
+      [args, run, kept...](const Kernels& k, const Tensor& to, Part part) {
+        Args into = *args;
+        into.out = to;
+        (k.*run)(into, part);
+      }};
+}
 
 // Weights of the magnitude `largest`, zero where the layout has no weight.
 inline std::shared_ptr<Memory> make_weights(Random& random, const ConvArgs& a, int largest) {
@@ -98,12 +116,8 @@ inline Case conv_case(Random& random) {
                            pair("stride", a->stride) + pair("dilation", a->dilation) +
                            pair("pad", a->pad) + (a->transposed ? " transposed" : "") +
                            (residual.memory ? " residual " + residual.text() : "");
-  return {text, out, [a](const Kernels& k) { return k.conv_scratch(*a); },
-          [a, in, residual, weights, table](const Kernels& k, const Tensor& to, Part part) {
-            ConvArgs args = *a;
-            args.out = to;
-            k.conv(args, part);
-          }};
+  return make_case(text, a, out, &Kernels::conv, &Kernels::conv_scratch, in, residual, weights,
+                   table);
 }
 
 inline Case correlation_case(Random& random) {
@@ -134,17 +148,12 @@ inline Case correlation_case(Random& random) {
   }
   a->a = first.tensor;
   a->b = second.tensor;
-  a->out = out.tensor;
   limits_of(random, out.tensor.type, a->lo, a->hi);
   a->table = make_channel(random, bits, out.tensor.type, 1 << 10);
   const std::string text =
       "correlation a " + first.text() + " b " + second.text() + pair("pad", a->pad);
-  return {text, out, [a](const Kernels& k) { return k.correlation_scratch(*a); },
-          [a, first, second](const Kernels& k, const Tensor& to, Part part) {
-            CorrelationArgs args = *a;
-            args.out = to;
-            k.correlation(args, part);
-          }};
+  return make_case(text, a, out, &Kernels::correlation, &Kernels::correlation_scratch, first,
+                   second);
 }
 
 inline Case warp_case(Random& random) {
@@ -170,12 +179,7 @@ inline Case warp_case(Random& random) {
   a->table.shift = between(random, 18, 30);  // from far outside to less than a pixel
   const std::string text = "warp feature " + feature.text() + " offset " + offset.text() +
                            pair("origin", a->origin) + " bits " + std::to_string(a->fraction_bits);
-  return {text, out, no_scratch,
-          [a, feature, offset](const Kernels& k, const Tensor& to, Part part) {
-            WarpArgs args = *a;
-            args.out = to;
-            k.warp(args, part);
-          }};
+  return make_case(text, a, out, &Kernels::warp, nullptr, feature, offset);
 }
 
 inline Case rescale_case(Random& random) {
@@ -196,15 +200,11 @@ inline Case rescale_case(Random& random) {
   }
   a->table = table->data();
   const std::string text = "rescale in " + in.text() + " table " + std::to_string(a->table_count);
-  return {text, out, no_scratch, [a, in, table](const Kernels& k, const Tensor& to, Part part) {
-            RescaleArgs args = *a;
-            args.out = to;
-            k.rescale(args, part);
-          }};
+  return make_case(text, a, out, &Kernels::rescale, nullptr, in, table);
 }
 
 inline Case add_case(Random& random) {
-  auto args_of = std::make_shared<AddArgs>();
+  auto a = std::make_shared<AddArgs>();
   const int shape[4] = {pick(random, {1, 1, 2}), side(random, 5), side(random, 9),
                         any_channels(random)};
   const Box first = make_box(random, any_type(random), shape, chance(random, 50));
@@ -212,18 +212,13 @@ inline Case add_case(Random& random) {
   const Box out = make_box(random, any_type(random), shape, chance(random, 50));
   fill(random, first);
   fill(random, second);
-  args_of->a = first.tensor;
-  args_of->b = second.tensor;
-  args_of->out = out.tensor;
-  limits_of(random, out.tensor.type, args_of->lo, args_of->hi);
+  a->a = first.tensor;
+  a->b = second.tensor;
+  limits_of(random, out.tensor.type, a->lo, a->hi);
   const int bits = static_cast<int>(8 * size_of(first.tensor.type)) - 2;
-  args_of->table = make_channel(random, bits, out.tensor.type, 0);
-  return {"add a " + first.text() + " b " + second.text(), out, no_scratch,
-          [args_of, first, second](const Kernels& k, const Tensor& to, Part part) {
-            AddArgs args = *args_of;
-            args.out = to;
-            k.add(args, part);
-          }};
+  a->table = make_channel(random, bits, out.tensor.type, 0);
+  return make_case("add a " + first.text() + " b " + second.text(), a, out, &Kernels::add, nullptr,
+                   first, second);
 }
 
 inline Case copy_case(Random& random) {
@@ -243,12 +238,7 @@ inline Case copy_case(Random& random) {
   const Box out = box(shifted ? Type::int8 : type);
   fill(random, in);
   a->in = in.tensor;
-  return {"copy in " + in.text(), out, no_scratch,
-          [a, in](const Kernels& k, const Tensor& to, Part part) {
-            CopyArgs args = *a;
-            args.out = to;
-            k.copy(args, part);
-          }};
+  return make_case("copy in " + in.text(), a, out, &Kernels::copy, nullptr, in);
 }
 
 }  // namespace horizon
