@@ -79,19 +79,14 @@ struct Avx2 : CorrelationBytes {
     const std::int64_t square = pixels / 4 * 4, whole = channels / 8 * 8;
     for (std::int64_t x = 0; x < square; x += 4) {
       for (std::int64_t c = 0; c < whole; c += 8) {
-        __m128i v[4];
+        Words pairs[4];
         for (int i = 0; i < 4; ++i) {
           const auto* at = reinterpret_cast<const __m128i*>(from + (x + i) * stride + c);
-          v[i] = _mm_cvtepi8_epi16(_mm_loadl_epi64(at));
+          pairs[i] = reinterpret_cast<Words>(_mm_cvtepi8_epi16(_mm_loadl_epi64(at)));
         }
-        const __m128i low0 = _mm_unpacklo_epi32(v[0], v[1]), low1 = _mm_unpacklo_epi32(v[2], v[3]);
-        const __m128i high0 = _mm_unpackhi_epi32(v[0], v[1]);
-        const __m128i high1 = _mm_unpackhi_epi32(v[2], v[3]);
-        const __m128i y[4] = {_mm_unpacklo_epi64(low0, low1), _mm_unpackhi_epi64(low0, low1),
-                              _mm_unpacklo_epi64(high0, high1), _mm_unpackhi_epi64(high0, high1)};
+        transpose(pairs);
         for (int i = 0; i < 4; ++i) {
-          std::byte* at = to + (c / 2 + i) * step + x * 4;
-          _mm_storeu_si128(reinterpret_cast<__m128i*>(at), y[i]);
+          store_bytes(to + (c / 2 + i) * step + x * 4, reinterpret_cast<Bytes>(pairs[i]));
         }
       }
     }
