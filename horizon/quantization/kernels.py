@@ -1,4 +1,6 @@
-"""The fixed-point operators on integer tensors, exact on CPU and GPU.
+"""The fixed-point operators on integer tensors in torch, exact on CPU and GPU.
+
+Training and GPUs use them; the integer model on a CPU has the faster ``native``.
 
 Convolutions run in floating point on integers that it represents exactly. A float32 sum is exact
 in any order while the sum of its absolute summands stays below 2**24; larger convolutions are cut
