@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-
 ROOMS = ("compiler", "hbir", "hbm", "march", "nn", "quantization", "runtime")
 
 

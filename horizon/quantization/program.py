@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
+from horizon.quantization import native
 from horizon.quantization.kernels import Geometry
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
 from horizon.quantization.quantized import (
@@ -138,7 +139,9 @@ def _call(node: Node, layer: Any, inputs: list[QTensor], copies: int) -> QTensor
             return inputs[0]._slice(0, start * copies, stop * copies)
         return inputs[0]._slice(1, start, stop)
     if node.op == "concat" and node.attributes["axis"] == 0:
-        values = torch.cat([x.values for x in inputs])
+        parts = [x.values for x in inputs]
+        on_cpu = parts[0].device.type == "cpu"
+        values = native.concatenate(parts, 0) if on_cpu else torch.cat(parts)
         return QTensor(values, inputs[0].scale, inputs[0].bits)
     if node.op == "concat":
         return layer.cat(inputs)

@@ -87,7 +87,9 @@ class QuantizedFunctional(QuantizedLayer, Functional):
     def _cat(self, tensors: list[QTensor], dim: int) -> QTensor:
         check_cat(self.layer, dim)
         inputs = [rescale(t) for rescale, t in zip(self.rescales, tensors, strict=True)]
-        values = torch.cat([t.values for t in inputs], dim=1)
+        parts = [t.values for t in inputs]
+        on_cpu = parts[0].device.type == "cpu"
+        values = native.concatenate(parts, 1) if on_cpu else torch.cat(parts, dim=1)
         scale = joined_scale(inputs)
         return self.emit("concat", inputs, values, scale, inputs[0].bits)
 

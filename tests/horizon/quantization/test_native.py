@@ -142,3 +142,12 @@ def test_rescale_and_add(bits: int) -> None:
         ratio_tensor((ratios[1], shift), first.device),
     )
     assert torch.equal(native.add(first, second, ratios, limits, torch.int16), sums)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_concatenation(axis: int) -> None:
+    g = torch.Generator().manual_seed(axis)
+    first = integers(8, 2, 4, 3, 5, generator=g)
+    second = integers(8, 2, 9, 3, 5, generator=g).to(memory_format=torch.channels_last)[:, 2:6]
+    parts = [first, second, first]
+    assert torch.equal(native.concatenate(parts, axis), torch.cat(parts, axis))
