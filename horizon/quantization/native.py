@@ -21,6 +21,7 @@ from horizon.hbm import DataType, Opcode, channel_table, layout_for, pack_weight
 from horizon.hbm.format import INSTRUCTION
 from horizon.hbm.records import UNIT_OF
 from horizon.quantization.kernels import Geometry
+from horizon.runtime import kernels_name
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,11 @@ def _run(
     table: bytes,
     weight: np.ndarray | None = None,
 ) -> None:
-    _native.run_instruction(record, out, a, b, weight, table, torch.get_num_threads())
+    try:
+        _native.run_instruction(record, out, a, b, weight, table, torch.get_num_threads())
+    except ValueError:
+        kernels_name()  # InputError if the user asked for kernels that there are not
+        raise
 
 
 def _nhwc(x: Tensor) -> np.ndarray:

@@ -60,8 +60,7 @@ class QuantizedConv(QuantizedLayer):
     multiplier: Tensor
     shift: Tensor
     residual_multiplier: Tensor | None
-    _native: native.Convolution | None = None
-    _packed_state: list[tuple[int, int] | None]
+    _packed: tuple[list[tuple[int, int] | None], native.Convolution] | None = None
     _ranges: list[tuple[int, int]] | None = None
 
     def __init__(
@@ -107,11 +106,12 @@ class QuantizedConv(QuantizedLayer):
         state = [
             None if t is None or t.is_inference() else (t.data_ptr(), t._version) for t in constants
         ]
-        if self._native is None or self._packed_state != state:
+        packed = self._packed
+        if packed is None or packed[0] != state:
             limits = (self.low, self.high, self.input_bits)
-            self._native = native.Convolution(self.geometry, *constants, *limits)
-            self._packed_state = state
-        return self._native(x, other, DTYPES[self.bits])
+            packed = state, native.Convolution(self.geometry, *constants, *limits)
+            self._packed = packed  # at once: other threads may run this layer
+        return packed[1](x, other, DTYPES[self.bits])
 
     def _on_gpu(self, x: Tensor, other: Tensor | None) -> Tensor:
         """In floating point, which is exact here; works on a CPU as well."""

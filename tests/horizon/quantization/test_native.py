@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS
 from horizon.quantization import kernels, native
 from horizon.quantization.kernels import Geometry
@@ -151,3 +152,27 @@ def test_concatenation(axis: int) -> None:
     second = integers(8, 2, 9, 3, 5, generator=g).to(memory_format=torch.channels_last)[:, 2:6]
     parts = [first, second, first]
     assert torch.equal(native.concatenate(parts, axis), torch.cat(parts, axis))
+
+
+def test_a_layer_that_two_threads_use_for_the_first_time() -> None:
+    """A thread may find any state of the layer that another one is just changing."""
+    g = torch.Generator().manual_seed(0)
+    conv = layer(GEOMETRIES["plain"], 5, 3, 8, False, g)
+    x = integers(8, 1, 5, 4, 4, generator=g)
+    found = []
+
+    class Interrupted(QuantizedConv):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            found.append(QuantizedConv._on_cpu(self, x, None))
+
+    conv.__class__ = Interrupted
+    conv._on_cpu(x, None)
+    assert found
+    assert all(torch.equal(values, conv._on_gpu(x, None)) for values in found)
+
+
+def test_kernels_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORIZON_KERNELS", "mmx")
+    with pytest.raises(InputError, match=r"HORIZON_KERNELS is unknown.*'mmx'"):
+        native.rescale(torch.ones(1, 1, 1, 1, dtype=torch.int8), (2, 1), (0, 1), torch.int8)
