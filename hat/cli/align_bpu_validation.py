@@ -31,6 +31,7 @@ from hat.deploy.build import DEFAULT_MARCH, compile_model, padded_size
 from hat.engine.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment, BoardPredictor
 from hat.errors import InputError
 from hat.registry import build_from_registry
+from hat.visualize.flow_viz import make_folder
 
 SECTION = "align_bpu_predictor"
 COLUMNS = ("EPE", "1px", "3px", "5px", "Fl-all", "EPE s0-10", "EPE s10-40", "EPE s40+")
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         show(result, program, workers, origin, f"{config.get('task_name')}, board: {data}")
         results.append({"data": data, "program": origin, "workers": workers, **asdict(result)})
     path = Path(args.json or Path(config.section("ckpt_dir")) / "align_bpu-metrics.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_json(path, {"task": config.get("task_name"), "data_sets": results})
     print(f"\nMetrics: {path}")
     return 1 if any(result["differing"] for result in results) else 0
@@ -105,7 +106,7 @@ def compiled(
     program = compile_model(
         predictor.model,
         size,
-        name=settings.get("name"),
+        name=str(settings["name"]) if settings else None,
         march=march,
         opt=opt_level(config, settings),
         input_type=input_type(config, settings),

@@ -60,8 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
     settings = read_section(config, "compile_cfg", REQUIRED, OPTIONAL)
-    folder = Path(args.out_dir or settings["out_dir"])
-    hbm = folder / "model.hbm" if args.out_dir else Path(settings.get("hbm", folder / "model.hbm"))
+    folder = Path(args.out_dir or path_text(config, settings, "out_dir"))
+    hbm = folder / "model.hbm"
+    if "hbm" in settings and not args.out_dir:
+        hbm = Path(path_text(config, settings, "hbm"))
     options = {
         "march": args.march or str(settings["march"]),
         "opt": args.opt or opt_level(config, settings),
@@ -106,6 +108,13 @@ def deploy_size(config: Config) -> tuple[int, int]:
             "shape (1, 6, H, W), such as dict(img=torch.zeros(1, 6, 384, 512))"
         )
     return int(shape[2]), int(shape[3])
+
+
+def path_text(config: Config, settings: Mapping[str, Any], key: str) -> str:
+    value = settings[key]
+    if not isinstance(value, str | Path):
+        raise InputError(f"{config.path}: compile_cfg.{key} is {value!r}; expected a path")
+    return str(value)
 
 
 def opt_level(config: Config, settings: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, Deferred
 from horizon.quantization import IntegerModel
 
-if TYPE_CHECKING:  # training does without the runtime
+if TYPE_CHECKING:  # training does without the compiler
     from hat.deploy.board_program import BoardProgram
 
 # Pairs that are in memory at a time: 32 of 384x512 with their flow take 90 MB.
@@ -136,7 +136,11 @@ class BoardPredictor:
             workers: threads that decode, convert and run.
             num_pairs: the first pairs only.
             progress: called with the number of pairs that have just been done.
+
+        Raises:
+            InputError: the program's output or size cannot be the integer model's; no pairs.
         """
+        self._check(program)
         loader = self.loaders[index]
         dataset = loader.dataset
         count = len(dataset)  # type: ignore[arg-type]
@@ -167,6 +171,19 @@ class BoardPredictor:
                 totals.comparison_seconds += time.perf_counter() - ended
         totals.metrics = sides.results()
         return totals
+
+    def _check(self, program: BoardProgram) -> None:
+        """InputError unless program and integer model give flow of one size."""
+        reduction, multiple = self.model.reduction, self.model.multiple
+        if program.reduction == reduction and not any(s % multiple for s in program.size):
+            return
+        height, width = program.size
+        raise InputError(
+            f"{program.source}: the program of another network than the checkpoint: images "
+            f"{width}x{height}, flow 1/{program.reduction} of them; expected multiples of "
+            f"{multiple} and 1/{reduction}; compile the checkpoint (compile_perf.py) or give "
+            "the one that the program was compiled from (--ckpt)"
+        )
 
     @torch.inference_mode()
     def _compare(self, program: BoardProgram, batch: list[_Result], collate: Any) -> _Compared:

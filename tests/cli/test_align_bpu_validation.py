@@ -20,8 +20,10 @@ from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.deploy import compile_model
 from hat.engine.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, equal_sizes
-from horizon import hbm
+from horizon import hbm, march
+from horizon.compiler import compile_program
 from horizon.quantization import IntegerModel
+from tests.horizon.hbir.programs import conv_attributes, conv_program
 from tests.horizon.hbm.programs import short_program
 
 
@@ -49,6 +51,16 @@ def write_program(config: Path, path: Path, size: tuple[int, int], bias: int = 0
     nodes[last] = replace(nodes[last], attributes={**values, "bias": values["bias"] + bias})
     changed = IntegerModel(replace(model.graph, nodes=tuple(nodes)))
     hbm.write(compile_model(changed, size).program, path)
+    return path
+
+
+def write_half_resolution(path: Path) -> Path:
+    """A program whose flow is half as large as its images, 128x128; int_infer's is a quarter."""
+    values = conv_attributes(
+        np.random.default_rng(0), "conv2d", (2, 3, 3, 6), "int32", False, stride=(2, 2)
+    )
+    graph = conv_program("conv2d", (1, 128, 128, 6), values, "int8", "int32", None)
+    hbm.write(compile_program(graph, march.load("host")).program, path)
     return path
 
 
@@ -162,6 +174,7 @@ def test_the_results_are_kept_in_the_folder_of_checkpoints(
         (["--model", "small"], r"small.hbm: takes images up to 64x64.*found 128x96"),
         (["--model", "text"], "text.hbm: header: the file does not begin with HBMFLOW"),
         (["--model", "other"], "other.hbm: not the program of an optical flow network"),
+        (["--model", "half"], "half.hbm: .*flow 1/2 .*expected .*1/4"),
         (["--ckpt", "no.pth.tar"], "no.pth.tar: no such checkpoint"),
         (["--march", "no_such_machine"], "no_such_machine"),
         (["--opts", "val_data_loader.dataset.transforms.0.to_yuv", "True"], "'yuv444'; set to_yuv"),
@@ -183,10 +196,25 @@ def test_mistakes_exit_with_2(
     if words == ["--model", "other"]:
         hbm.write(short_program(), tmp_path / "other.hbm")
         words = ["--model", str(tmp_path / "other.hbm")]
+    if words == ["--model", "half"]:
+        words = ["--model", str(write_half_resolution(tmp_path / "half.hbm"))]
     assert align(four_stages, tmp_path / "a.json", *words) == 2
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert not (tmp_path / "a.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    four_stages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert align(four_stages, tmp_path / "file" / "a.json", "--num-pairs", "1") == 2
+    assert "file: cannot make this folder" in capsys.readouterr().err
+
+
+def test_a_name_that_is_a_number(four_stages: Path, tmp_path: Path) -> None:
+    words = ["--num-pairs", "1", "--opts", "compile_cfg.name", "5"]
+    assert align(four_stages, tmp_path / "a.json", *words) == 0
 
 
 def test_batches_of_equal_sizes() -> None:
