@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from horizon.compiler.constants import collect_constants
@@ -14,6 +15,7 @@ from horizon.compiler.schedule import Operation, list_operations
 from horizon.compiler.tasks import list_tasks
 from horizon.errors import InputError
 from horizon.hbir.graph import Graph
+from horizon.hbm.check import MAX_MEMORY
 from horizon.hbm.records import UNIT_OF, DataType, Program
 from horizon.march import Machine
 
@@ -58,6 +60,7 @@ def compile_program(
             f"program {graph.name}: outputs {sorted(repeated)} are there twice; name them once"
         )
     graph = run_passes(graph, level.passes)
+    _check_sizes(graph)
     stage = machine.constants_in_place
     placed = place_tensors(graph, level.in_place, stage, DataType[input_type])
     tasks = list_tasks(placed)
@@ -67,6 +70,16 @@ def compile_program(
     _check_units(operations, machine)
     program = emit_program(placed, plan, operations, constants, machine, level)
     return Compiled(program, graph, regions_of(operations))
+
+
+def _check_sizes(graph: Graph) -> None:
+    for info in graph.tensors.values():
+        if math.prod(info.shape) * DataType[info.dtype].size > MAX_MEMORY:
+            raise InputError(
+                f"program {graph.name}: tensor {info.name} of shape {info.shape} is too large: "
+                f"{math.prod(info.shape)} elements; expected at most 2^40 bytes; choose smaller "
+                "images"
+            )
 
 
 def _check_units(operations: list[Operation], machine: Machine) -> None:

@@ -113,6 +113,7 @@ def test_what_the_config_says(four_stages: Path, tmp_path: Path) -> None:
     [
         (["--size", "100", "128"], "100x128.*multiples of 64, such as 128x128"),
         (["--size", "0", "64"], "multiples of 64, such as 64x64"),
+        (["--size", "64" + "0" * 18, "64"], "too large: .*expected at most 2\\^40 bytes"),
         (["--march", "no_such_machine"], "no_such_machine"),
         (["--ckpt", "no.pth.tar"], "no.pth.tar: no such checkpoint"),
         (["--opts", "compile_cfg.opt", "O9"], "compile_cfg.opt is 'O9'; expected O0 or O1"),
@@ -135,6 +136,15 @@ def test_mistakes_are_told_and_leave_no_files(
     assert re.search(message, error), error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("key", "value"), [("out_dir", "5"), ("hbm", "None")])
+def test_paths_of_the_config_that_are_none(
+    four_stages: Path, capsys: pytest.CaptureFixture[str], key: str, value: str
+) -> None:
+    words = ["-c", str(four_stages), *SIZE, "--opts", f"compile_cfg.{key}", value]
+    assert run_command("compile_perf", words) == 2
+    assert f"compile_cfg.{key} is {value}; expected a path" in capsys.readouterr().err
 
 
 def test_without_a_checkpoint_the_command_that_makes_it_is_told(

@@ -13,6 +13,7 @@ import pytest
 from horizon.compiler import compile_program
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, verify
+from horizon.hbm import disassemble
 from horizon.hbm.records import DataType, Opcode, Space, Unit
 from horizon.march import Machine, load
 from tests.horizon.compiler.checks import LEVELS, ROOT, check, moved, opcodes, small
@@ -185,3 +186,10 @@ def test_an_output_twice() -> None:
     graph = replace(pyramid(), outputs=("out", "flow", "out"))
     with pytest.raises(InputError, match=r"outputs \['out'\] are there twice"):
         compile_program(graph, load("host"))
+
+
+def test_the_assembly_that_the_page_explains() -> None:
+    text = disassemble(compile_program(pyramid(), load("edge256")).program)
+    page = (ROOT / "docs" / "compiler.md").read_text()
+    (line,) = [line for line in page.splitlines() if "conv        down.0" in line]
+    assert line in text.splitlines()
