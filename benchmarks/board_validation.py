@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=RESULT)
     args = parser.parse_args()
+    if args.pairs < 1 or args.rounds < 1:
+        parser.error("expected --pairs and --rounds of 1 or more")
     content = measure(args)
     print(json.dumps(content, indent=2))
     write_json(args.json, content)

@@ -32,8 +32,11 @@ def run(
 ) -> None:
     """Measure what the command line asks for, print the figures and write them if wanted."""
     arguments = parser.parse_args()
-    if any(size % 64 for size in arguments.size):
+    if any(size < 64 or size % 64 for size in arguments.size):
         parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")
+    for name in ("rounds", "threads"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name}: expected 1 or more, found {getattr(arguments, name)}")
     torch.set_num_threads(arguments.threads)
     result = measure(arguments)
     print(json.dumps(result, indent=2))

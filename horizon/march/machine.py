@@ -46,7 +46,7 @@ class Machine:
     Attributes:
         name: one word.
         title: for people.
-        cores: that work on one program.
+        cores: that the machine has; the compiler uses one of them so far.
         units: the units that it has, of ``UNITS``; a layer that needs another one is refused.
         sram_bytes: memory that instructions compute in, of each core.
         alignment: bytes; addresses in SRAM are multiples of it.
