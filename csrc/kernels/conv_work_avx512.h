@@ -21,7 +21,7 @@ struct Work {
   std::uint8_t* rows;  // packed rows
   std::int64_t row_bytes;
   std::int64_t pixel;  // bytes of a packed pixel
-  bool integer;        // requantisation in integers: all ratios are below 1
+  bool integer;        // requantisation in integers: all channels fit
 };
 
 std::int64_t channels_padded(const ConvArgs& a) {
@@ -51,10 +51,7 @@ Work make_work(const ConvArgs& a, std::byte* scratch) {
   work.row_bytes = longest_row(a);
   work.integer = true;
   for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
-    const Channel& channel = a.table[o];
-    // 2^24 is a legal multiplier, and one bit too long.
-    work.integer &= channel.shift >= kSmallestIntegerShift && channel.multiplier < 1 << 24 &&
-                    channel.residual_multiplier < 1 << 24;
+    work.integer &= fits_integers(a.table[o]);
   }
   return work;
 }

@@ -24,7 +24,7 @@ struct Avx512 : CorrelationBytes {
     __m512i lo, hi;
 
     explicit Scale(const CorrelationArgs& args)
-        : integer(args.table.shift >= kSmallestIntegerShift),
+        : integer(fits_integers(args.table)),
           general(scale_of_channel(args.table)),
           lo(_mm512_set1_epi32(args.lo)),
           hi(_mm512_set1_epi32(args.hi)) {

@@ -3,7 +3,8 @@
 // With the multiplier and the shift enlarged by 2^7 and 7 the shift is at least 32 for ratios below
 // 1 (shift >= 25), so that the upper halves of the products are all that counts:
 // floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)). |acc| < 2^28 and M < 2^24 keep p below 2^60.
-// Larger ratios, which only a fine output scale asks for, take the scalar way.
+// Larger ratios, which only a fine output scale asks for, take the scalar way, as does M = 2^24:
+// it is legal, but M 2^7 is then no int32.
 #pragma once
 
 #if defined(__x86_64__)
@@ -19,7 +20,7 @@ namespace {
 struct Scale8 {
   __m256i multiplier[2], residual_multiplier[2], offset[2];
   __m256i shift;
-  bool integer;  // every ratio is below 1
+  bool integer;  // every ratio is below 1 and every multiplier below 2^24
 };
 
 inline Scale8 make_scale8(const Channel (&channels)[8]) {
@@ -29,7 +30,8 @@ inline Scale8 make_scale8(const Channel (&channels)[8]) {
   scale.integer = true;
   for (int i = 0; i < 8; ++i) {
     const Channel& c = channels[i];
-    scale.integer = scale.integer && c.shift >= 25;
+    scale.integer =
+        scale.integer && c.shift >= 25 && c.multiplier < 1 << 24 && c.residual_multiplier < 1 << 24;
     values[0][i % 2][i / 2] = std::int64_t{c.multiplier} << 7;
     values[1][i % 2][i / 2] = std::int64_t{c.residual_multiplier} << 7;
     values[2][i % 2][i / 2] =

@@ -1,6 +1,6 @@
 // Requantisation of 16 accumulators in double precision (fixed_point.md, "Requantise").
 //
-// |acc| < 2^28 and |M| < 2^24 make every term of acc M + bias M + residual Mr + 2^(s-1) a multiple
+// |acc| < 2^28 and M <= 2^24 make every term of acc M + bias M + residual Mr + 2^(s-1) a multiple
 // of 2^-s of less than 53 bits once it is scaled by 2^-s: nothing is rounded before the floor.
 #pragma once
 
@@ -36,28 +36,6 @@ static inline Scale16 scale_of_channel(const Channel& channel) {
   return {ratio, ratio, offset, offset};
 }
 
-// Channels 0..count-1 of a table, count <= 16; the other lanes give 0 for any accumulator.
-static inline Scale16 scale_of_channels(const Channel* table, int count) {
-  alignas(64) std::int32_t bias[16] = {}, multiplier[16] = {}, shift[16] = {};
-  for (int i = 0; i < 16; ++i) {
-    bias[i] = i < count ? table[i].bias : 0;
-    multiplier[i] = i < count ? table[i].multiplier : 0;
-    shift[i] = i < count ? table[i].shift : 1;
-  }
-  Scale16 scale;
-  __m512d* ratio[2] = {&scale.ratio_lo, &scale.ratio_hi};
-  __m512d* offset[2] = {&scale.offset_lo, &scale.offset_hi};
-  for (int half = 0; half < 2; ++half) {
-    const auto load = [half](const std::int32_t* values) {
-      return _mm256_load_si256(reinterpret_cast<const __m256i*>(values + 8 * half));
-    };
-    *ratio[half] = _mm512_mul_pd(_mm512_cvtepi32_pd(load(multiplier)), power_of_two(load(shift)));
-    *offset[half] =
-        _mm512_fmadd_pd(_mm512_cvtepi32_pd(load(bias)), *ratio[half], _mm512_set1_pd(0.5));
-  }
-  return scale;
-}
-
 // floor(clamp(acc * ratio + offset, lo, hi)) as int32.
 static inline __m256i requantize8(__m256i acc, __m512d ratio, __m512d offset, __m512d lo,
                                   __m512d hi) {
@@ -79,12 +57,19 @@ static inline __m512i requantize16(__m512i acc, __m512d ratio_lo, __m512d ratio_
 // of the products are all that counts: floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)).
 inline constexpr std::int32_t kSmallestIntegerShift = 25;
 
+// Whether a channel is one for it. 2^24 is a legal multiplier, and one bit too long.
+static inline bool fits_integers(const Channel& channel) {
+  return channel.shift >= kSmallestIntegerShift && channel.multiplier < 1 << 24 &&
+         channel.residual_multiplier < 1 << 24;
+}
+
 struct IntegerScale16 {
   __m512i multiplier_even, multiplier_odd;  // M 2^7 of channels 0, 2, ... and 1, 3, ...
   __m512i offset_even, offset_odd;          // (bias M + 2^(shift-1)) 2^7
   __m512i shift;                            // shift + 7 - 32
 };
 
+// Of a channel that fits_integers.
 static inline IntegerScale16 integer_scale_of_channel(const Channel& channel) {
   const __m512i multiplier = _mm512_set1_epi32(channel.multiplier << 7);
   const __m512i offset =

@@ -115,6 +115,8 @@ inline Channel make_channel(Random& random, int bits, Type out, int bias) {
   if (channel.shift > 47) channel.shift = 47;
   channel.bias = between(random, -bias, bias);
   channel.residual_multiplier = chance(random, 10) ? 0 : between(random, 1, (1 << 24) - 1);
+  if (chance(random, 10)) channel.multiplier = 1 << 24;  // legal, and one bit longer
+  if (chance(random, 10)) channel.residual_multiplier = 1 << 24;
   return channel;
 }
 
