@@ -20,6 +20,7 @@ from hat.data.files import write_json
 from hat.engine import distributed
 from hat.engine.predictor import Predictor
 from hat.registry import build_from_registry
+from hat.visualize.flow_viz import make_folder
 
 TITLES = {"float": "Float", "calibration": "Calibration", "qat": "QAT", "int_infer": "Quantized"}
 
@@ -67,7 +68,7 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     }
     show(content)
     path = Path(args.json or Path(config.section("ckpt_dir")) / f"{args.stage}-metrics.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_json(path, content)
     print(f"\nMetrics: {path}")
     return 0

@@ -20,8 +20,8 @@ from horizon.hbir.fixed_point import offset_fraction_bits
 from horizon.hbm import DataType, Opcode, channel_table, layout_for, pack_weights
 from horizon.hbm.format import INSTRUCTION
 from horizon.hbm.records import UNIT_OF
+from horizon.kernel_set import kernels_name
 from horizon.quantization.kernels import Geometry
-from horizon.runtime import kernels_name
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ model = Model("model.hbm")
 flow = model.run({"img": yuv})["flow"]
 """
 
+from horizon.kernel_set import kernels_name
 from horizon.runtime.model import (
     Counters,
     Memory,
@@ -14,7 +15,6 @@ from horizon.runtime.model import (
     available_kernels,
     c_include_directory,
     c_library,
-    kernels_name,
 )
 
 __all__ = [

@@ -15,6 +15,7 @@ import numpy as np
 
 from horizon import _native
 from horizon.errors import InputError
+from horizon.kernel_set import kernels_name
 
 
 @dataclass(frozen=True)
@@ -176,20 +177,6 @@ class Model:
 
 
 MAX_THREADS = 1024
-
-
-def kernels_name() -> str:
-    """The instruction set in use: scalar, avx2, avx512 or neon.
-
-    The environment variable ``HORIZON_KERNELS`` forces one.
-
-    Raises:
-        InputError: the variable names none that this CPU has.
-    """
-    try:
-        return _native.kernels_name()
-    except ValueError as error:
-        raise InputError(f"{error} (found {os.environ.get('HORIZON_KERNELS')!r})") from None
 
 
 def available_kernels() -> list[str]:
