@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 namespace horizon {
 namespace {
@@ -64,7 +65,8 @@ Threads::~Threads() { stop(); }
 
 void Threads::stop() {
   if (getpid() != owner_) {
-    for (std::thread& worker : workers_) worker.detach();
+    // The workers are not here, and their handles may by now be those of this process's threads.
+    for (std::thread& worker : workers_) std::construct_at(&worker);
     return;
   }
   work_ = nullptr;

@@ -126,6 +126,28 @@ void test_fork(const Program& program) {
   delete session;
 }
 
+// A child's new threads may get the handles of those that it lacks: ending the old team must leave
+// the new one alone. ThreadSanitizer allows a child no threads.
+void test_new_team_after_fork() {
+#if !defined(__SANITIZE_THREAD__)
+  const auto nothing = [](const void*, int) {};
+  auto* const old_team = new Threads(4);
+  old_team->run(nothing, nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    auto* const new_team = new Threads(4);
+    delete old_team;
+    new_team->run(nothing, nullptr);
+    delete new_team;
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked process cannot have new threads");
+  delete old_team;
+#endif
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -135,5 +157,6 @@ int main(int count, char** arguments) {
   const Program program = Program::open(arguments[1]);
   test_sessions(program);
   test_fork(program);
+  test_new_team_after_fork();
   return 0;
 }

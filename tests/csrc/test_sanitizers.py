@@ -30,13 +30,22 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("machine", ["host", "edge256"])
-def test_threads_without_data_races(folder, machine):
-    options = ("-DHORIZON_SANITIZE=thread", "-DHORIZON_TESTS=ON")
-    program = build("thread_sanitizer", "test_threads", *options)
-    command = [program, folder / f"{machine}.hbm"]
+def run_threads(sanitizer: str, program: Path) -> None:
+    sanitizers = "address,undefined" if sanitizer == "address" else sanitizer
+    options = (f"-DHORIZON_SANITIZE={sanitizers}", "-DHORIZON_TESTS=ON")
+    command = [build(f"{sanitizer}_sanitizer", "test_threads", *options), program]
     found = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("machine", ["host", "edge256"])
+def test_threads_without_data_races(folder, machine):
+    run_threads("thread", folder / f"{machine}.hbm")
+
+
+def test_threads_in_a_forked_process(folder):
+    # ThreadSanitizer allows none there
+    run_threads("address", folder / "host.hbm")
 
 
 @pytest.mark.parametrize("kernels", available_kernels())
