@@ -35,8 +35,8 @@ void finish_row(const ConvArgs& a, const Work& work, const Phase& phase, const R
 
 std::size_t conv_scratch_avx512(const ConvArgs& a) {
   const std::int64_t outputs = outputs_padded(a);
-  std::int64_t taps = a.kernel[0];
-  return static_cast<std::size_t>(round_up(outputs * (4 + 8 + 8), 64) + taps * longest_row(a));
+  const std::int64_t constants = 4 * outputs * static_cast<std::int64_t>(sizeof(std::int32_t));
+  return static_cast<std::size_t>(constants + a.kernel[0] * longest_row(a));
 }
 
 void conv_avx512(const ConvArgs& a, Part part) {
