@@ -1,6 +1,6 @@
 // The compiled program as it lies in a .hbm file: little-endian records of fixed size.
 //
-// docs/hbm_format.md describes them field by field, horizon/hbm/records.py is their Python twin.
+// docs/hbm_format.md describes them field by field, horizon/hbm/format.py is their Python twin.
 // The structures have no padding of their own, so that a validated section can be read in place.
 #pragma once
 
