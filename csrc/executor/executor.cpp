@@ -8,10 +8,6 @@
 namespace horizon {
 namespace {
 
-std::uint64_t round_up(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 // Nothing writes through the pointers to constants and inputs: only LOADs have them, as source.
 std::byte* writable(const void* data) {
   return const_cast<std::byte*>(static_cast<const std::byte*>(data));

@@ -13,6 +13,10 @@ inline constexpr char kMagic[8] = {'H', 'B', 'M', 'F', 'L', 'O', 'W', '\0'};
 inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::size_t kAlignment = 64;  // of sections, constants and memory
 
+inline constexpr std::uint64_t round_up(std::uint64_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 enum class SectionKind : std::uint32_t {
   program = 1,       // one ProgramRecord
   strings = 2,       // UTF-8, each ends in NUL; records name a string by its byte offset

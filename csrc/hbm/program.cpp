@@ -19,10 +19,6 @@ namespace {
 constexpr std::size_t kLongestString = 4096;
 constexpr const char* kNextStep = "; compile the model again";
 
-constexpr std::uint64_t round_up(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 // Records in place. Sections begin at multiples of 64 of an aligned file, their types have no bits
 // without a meaning of their own, and enumerations with a fixed type can hold what is unknown.
 template <typename Record>

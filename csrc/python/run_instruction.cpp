@@ -21,10 +21,6 @@ namespace {
 
 namespace nb = nanobind;
 
-constexpr std::uint64_t round_up(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 template <class Array>
 Type type_of(const Array& array, const char* name) {
   if (array.dtype() == nb::dtype<std::int8_t>()) return Type::int8;

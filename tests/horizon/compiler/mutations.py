@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from horizon.compiler.verify import verify_program
+from horizon.errors import InputError
 from horizon.hbm.records import Instruction, Opcode, View
 from tests.horizon.compiler.interpreter import from_file, random_order, run_program, to_file
 
@@ -178,3 +180,26 @@ def differs(
         if any(not np.array_equal(found[name], expected[name]) for name in expected):
             return True
     return False
+
+
+def count_caught(
+    compiled: Any,
+    values: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray],
+    rng: np.random.Generator,
+    count: int,
+) -> int:
+    """How many of ``count`` random changes the verifier refuses; it may accept no other result."""
+    caught = 0
+    for _ in range(count):
+        mutation = mutate(compiled, rng)
+        if mutation is None:
+            continue
+        what, broken = mutation
+        try:
+            verify_program(broken)
+        except InputError:
+            caught += 1
+        else:
+            assert not differs(broken, values, expected, rng), what
+    return caught
