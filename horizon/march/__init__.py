@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from horizon.march.machine import UNITS, Machine, Source, available, load
+from horizon.march.description import available, load
+from horizon.march.machine import UNITS, Array, Machine, SimpleUnit, Source, TensorUnit
 
-__all__ = ["UNITS", "Machine", "Source", "available", "load"]
+__all__ = [
+    "UNITS",
+    "Array",
+    "Machine",
+    "SimpleUnit",
+    "Source",
+    "TensorUnit",
+    "available",
+    "load",
+]

@@ -1,0 +1,121 @@
+"""A table of a description, of which every key is asked for, and what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any, NoReturn
+
+from horizon.errors import InputError
+from horizon.march.machine import Source
+
+PROVENANCES = ("published", "assumed", "fitted")
+LARGEST_NUMBER = 2**40
+LARGEST_QUANTITY = 1e15
+EXAMPLE = f'{{ value = 1, provenance = "{PROVENANCES[1]}", source = "..." }}'
+
+
+class Table:
+    """Reads each key with its check; ``finish`` finds those that nothing asked for.
+
+    Attributes:
+        sources: of the numbers that were read, by their full key.
+    """
+
+    def __init__(self, values: dict[str, Any], path: str, prefix: str = "") -> None:
+        self._values, self._path, self._prefix = values, path, prefix
+        self._known: list[str] = []
+        self.sources: dict[str, Source] = {}
+
+    def has(self, key: str) -> bool:
+        """Whether an optional key is there."""
+        self._known.append(key)
+        return key in self._values
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def fail(self, key: str, found: str, expected: str) -> NoReturn:
+        """Raises InputError."""
+        raise InputError(f"{self._path}: {self._prefix}{key} is {found}; expected {expected}")
+
+    def table(self, key: str) -> Table:
+        values = self._take(key, dict, "a table")
+        table = Table(values, self._path, f"{self._prefix}{key}.")
+        table.sources = self.sources
+        return table
+
+    def optional_table(self, key: str) -> Table | None:
+        return self.table(key) if self.has(key) else None
+
+    def text(self, key: str) -> str:
+        value: str = self._take(key, str, "a text")
+        if not value.strip():
+            self.fail(key, f"{value!r}", "a text")
+        return value
+
+    def flag(self, key: str) -> bool:
+        value: bool = self._take(key, bool, "true or false")
+        return value
+
+    def names(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Names out of ``known``, each at most once, in that order."""
+        expected = f"a list of some of {', '.join(known)}"
+        value = self._take(key, list, expected)
+        for name in value:
+            if name not in known:
+                self.fail(key, f"a list with {name!r}", expected)
+        if len(set(value)) < len(value):
+            self.fail(key, f"{value}", "each name once")
+        return tuple(name for name in known if name in value)
+
+    def count(self, key: str) -> int:
+        """A positive integer that says where it comes from."""
+        value = self._number(key, int, "an integer")
+        if not 1 <= value <= LARGEST_NUMBER:
+            self.fail(f"{key}.value", f"{value}", f"1..{LARGEST_NUMBER}")
+        return int(value)
+
+    def quantity(self, key: str, zero: bool = False, largest: float = LARGEST_QUANTITY) -> float:
+        """A positive number, or 0 where ``zero``, that says where it comes from."""
+        value = float(self._number(key, int | float, "a number"))
+        if not math.isfinite(value) or not 0 <= value <= largest or (value == 0 and not zero):
+            low = "0 or more" if zero else "more than 0"
+            self.fail(f"{key}.value", f"{value:g}", f"{low} and at most {largest:g}")
+        return value
+
+    def _number(self, key: str, kind: Any, kind_text: str) -> Any:
+        entry = Table(self._take(key, dict, EXAMPLE), self._path, f"{self._prefix}{key}.")
+        value = entry._take("value", kind, kind_text)
+        provenance, source = entry.text("provenance"), entry.text("source")
+        entry.finish()
+        if provenance not in PROVENANCES:
+            entry.fail("provenance", f"{provenance!r}", f"one of {', '.join(PROVENANCES)}")
+        self.sources[f"{self._prefix}{key}"] = Source(provenance, source)
+        return value
+
+    def finish(self) -> None:
+        """Every key of the file is one that was asked for."""
+        for key in self._values:
+            if key not in self._known:
+                near = difflib.get_close_matches(key, self._known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                known = ", ".join(dict.fromkeys(self._known))
+                raise InputError(
+                    f"{self._path}: unknown key {self._prefix + key!r}; expected {known}{hint}"
+                )
+
+    def _take(self, key: str, kind: Any, expected: str) -> Any:
+        self._known.append(key)
+        if key not in self._values:
+            # A misspelt key is both unknown and missing: the hint names it.
+            near = difflib.get_close_matches(key, self._values, 1)
+            hint = f"; {near[0]!r} is there instead" if near else ""
+            raise InputError(
+                f"{self._path}: {self._prefix}{key} is missing; expected {expected}{hint}"
+            )
+        value = self._values[key]
+        # In Python, true is an int too.
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            self.fail(key, f"{value!r}", expected)
+        return value
