@@ -83,9 +83,6 @@ def _machine(top: Table) -> Machine:
     )
     memory.finish()
     _check_memory(memory, machine)
-    for unit in UNITS:
-        if unit not in units and unit in top:
-            top.fail(unit, "described", f"no such table, or {unit!r} among the units")
     top.finish()
     return machine
 
@@ -95,6 +92,9 @@ def _units(top: Table) -> tuple[str, ...]:
     for unit in NEEDED_UNITS:
         if unit not in units:
             top.fail("units", f"no {unit!r}", "it: without it no data enter or leave the machine")
+    for unit in UNITS:
+        if unit not in units and unit in top:
+            top.fail(unit, "described", f"no such table, or {unit!r} among the units")
     return units
 
 

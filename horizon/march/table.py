@@ -109,7 +109,8 @@ class Table:
         self._known.append(key)
         if key not in self._values:
             # A misspelt key is both unknown and missing: the hint names it.
-            near = difflib.get_close_matches(key, self._values, 1)
+            unread = [name for name in self._values if name not in self._known]
+            near = difflib.get_close_matches(key, unread, 1)
             hint = f"; {near[0]!r} is there instead" if near else ""
             raise InputError(
                 f"{self._path}: {self._prefix}{key} is missing; expected {expected}{hint}"
