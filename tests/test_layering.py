@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 TORCH_ROOMS = ("horizon/nn", "horizon/quantization")
 # Ground floor first. What lies beside the rooms (errors, files, _native) is below all of them.
-FLOORS = ("march", "hbir", "nn", "hbm", "quantization", "compiler", "perf", "runtime")
+FLOORS = ("march", "hbir", "nn", "hbm", "quantization", "perf", "compiler", "runtime")
 
 
 def modules(path: Path) -> set[str]:
@@ -81,6 +81,7 @@ TORCHLESS = [
     "horizon.hbir",
     "horizon.hbm",
     "horizon.march",
+    "horizon.perf",
     "hat.cli.flyingchairs_generator",
     "hat.config",
 ]

@@ -1,0 +1,215 @@
+"""The performance estimate of a program on a machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from horizon.errors import InputError
+from horizon.hbm.records import Instruction, Program, Space, Unit
+from horizon.march import Machine
+from horizon.perf.bound import bound, tensor_seconds
+from horizon.perf.cost import Cost, Costs
+from horizon.perf.simulate import simulate
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One instruction; its place is that in the program.
+
+    Attributes:
+        start, end: seconds from the start of the frame.
+        busy: seconds that the unit needs for it, without waiting for the bus.
+        macs: multiply-accumulates, padding included.
+        ddr_bytes: moved by a load or store.
+    """
+
+    start: float
+    end: float
+    busy: float
+    macs: int
+    ddr_bytes: int
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """All instructions of a layer.
+
+    Attributes:
+        opcodes: names, each once, in order of first use.
+        macs: multiply-accumulates, padding included.
+        loaded, stored: bytes.
+        start, end: seconds: the first start and the last end of its instructions, its active
+            period. Those of several layers overlap, because loads run ahead.
+        busy: seconds of its instructions by unit.
+        bound: seconds that it takes at least (``horizon.perf.bound``).
+        bounded_by: what sets them: "tensor", "ddr", "sram" or another unit's name.
+        utilisation: share of the tensor unit's peak while it is busy with the layer; 0 without
+            multiply-accumulates.
+    """
+
+    name: str
+    opcodes: tuple[str, ...]
+    macs: int
+    loaded: int
+    stored: int
+    start: float
+    end: float
+    busy: Mapping[str, float]
+    bound: float
+    bounded_by: str
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A program's time on a machine.
+
+    Attributes:
+        cores: that work at the same time, each on a frame of its own.
+        instructions: in the program's order.
+        layers: in order of their first instruction.
+        latency: seconds of a frame on one core.
+        bound: seconds that it takes at least.
+        loaded, stored: bytes of a frame, equal to the executor's counters.
+        macs: multiply-accumulates of a frame, padding included.
+        busy: seconds by unit of the machine.
+    """
+
+    program: Program
+    machine: Machine
+    cores: int
+    instructions: tuple[Timed, ...]
+    layers: tuple[LayerEstimate, ...]
+    latency: float
+    bound: float
+    loaded: int
+    stored: int
+    macs: int
+    busy: Mapping[str, float]
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of all cores."""
+        return self.cores / self.latency
+
+
+def estimate(program: Program, machine: Machine, cores: int | None = None) -> Estimate:
+    """Time a program on a machine.
+
+    Args:
+        program: as ``hbm.read`` or the compiler gives it.
+        machine: it may differ from the one that the program was compiled for, as long as it can
+            carry out the program.
+        cores: that work at the same time; default: all that the machine has.
+
+    Raises:
+        InputError: the machine has fewer cores, lacks a unit, has too little memory, or does not
+            read weights where the program has them; a program without instructions.
+    """
+    cores = machine.cores if cores is None else cores
+    _check(program, machine, cores)
+    known = Costs(machine, cores)
+    costs = [known.of(instruction) for instruction in program.instructions]
+    starts, ends = simulate(program.instructions, costs, machine.sequential)
+    places: dict[str, list[int]] = {}
+    for place, instruction in enumerate(program.instructions):
+        places.setdefault(instruction.layer, []).append(place)
+    counts = Counter(costs)
+    return Estimate(
+        program=program,
+        machine=machine,
+        cores=cores,
+        instructions=tuple(
+            Timed(start, end, cost.busy, cost.macs, cost.moved)
+            for start, end, cost in zip(starts, ends, costs, strict=True)
+        ),
+        layers=tuple(
+            _layer(name, own, program.instructions, costs, starts, ends, machine, cores)
+            for name, own in places.items()
+        ),
+        latency=max(ends),
+        bound=bound(machine, cores, counts)[0],
+        loaded=_moved(counts, Unit.load),
+        stored=_moved(counts, Unit.store),
+        macs=_macs(counts),
+        busy=dict.fromkeys(machine.units, 0.0) | _busy(costs),
+    )
+
+
+def _layer(
+    name: str,
+    places: Sequence[int],
+    instructions: Sequence[Instruction],
+    costs: Sequence[Cost],
+    starts: Sequence[float],
+    ends: Sequence[float],
+    machine: Machine,
+    cores: int,
+) -> LayerEstimate:
+    own = [costs[place] for place in places]
+    counts = Counter(own)
+    least, limit = bound(machine, cores, counts)
+    busy = _busy(own)
+    tensor = busy.get(Unit.tensor.name)
+    return LayerEstimate(
+        name=name,
+        opcodes=tuple(dict.fromkeys(instructions[place].opcode.name for place in places)),
+        macs=_macs(counts),
+        loaded=_moved(counts, Unit.load),
+        stored=_moved(counts, Unit.store),
+        start=min(starts[place] for place in places),
+        end=max(ends[place] for place in places),
+        busy=busy,
+        bound=least,
+        bounded_by=limit,
+        utilisation=tensor_seconds(machine, counts) / tensor if tensor else 0.0,
+    )
+
+
+def _busy(costs: Sequence[Cost]) -> dict[str, float]:
+    """Seconds by name of the units that there is something to do for, in the order of ``Unit``."""
+    seconds: dict[Unit, float] = {}
+    for cost in costs:
+        seconds[cost.unit] = seconds.get(cost.unit, 0.0) + cost.busy
+    return {unit.name: seconds[unit] for unit in Unit if unit in seconds}
+
+
+def _moved(counts: Mapping[Cost, int], unit: Unit) -> int:
+    return sum(cost.moved * count for cost, count in counts.items() if cost.unit is unit)
+
+
+def _macs(counts: Mapping[Cost, int]) -> int:
+    return sum(cost.macs * count for cost, count in counts.items())
+
+
+def _check(program: Program, machine: Machine, cores: int) -> None:
+    """InputError if the machine cannot carry out the program."""
+    if not 1 <= cores <= machine.cores:
+        raise InputError(
+            f"machine {machine.name}: {cores} cores; expected 1 to {machine.cores}; choose the "
+            "number of cores that work at the same time"
+        )
+    if not program.instructions:
+        raise InputError(
+            f"program {program.name}: no instructions; expected at least a store of each output; "
+            "compile it again"
+        )
+    if program.sram_bytes > machine.sram_bytes:
+        raise InputError(
+            f"program {program.name}: needs {program.sram_bytes} bytes of SRAM; machine "
+            f"{machine.name} has {machine.sram_bytes}; compile it for this machine"
+        )
+    for instruction in program.instructions:
+        unit, weight = instruction.unit.name, instruction.weight
+        if unit not in machine.units:
+            raise InputError(
+                f"layer {instruction.layer}: {instruction.opcode.name} needs unit {unit}; machine "
+                f"{machine.name} has {', '.join(machine.units)}; change the layer or the machine"
+            )
+        if weight is not None and weight.space is Space.constant and not machine.constants_in_place:
+            raise InputError(
+                f"layer {instruction.layer}: its weights are read in place; machine "
+                f"{machine.name} loads them first; compile the program for this machine"
+            )

@@ -1,0 +1,143 @@
+"""What there is to do for one instruction, on whatever machine: products, pixels and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from horizon.hbm.records import DataType, Instruction, Opcode, Space, View, WeightLayout
+
+# Everything but the memory that units compute in lies in DDR.
+ON_BUS = frozenset({Space.constant, Space.input, Space.output, Space.ddr})
+TRANSFERS = frozenset({Opcode.load, Opcode.store})
+SIZES = {dtype: dtype.size for dtype in DataType}
+
+
+def pixels(view: View) -> int:
+    """Places (n, y, x)."""
+    n, height, width, _ = view.shape
+    return n * height * width
+
+
+def nbytes(view: View) -> int:
+    """Bytes of the elements, without the gaps between them."""
+    n, height, width, channels = view.shape
+    return n * height * width * channels * SIZES[view.dtype]
+
+
+def touched(instruction: Instruction) -> int:
+    """Bytes of all operands: those that are read, once, and the output."""
+    operands = (instruction.out, instruction.a, instruction.b, instruction.weight)
+    return sum(nbytes(view) for view in operands if view is not None)
+
+
+def array_of(instruction: Instruction) -> str | None:
+    """The array that multiplies, by its name in ``march.TensorUnit``; None without products."""
+    if instruction.opcode is Opcode.correlation:
+        return "correlation"
+    if instruction.opcode is Opcode.conv:
+        rows = instruction.weight_layout is WeightLayout.rows
+        return "narrow" if rows else "conv"
+    return None
+
+
+def is_wide(instruction: Instruction) -> bool:
+    """Whether an input of the products is int16."""
+    if instruction.a.dtype is DataType.int16:
+        return True
+    b = instruction.b if instruction.opcode is Opcode.correlation else None
+    return b is not None and b.dtype is DataType.int16
+
+
+def phases(instruction: Instruction) -> Iterator[tuple[int, int, int]]:
+    """The output of a convolution or correlation in parts whose pixels have the same taps.
+
+    One part, but for a transposed convolution: there an output row meets every stride-th row of
+    the kernel only, so that the kernel falls into stride.y * stride.x kernels. Padding counts as
+    work: what is outside of the map is multiplied too.
+
+    Yields:
+        (rows of all images, columns, taps of the kernel); taps are 0 where the kernel is smaller
+        than the stride.
+    """
+    n, height, width, _ = instruction.out.shape
+    if not instruction.transposed:
+        taps = instruction.kernel[0] * instruction.kernel[1]
+        yield n * height, width, taps
+        return
+    for rows, tall in _phases_along(instruction, 0, height):
+        for columns, wide in _phases_along(instruction, 1, width):
+            yield n * rows, columns, tall * wide
+
+
+def _phases_along(instruction: Instruction, axis: int, side: int) -> Iterator[tuple[int, int]]:
+    """(places of the output, taps of the kernel) for each remainder along an axis."""
+    kernel, stride, pad = (getattr(instruction, name)[axis] for name in ("kernel", "stride", "pad"))
+    for place in range(min(stride, side)):
+        tap = (place + pad) % stride  # out = in * stride - pad + tap
+        yield _count(place, side, stride), _count(tap, kernel, stride)
+
+
+def _count(start: int, stop: int, step: int) -> int:
+    return max(-(-(stop - start) // step), 0)
+
+
+def products(instruction: Instruction) -> int:
+    """Multiply-accumulates, padding included."""
+    if array_of(instruction) is None:
+        return 0
+    each = instruction.out.shape[3] * instruction.a.shape[3]
+    return each * sum(rows * columns * taps for rows, columns, taps in phases(instruction))
+
+
+def burst_bytes(instruction: Instruction, burst: int) -> int:
+    """Bytes of DDR that a load or store occupies: whole bursts for every run of either side."""
+    total = 0
+    for view in (instruction.a, instruction.out):
+        if view.space in ON_BUS:
+            run, count = runs(view)
+            total += -(-run // burst) * burst * count
+    return total
+
+
+def runs(view: View) -> tuple[int, int]:
+    """What of a view lies together in memory: (bytes of each run, number of runs).
+
+    Axes are taken by their strides, whatever their order: the columns of an NCHW image are a run.
+    An axis of stride 0 reads the same place again, in a run of its own.
+    """
+    axes = sorted((s, n) for s, n in zip(view.strides, view.shape, strict=True) if n > 1)
+    run = SIZES[view.dtype]
+    count = 1
+    for stride, side in axes:
+        if stride == run and count == 1:
+            run *= side
+        else:
+            count *= side
+    return run, count
+
+
+def signature(instruction: Instruction) -> tuple[object, ...]:
+    """Equal for instructions that take equally long on every machine."""
+    out, a, b, weight = instruction.out, instruction.a, instruction.b, instruction.weight
+    if instruction.opcode in TRANSFERS:
+        return (
+            instruction.opcode,
+            out.shape,
+            out.dtype,
+            out.space,
+            a.space,
+            out.space in ON_BUS and out.strides,
+            a.space in ON_BUS and a.strides,
+        )
+    return (
+        instruction.opcode,
+        out.shape,
+        out.dtype,
+        a.shape,
+        a.dtype,
+        b is not None and (b.shape, b.dtype),
+        weight is not None and weight.shape,
+        instruction.kernel,
+        instruction.weight_layout,
+        instruction.transposed and (instruction.stride, instruction.pad),
+    )
