@@ -113,21 +113,28 @@ def estimate(program: Program, machine: Machine, cores: int | None = None) -> Es
     known = Costs(machine, cores)
     costs = [known.of(instruction) for instruction in program.instructions]
     starts, ends = simulate(program.instructions, costs, machine.sequential)
-    places: dict[str, list[int]] = {}
+    timed = tuple(
+        Timed(start, end, cost.busy, cost.macs, cost.moved)
+        for start, end, cost in zip(starts, ends, costs, strict=True)
+    )
+    layers: dict[str, list[int]] = {}
     for place, instruction in enumerate(program.instructions):
-        places.setdefault(instruction.layer, []).append(place)
+        layers.setdefault(instruction.layer, []).append(place)
     counts = Counter(costs)
     return Estimate(
         program=program,
         machine=machine,
         cores=cores,
-        instructions=tuple(
-            Timed(start, end, cost.busy, cost.macs, cost.moved)
-            for start, end, cost in zip(starts, ends, costs, strict=True)
-        ),
+        instructions=timed,
         layers=tuple(
-            _layer(name, own, program.instructions, costs, starts, ends, machine, cores)
-            for name, own in places.items()
+            _layer(
+                [program.instructions[place] for place in places],
+                [timed[place] for place in places],
+                [costs[place] for place in places],
+                machine,
+                cores,
+            )
+            for places in layers.values()
         ),
         latency=max(ends),
         bound=bound(machine, cores, counts)[0],
@@ -139,28 +146,25 @@ def estimate(program: Program, machine: Machine, cores: int | None = None) -> Es
 
 
 def _layer(
-    name: str,
-    places: Sequence[int],
     instructions: Sequence[Instruction],
+    timed: Sequence[Timed],
     costs: Sequence[Cost],
-    starts: Sequence[float],
-    ends: Sequence[float],
     machine: Machine,
     cores: int,
 ) -> LayerEstimate:
-    own = [costs[place] for place in places]
-    counts = Counter(own)
+    """Of all instructions of one layer."""
+    counts = Counter(costs)
     least, limit = bound(machine, cores, counts)
-    busy = _busy(own)
+    busy = _busy(costs)
     tensor = busy.get(Unit.tensor.name)
     return LayerEstimate(
-        name=name,
-        opcodes=tuple(dict.fromkeys(instructions[place].opcode.name for place in places)),
+        name=instructions[0].layer,
+        opcodes=tuple(dict.fromkeys(instruction.opcode.name for instruction in instructions)),
         macs=_macs(counts),
         loaded=_moved(counts, Unit.load),
         stored=_moved(counts, Unit.store),
-        start=min(starts[place] for place in places),
-        end=max(ends[place] for place in places),
+        start=min(one.start for one in timed),
+        end=max(one.end for one in timed),
         busy=busy,
         bound=least,
         bounded_by=limit,

@@ -109,7 +109,7 @@ def runs(view: View) -> tuple[int, int]:
     run = SIZES[view.dtype]
     count = 1
     for stride, side in axes:
-        if stride == run and count == 1:
+        if stride == run:  # never again behind a gap: strides rise
             run *= side
         else:
             count *= side
