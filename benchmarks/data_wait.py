@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from hat.cli.common import seed_everything
 from hat.config import Config
 from hat.data.files import write_json
 from hat.engine.callbacks import Callback
 from hat.registry import build_from_registry
+from hat.seeding import seed_everything
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
 

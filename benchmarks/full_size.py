@@ -21,10 +21,11 @@ import torch
 
 from benchmarks.calibration_choices import whole_pairs
 from benchmarks.fixed_point_quality import Executors
-from hat.cli.common import print_table, seed_everything
+from hat.cli.common import print_table
 from hat.config import Config
 from hat.data.files import write_json
 from hat.registry import build_from_registry
+from hat.seeding import seed_everything
 from horizon.hbir import Graph
 from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT, prove_no_overflow
 from horizon.quantization import (

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from tqdm import tqdm
 
 from hat.config import Config, parse_opts
@@ -65,13 +62,6 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """The config that ``args.config`` names, with ``args.opts`` applied."""
     return Config.fromfile(args.config, parse_opts(args.opts))
-
-
-def seed_everything(seed: int) -> None:
-    """Seed every generator that building a model or user code may draw from."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
 
 
 def stage_checkpoint(config: Config, stage: str, ckpt: str | Path | None = None) -> Path:

@@ -20,6 +20,7 @@ from hat.data.files import write_json
 from hat.engine import distributed
 from hat.engine.predictor import Predictor
 from hat.registry import build_from_registry
+from hat.seeding import seed_everything
 from hat.visualize.flow_viz import make_folder
 
 TITLES = {"float": "Float", "calibration": "Calibration", "qat": "QAT", "int_infer": "Quantized"}
@@ -50,7 +51,7 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     if predictor_config.get("device") is None:
         predictor_config["device"] = device
     common.setup_logging(quiet=True)
-    common.seed_everything(config.get("seed", 0))
+    seed_everything(config.get("seed", 0))
     predictor: Predictor = build_from_registry(predictor_config, section)
     started = time.perf_counter()
     results = predictor.fit()

@@ -21,6 +21,7 @@ from hat.engine.convert import (
 from hat.engine.data_loading import build_eval_loader
 from hat.errors import InputError
 from hat.registry import Deferred, build_from_registry, nearest
+from hat.seeding import seed_everything
 
 
 def read_section(
@@ -51,7 +52,7 @@ def read_section(
 
 def build_model(config: Config, name: str) -> nn.Module:
     """The model that ``{name}.model`` describes, with seeded random weights, in evaluation mode."""
-    common.seed_everything(config.get("seed", 0))
+    seed_everything(config.get("seed", 0))
     model: nn.Module = build_from_registry(config.section(name)["model"], f"{name}.model")
     return model.eval()
 

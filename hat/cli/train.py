@@ -30,6 +30,7 @@ from hat.engine.checkpoint import checkpoint_path, load_checkpoint
 from hat.engine.single_pass import SinglePass
 from hat.engine.updater import TrainingDiverged
 from hat.registry import build_from_registry
+from hat.seeding import seed_everything
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
     prefix = f"{args.stage}-"
     log_file = ckpt_dir / f"{prefix}log.txt" if distributed.is_main() else None
     common.setup_logging(log_file, quiet=not distributed.is_main())
-    common.seed_everything(config.get("seed", 0))
+    seed_everything(config.get("seed", 0))
     trainer = build_from_registry(trainer_config, section)
     trainer.callbacks.append(TrainingLog(ckpt_dir, prefix))
     in_steps = not isinstance(trainer, SinglePass)

@@ -1,0 +1,164 @@
+"""The integer model of a config without training and without data.
+
+How long a program takes and what it moves depends on its layers and sizes, and not on the values
+of its weights. So random ones will do for an estimate. The flow that they give is meaningless, but
+no layer of the network is dead: every one has something to compute, as after training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hat.config import Config
+from hat.engine.convert import Float2Calibration, QAT2Quantize
+from hat.errors import InputError
+from hat.registry import build_from_registry
+from hat.seeding import seed_everything
+from horizon.quantization import IntegerModel, finish_calibration
+from horizon.quantization.fuse import BATCH_NORMS
+
+SECTIONS = ("deploy_model", "model")
+"""Where the network is described, in the order of preference."""
+SIDE = 128
+"""Of the calibration images at least; seconds for the full network, 2x2 places at 1/64."""
+IMAGES = 2
+FLOW_CHANNELS = 2
+FLOW_SIZE = 0.1
+"""Root mean square of what layers of two channels give, in the network's unit of 20 pixels: flow
+of tens of pixels, as untrained layers give it, would warp everything out of the image."""
+TINY = 1e-12
+
+
+def random_program(config: Config) -> IntegerModel:
+    """The config's ``deploy_model``, or ``model``, with seeded random weights, as integer model.
+
+    Its network is built, normalised, fused, calibrated on generated images and converted. The same
+    config gives the same program.
+
+    Args:
+        config: ``seed`` and ``task_name``, the program's name, are taken if they are there.
+
+    Raises:
+        InputError: no such section, a mistake in it, or a network that cannot be quantised or has
+            more than one input or output.
+    """
+    with one_thread(), torch.no_grad():
+        model = build_network(config)
+        images = example_images(model)
+        settle(model, images)
+        prepared = Float2Calibration()(model).eval()
+        prepared(images)
+        name = str(config.get("task_name", "model"))
+        return QAT2Quantize(name)(finish_calibration(prepared))
+
+
+def build_network(config: Config) -> nn.Module:
+    """The float model in evaluation mode, with the config's seed."""
+    section = next((name for name in SECTIONS if name in config), None)
+    if section is None:
+        raise InputError(
+            f"{config.path}: neither {' nor '.join(SECTIONS)}, so there is no network to take "
+            "random weights for; add model = dict(type=...) or name a checkpoint with --ckpt"
+        )
+    seed_everything(config.get("seed", 0))
+    model = build_from_registry(config.section(section), section)
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"{config.path}: {section} gives {type(model).__name__}; expected a network, "
+            "dict(type=...) of a torch.nn.Module"
+        )
+    return model.eval()
+
+
+def example_images(model: Any) -> Any:
+    """The model's ``example_input()`` with smooth random images in the place of its tensors.
+
+    Each (N, C, H, W) becomes (IMAGES N, C, f H, f W), f so that no side is below SIDE, on the
+    grid of int8 with scale 1/128.
+
+    Raises:
+        InputError: the model has no such method.
+    """
+    if not hasattr(model, "example_input"):
+        raise InputError(
+            f"{type(model).__name__} has no example_input(), which says what the network takes; "
+            "define it as PwcnetTask does"
+        )
+    return smooth(model.example_input(), torch.Generator().manual_seed(0))
+
+
+def smooth(example: Any, generator: torch.Generator) -> Any:
+    """``example`` with an image for every tensor (N, C, H, W) in it."""
+    if isinstance(example, Mapping):
+        return {key: smooth(value, generator) for key, value in example.items()}
+    if isinstance(example, list | tuple):
+        return type(example)(smooth(value, generator) for value in example)
+    if not isinstance(example, Tensor) or example.dim() != 4 or not example.is_floating_point():
+        return example
+    images, channels, height, width = example.shape
+    factor = -(-SIDE // min(height, width))
+    size = (factor * height, factor * width)
+    coarse = torch.randn(
+        IMAGES * images, channels, -(-size[0] // 8), -(-size[1] // 8), generator=generator
+    )
+    image = functional.interpolate(coarse, size, mode="bicubic") / 2
+    return ((image * 128).round() / 128).clamp(-1, 127 / 128)
+
+
+def settle(model: nn.Module, images: Any) -> None:
+    """Give the layers, in the order in which they run, weights that keep the values' size.
+
+    Convolutions are scaled for outputs with a root mean square of 1 (FLOW_SIZE where there are
+    two channels); batch normalisation takes its inputs' statistics. With the initial ones the
+    values die out, or grow, on the way through a deep network.
+    """
+    done: set[nn.Module] = set()
+
+    def scale_weights(layer: Any, _: Any, output: Tensor) -> Tensor:
+        size = output.square().mean().sqrt()
+        if layer in done or not size > TINY:
+            return output
+        done.add(layer)
+        factor = (FLOW_SIZE if output.shape[1] == FLOW_CHANNELS else 1.0) / size
+        layer.weight.mul_(factor)
+        if layer.bias is not None:
+            layer.bias.mul_(factor)
+        return output * factor
+
+    def take_statistics(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        if layer in done or layer.running_mean is None:
+            return
+        done.add(layer)
+        axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
+        variance, mean = torch.var_mean(inputs[0], axes, correction=0)
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(torch.where(variance > TINY, variance, 1.0))
+
+    handles = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            handles.append(layer.register_forward_hook(scale_weights))
+        elif isinstance(layer, BATCH_NORMS):
+            handles.append(layer.register_forward_pre_hook(take_statistics))
+    try:
+        model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch in one thread: sums do not depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
