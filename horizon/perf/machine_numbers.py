@@ -1,0 +1,62 @@
+"""A machine's numbers as reports show them, each with where it comes from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from horizon.march import Machine
+from horizon.perf.bound import peak
+
+PROVENANCES = ("published", "assumed", "fitted")
+NOT_TIMING = "limits."
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a machine description that times depend on.
+
+    Attributes:
+        key: in the file, for instance "tensor.conv.pixels".
+        provenance: "published", "assumed" or "fitted".
+        source: the publication, the reason, or what it was fitted to.
+    """
+
+    key: str
+    value: float
+    provenance: str
+    source: str
+
+
+def machine_numbers(machine: Machine) -> list[Number]:
+    """All of them in the file's order; the limits of operators are the checker's."""
+    return [
+        Number(key, _value(machine, key), source.provenance, source.text)
+        for key, source in machine.sources.items()
+        if not key.startswith(NOT_TIMING)
+    ]
+
+
+def provenance_counts(machine: Machine) -> dict[str, int]:
+    """How many numbers are published, assumed and fitted."""
+    counts = Counter(number.provenance for number in machine_numbers(machine))
+    return {name: counts[name] for name in PROVENANCES}
+
+
+def peak_macs(machine: Machine, array: str = "conv") -> float:
+    """Per second and core, with int8 inputs; 0 without a tensor unit."""
+    return 0.0 if machine.tensor is None else peak(machine, array)
+
+
+def _value(machine: Machine, key: str) -> float:
+    first, *rest = key.split(".")
+    if first in machine.simple:
+        place: Any = machine.simple[first]
+    elif first == "memory":
+        place = machine
+    else:
+        place, rest = machine, [first, *rest]
+    for name in rest:
+        place = getattr(place, name)
+    return float(place)

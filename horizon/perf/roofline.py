@@ -1,0 +1,266 @@
+"""The roofline (Williams, Waterman and Patterson 2009) of a program as SVG.
+
+Each layer is a mark at its multiply-accumulates per byte of DDR, and per second in which it runs.
+Its area is that time. Layers without multiply-accumulates stand on a line below the axes, in the
+program's order, layers without DDR traffic beyond their right end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from horizon.perf.activity import running
+from horizon.perf.cost import bandwidth
+from horizon.perf.estimate import Estimate, LayerEstimate
+from horizon.perf.machine_numbers import peak_macs
+from horizon.perf.markup import (
+    bytes_text,
+    colour_of,
+    escape,
+    macs_text,
+    percent,
+    time_link,
+    time_text,
+)
+
+WIDTH, HEIGHT = 1080, 600
+LEFT, RIGHT, TOP, BOTTOM = 68, 96, 16, 100
+STRIP = 68  # from the axis down to the line of layers without multiply-accumulates
+LARGEST, SMALLEST = 26.0, 3.0  # radii of marks
+LABELS = 10
+LETTER = 6.3  # width of one, about
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+HOLLOW = ("ddr", "load", "store", "sram")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A layer on the page: centre and radius in px."""
+
+    layer: LayerEstimate
+    seconds: float
+    x: float
+    y: float
+    radius: float
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Powers of ten: (lowest, highest) exponents of both axes."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at_x(self, value: float) -> float:
+        low, high = self.x
+        return LEFT + (math.log10(value) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def at_y(self, value: float) -> float:
+        low, high = self.y
+        bottom = HEIGHT - BOTTOM
+        return bottom - (math.log10(value) - low) / (high - low) * (bottom - TOP)
+
+
+def roofline(estimate: Estimate) -> str:
+    """An ``svg`` element; empty for a machine without a tensor unit."""
+    peak = peak_macs(estimate.machine)
+    if not peak:
+        return ""
+    rate = bandwidth(estimate.machine, estimate.cores)
+    times = running(estimate)
+    axes = _axes(estimate, times, peak, rate)
+    marks = _marks(estimate, times, axes)
+    taken = [_roof_box(axes, rate) for rate, _ in _horizontals(estimate)]
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Roofline: '
+        'multiply-accumulates per second over multiply-accumulates per byte of DDR">',
+        *_grid(axes),
+        *_roofs(estimate, axes, peak, rate),
+        *(_circle(mark) for mark in sorted(marks, key=lambda mark: -mark.radius)),
+        *_labels(marks, taken),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def _axes(estimate: Estimate, times: Sequence[float], peak: float, rate: float) -> Axes:
+    ridge = peak / rate
+    xs, ys = [ridge / 10, ridge * 4], [peak * 2]
+    for layer, seconds in zip(estimate.layers, times, strict=True):
+        if layer.macs:
+            ys.append(layer.macs / seconds)
+            if moved := layer.loaded + layer.stored:
+                xs.append(layer.macs / moved)
+    ys.append(peak / 30)
+    ys.extend(rate for rate, _ in _horizontals(estimate))
+    return Axes(_exponents(xs), _exponents(ys))
+
+
+def _exponents(values: Sequence[float]) -> tuple[float, float]:
+    return math.log10(min(values)) - 0.12, math.log10(max(values)) + 0.05
+
+
+def _marks(estimate: Estimate, times: Sequence[float], axes: Axes) -> list[Mark]:
+    longest = max(times, default=0.0) or 1.0
+    bottom, side = HEIGHT - BOTTOM + STRIP, WIDTH - RIGHT / 2
+    idle = [layer.name for layer in estimate.layers if not layer.macs]
+    step = (WIDTH - LEFT - RIGHT) / (len(idle) + 1)
+    places = {name: LEFT + step * (index + 1) for index, name in enumerate(idle)}
+    marks = []
+    for layer, seconds in zip(estimate.layers, times, strict=True):
+        moved = layer.loaded + layer.stored
+        if not layer.macs:
+            x, y = places[layer.name], float(bottom)
+        else:
+            x = axes.at_x(layer.macs / moved) if moved else float(side)
+            y = axes.at_y(layer.macs / seconds)
+        radius = max(SMALLEST, LARGEST * math.sqrt(seconds / longest))
+        marks.append(Mark(layer, seconds, x, y, radius))
+    return marks
+
+
+def _grid(axes: Axes) -> Iterator[str]:
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    for exponent, value in _ticks(axes.x):
+        x, main = axes.at_x(value), value == 10.0**exponent
+        yield _line(x, TOP, x, bottom, "grid" if main else "fine")
+        if main:
+            yield _text(x, bottom + 16, f"{value:,g}", "middle")
+    for exponent, value in _ticks(axes.y):
+        y, main = axes.at_y(value), value == 10.0**exponent
+        yield _line(LEFT, y, right, y, "grid" if main else "fine")
+        if main:
+            yield _text(LEFT - 6, y + 4, f"{value / 1e9:,g}", "end")
+    yield f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>'
+    yield _text((LEFT + right) / 2, bottom + 33, "MAC per byte of DDR", "middle")
+    middle = (TOP + bottom) / 2
+    yield (
+        f'<text class="middle" transform="translate(14 {middle}) rotate(-90)">'
+        "GMAC per second</text>"
+    )
+    y = bottom + STRIP
+    yield _line(LEFT, y, right, y, "fine")
+    yield _text(LEFT - 6, y + 4, "no MAC", "end")
+    yield _line(right + RIGHT / 2, TOP, right + RIGHT / 2, bottom, "fine")
+    yield _text(right + RIGHT / 2, bottom + 16, "no DDR", "middle")
+
+
+def _ticks(exponents: tuple[float, float]) -> Iterator[tuple[int, float]]:
+    low, high = exponents
+    for exponent in range(math.floor(low), math.ceil(high) + 1):
+        for digit in range(1, 10):
+            if low <= math.log10(digit) + exponent <= high:
+                yield exponent, digit * 10.0**exponent
+
+
+def _roofs(estimate: Estimate, axes: Axes, peak: float, rate: float) -> Iterator[str]:
+    left, right = 10 ** axes.x[0], 10 ** axes.x[1]
+    lowest = 10 ** axes.y[0]
+    ridge = peak / rate
+    start = max(left, lowest / rate)
+    points = [(start, start * rate), (ridge, peak), (right, peak)]
+    path = "L".join(f"{axes.at_x(x):.1f} {axes.at_y(y):.1f}" for x, y in points)
+    yield f'<path class="roof" d="M{path}"/>'
+    x, y = axes.at_x(start), axes.at_y(start * rate)
+    x2, y2 = axes.at_x(ridge), axes.at_y(peak)
+    angle = math.degrees(math.atan2(y2 - y, x2 - x))
+    along = 0.08 * (x2 - x), 0.08 * (y2 - y)
+    yield (
+        f'<text class="roof-text" transform="translate({x + along[0]:.1f} {y + along[1]:.1f}) '
+        f'rotate({angle:.1f})" dy="-7">DDR: {bytes_text(rate)}/s</text>'
+    )
+    for other, title in _horizontals(estimate):
+        if other != peak:
+            y = axes.at_y(other)
+            yield _line(axes.at_x(max(left, other / rate)), y, axes.at_x(right), y, "roof low")
+        box = _roof_box(axes, other)
+        yield _text(box[2], box[3] - 3, title, "end roof-text")
+
+
+def _horizontals(estimate: Estimate) -> list[tuple[float, str]]:
+    """Peaks of the arrays that multiply, and what to call them; equal ones share a line."""
+    names = {"conv": "convolution", "correlation": "correlation", "narrow": "up to 4 outputs"}
+    found: dict[float, list[str]] = {}
+    for array, name in names.items():
+        found.setdefault(peak_macs(estimate.machine, array), []).append(name)
+    return [(rate, f"{', '.join(same)}: {macs_text(rate)}/s") for rate, same in found.items()]
+
+
+def _roof_box(axes: Axes, rate: float) -> Box:
+    """Where the title of a horizontal roof stands: above its right end."""
+    y, right = axes.at_y(rate), WIDTH - RIGHT - 4
+    return right - 250, y - 20, right, y - 4
+
+
+def _circle(mark: Mark) -> str:
+    layer = mark.layer
+    colour = colour_of(layer.bounded_by)
+    fill = f'fill="{colour}"' if layer.bounded_by not in HOLLOW else 'fill="#fff"'
+    return (
+        f'<a href="{time_link(layer)}"><circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" '
+        f'r="{mark.radius:.1f}" {fill} stroke="{colour}"><title>{escape(_story(mark))}</title>'
+        "</circle></a>"
+    )
+
+
+def _story(mark: Mark) -> str:
+    layer, moved = mark.layer, mark.layer.loaded + mark.layer.stored
+    lines = [layer.name, f"runs for {time_text(mark.seconds)}"]
+    if layer.macs:
+        lines.append(f"{macs_text(layer.macs)}: {macs_text(layer.macs / mark.seconds)}/s")
+        lines.append(f"utilisation {percent(layer.utilisation)} while the tensor unit works")
+    if moved:
+        lines.append(f"{bytes_text(moved)} of DDR")
+    lines.append(f"bounded by {layer.bounded_by}: {time_text(layer.bound)}")
+    return "\n".join(lines)
+
+
+def _labels(marks: Sequence[Mark], taken: list[Box]) -> Iterator[str]:
+    """Names of the layers that run longest, each where it covers no other text and few marks."""
+    for mark in sorted(marks, key=lambda mark: -mark.seconds)[:LABELS]:
+        name = mark.layer.name
+        best: tuple[float, Box] | None = None
+        for box in _places(mark, LETTER * len(name)):
+            inside = box[0] > LEFT and box[2] < WIDTH and box[1] > TOP and box[3] < HEIGHT - 20
+            if not inside or any(_meet(box, other) for other in taken):
+                continue
+            covered = sum(_meet(box, _around(other)) for other in marks)
+            away = math.hypot((box[0] + box[2]) / 2 - mark.x, (box[1] + box[3]) / 2 - mark.y)
+            if best is None or covered * 40 + away < best[0]:
+                best = covered * 40 + away, box
+        if best:
+            box = best[1]
+            taken.append(box)
+            x = min(max(mark.x, box[0]), box[2])
+            y = min(max(mark.y, box[1]), box[3])
+            yield _line(mark.x, mark.y, x, y, "leader")
+            yield _text(box[0], box[3] - 3, name, "label")
+
+
+def _places(mark: Mark, width: float) -> Iterator[Box]:
+    """Around a mark, near and far."""
+    for gap in range(6, 200, 12):
+        reach = mark.radius + gap
+        for step in range(16):
+            angle = step * math.pi / 8
+            x, y = mark.x + reach * math.cos(angle), mark.y + reach * math.sin(angle)
+            left = x - width * (1 - math.cos(angle)) / 2
+            yield left, y - 7, left + width, y + 7
+
+
+def _around(mark: Mark) -> Box:
+    return mark.x - mark.radius, mark.y - mark.radius, mark.x + mark.radius, mark.y + mark.radius
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<path class="{kind}" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, kind: str) -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
