@@ -27,6 +27,7 @@ NAMES = (
     "full_size",
     "executors",
     "runtime_speed",
+    "host_estimate",
     "board_validation",
 )
 WORDS = {"runtime_speed": ["--sizes"]}  # what a script takes besides

@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "compute the metrics of a trained model",
     "infer": "estimate and draw the flow between two images",
     "compile_perf": "compile the integer model to a program for a board or this machine",
+    "fit_host": "fit a machine description to this CPU, so that its time can be estimated",
     "align_bpu_validation": "validate a compiled program: its integers and its metrics",
     "export_onnx": "export a trained model to ONNX and check it",
     "model_profiler": "find the layers where a quantised network leaves its float model",

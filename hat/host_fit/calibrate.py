@@ -1,0 +1,144 @@
+"""From measured times to the machine whose estimate is nearest to them.
+
+The estimate's own formulas (``horizon.perf``) predict the times, so that what they leave out is
+made up for as far as it can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hat.errors import InputError
+from hat.host_fit import numbers
+from hat.host_fit.least_squares import fit
+from hat.host_fit.measure import Timing, check
+from horizon.hbm.records import DataType, Instruction, Opcode, WeightLayout
+from horizon.march import Machine
+from horizon.perf.cost import Costs
+
+SWEEPS = 2
+START_BYTES_PER_CYCLE = 8.0  # so low that some instructions feel it
+# Relative errors of shorter times than this count less and less.
+SHORT = 3e-6
+CONVOLUTION, WIDE, NARROW = "convolution, int8", "convolution, int16", "convolution, few outputs"
+OTHERS = ("correlation", "warp", "rescale", "add", "copy", "load", "store")
+KINDS = (CONVOLUTION, WIDE, NARROW, *OTHERS)
+FEWEST = 3  # instructions of each kind
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A measured instruction, its kind (of ``KINDS``) and the seconds that are estimated."""
+
+    timing: Timing
+    kind: str
+    seconds: float
+
+    @property
+    def relative(self) -> float:
+        return self.seconds / self.timing.seconds - 1
+
+
+def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
+    """``base`` with the numbers that describe the times best (``numbers.fitted_keys``).
+
+    Args:
+        timings: all of ``KINDS`` among them.
+        base: its clock, workers, units and bandwidth of the DDR are kept; where the search for
+            the other numbers starts.
+
+    Raises:
+        InputError: times that are not positive, or too few of a kind.
+    """
+    check(timings)
+    by_kind: dict[str, list[Timing]] = {kind: [] for kind in KINDS}
+    by_unit: dict[str, list[Timing]] = {}
+    for timing in timings:
+        by_kind[kind_of(timing.instruction)].append(timing)
+        by_unit.setdefault(timing.instruction.unit.name, []).append(timing)
+    for kind, own in by_kind.items():
+        if len(own) < FEWEST:
+            raise InputError(
+                f"{len(own)} measured instructions of kind {kind!r}; expected {FEWEST} or more; "
+                "measure more probes"
+            )
+    base = numbers.with_numbers(base, {"memory.sram_bytes_per_cycle": START_BYTES_PER_CYCLE})
+    machine = _with_best_array(base, "conv", by_kind[CONVOLUTION], ("tensor.startup_cycles",))
+    machine = _fitted(machine, ("tensor.int16_steps",), by_kind[WIDE])[0]
+    machine = _with_best_array(machine, "narrow", by_kind[NARROW], ("memory.sram_bytes_per_cycle",))
+    machine = _with_best_array(machine, "correlation", by_kind["correlation"])
+    for unit in numbers.UNITS:
+        keys = tuple(key for key in numbers.fitted_keys() if key.startswith(f"{unit}."))
+        machine = _fitted(machine, keys, by_unit[unit])[0]
+    return _fitted(machine, numbers.fitted_keys(), timings)[0]
+
+
+def residuals(timings: Sequence[Timing], machine: Machine) -> list[Residual]:
+    """How far the machine's estimate is from each time."""
+    return [
+        Residual(timing, kind_of(timing.instruction), float(seconds))
+        for timing, seconds in zip(timings, predicted(timings, machine), strict=True)
+    ]
+
+
+def predicted(timings: Iterable[Timing], machine: Machine) -> np.ndarray:
+    """Estimated seconds of each instruction."""
+    costs = Costs(machine, 1)
+    return np.array([costs.of(timing.instruction).busy for timing in timings])
+
+
+def kind_of(instruction: Instruction) -> str:
+    """One of ``KINDS``."""
+    if instruction.opcode is not Opcode.conv:
+        return instruction.opcode.name
+    if instruction.a.dtype is DataType.int16:
+        return WIDE
+    return NARROW if instruction.weight_layout is WeightLayout.rows else CONVOLUTION
+
+
+def _with_best_array(
+    machine: Machine, name: str, timings: Sequence[Timing], others: tuple[str, ...] = ()
+) -> Machine:
+    """Sizes of an array, one after the other, and with each the best cycles."""
+    keys = (f"tensor.{name}.step_cycles", f"tensor.{name}.drain_cycles", *others)
+    best, loss = _fitted(machine, keys, timings)
+    for _ in range(SWEEPS):
+        for size, choices in numbers.SIZES.items():
+            for choice in choices:
+                found, value = _fitted(_resized(best, name, size, choice), keys, timings)
+                if value < loss:
+                    best, loss = found, value
+    return best
+
+
+def _resized(machine: Machine, name: str, size: str, value: int) -> Machine:
+    """The array with another size, as quick as before where that divides the work evenly."""
+    array = numbers.array_of(machine, name)
+    ratio = value / getattr(array, size)
+    drain = array.drain_cycles * (1 if size == "inputs" else ratio)
+    cycles = {"step_cycles": array.step_cycles * ratio, "drain_cycles": drain}
+    return numbers.with_array(machine, name, replace(array, **{size: value}, **cycles))
+
+
+def _fitted(
+    machine: Machine, keys: Sequence[str], timings: Sequence[Timing]
+) -> tuple[Machine, float]:
+    """The machine with the best values of some numbers, and the loss."""
+    seconds = np.array([timing.seconds for timing in timings])
+    limits = np.array([numbers.limits(key) for key in keys])
+    start = np.array([numbers.number(machine, key) for key in keys])
+
+    def changed(values: np.ndarray) -> Machine:
+        return numbers.with_numbers(machine, dict(zip(keys, map(float, values), strict=True)))
+
+    values, loss = fit(
+        lambda values: predicted(timings, changed(values)),
+        start,
+        limits,
+        seconds,
+        seconds / (seconds + SHORT),
+    )
+    return changed(values), loss

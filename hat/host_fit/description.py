@@ -1,0 +1,84 @@
+"""A machine as the text of its description (TOML), which ``march.load`` reads back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from hat.host_fit import numbers
+from horizon.march import Machine
+
+DIGITS = 4
+
+
+def description(machine: Machine, comment: str) -> str:
+    """The text, with ``comment`` above it.
+
+    Each number stands with its source; fitted ones with four digits.
+    """
+    top, tables = _numbers(machine)
+    lines = [f"# {line}" for line in comment.splitlines()]
+    lines += [f"name = {_text(machine.name)}", f"title = {_text(machine.title)}"]
+    lines += [f"units = {_names(machine.units)}", f"sequential = {_flag(machine.sequential)}", *top]
+    for table, entries in tables.items():
+        lines += ["", f"[{table}]"]
+        if table == "memory":
+            lines.append(f"constants_in_place = {_flag(machine.constants_in_place)}")
+        lines += entries
+    for op, limits in machine.limits.items():
+        lines += [] if f"limits.{op}" in tables else ["", f"[limits.{op}]"]
+        lines += [f"{key} = {_names(v)}" for key, v in limits.items() if isinstance(v, tuple)]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(machine: Machine) -> tuple[list[str], dict[str, list[str]]]:
+    """Lines of the numbers: those above all tables, and those of each table."""
+    top: list[str] = []
+    tables: dict[str, list[str]] = {"memory": []}
+    for key, source in machine.sources.items():
+        table, _, name = key.rpartition(".")
+        value = _value(machine, key)
+        line = (
+            f"{name} = {{ value = {_number(value, source.provenance)}, "
+            f"provenance = {_text(source.provenance)}, source = {_text(source.text)} }}"
+        )
+        (tables.setdefault(table, []) if table else top).append(line)
+    return top, dict(_with_tables_of_tables_last(tables))
+
+
+def _with_tables_of_tables_last(tables: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """The order of the file; a table's own keys stand before the tables within it."""
+    return iter(sorted(tables.items(), key=lambda item: (_rank(item[0]), item[0].count("."))))
+
+
+def _rank(table: str) -> int:
+    order = ("memory", "load", "store", "tensor", "vector", "aux", "transform", "limits")
+    return order.index(table.partition(".")[0])
+
+
+def _value(machine: Machine, key: str) -> float:
+    first, _, rest = key.partition(".")
+    if first == "limits":
+        op, _, name = rest.partition(".")
+        value = machine.limits[op][name]
+        assert not isinstance(value, tuple)
+        return value
+    return numbers.number(machine, key)
+
+
+def _number(value: float, provenance: str) -> str:
+    if provenance == "fitted" and value:
+        value = float(f"{value:.{DIGITS}g}")
+    return f"{int(value):_}" if value == int(value) else repr(value)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _names(values: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,89 @@
+"""The numbers of a machine that times on a CPU determine, by their keys in the description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from horizon.march import Array, Machine
+
+UNITS = ("load", "store", "vector", "aux", "transform")
+ARRAYS = ("conv", "narrow", "correlation")
+# Of a step, to choose from: those of the registers of all instruction sets.
+SIZES = {
+    "pixels": (1, 2, 4, 8, 16),
+    "inputs": (1, 2, 4, 8, 16, 32, 64),
+    "outputs": (1, 2, 4, 8, 16, 32),
+}
+# Where a search ends. Numbers that may be 0 in a description are as good as 0 at the lower end, and
+# no instruction feels a bandwidth at the upper one.
+LIMITS = {
+    "startup_cycles": (1.0, 1e7),
+    "drain_cycles": (1e-2, 1e4),
+    "pixel_cycles": (1e-2, 1e4),
+    "int16_steps": (1.0, 100.0),
+    "bytes_per_cycle": (1e-3, 256.0),
+    "sram_bytes_per_cycle": (1e-1, 256.0),
+    "step_cycles": (1e-3, 1e4),
+}
+
+
+def fitted_keys() -> tuple[str, ...]:
+    """All of them, but for the sizes of the arrays."""
+    keys = ["memory.sram_bytes_per_cycle", "tensor.startup_cycles", "tensor.int16_steps"]
+    for array in ARRAYS:
+        keys += [f"tensor.{array}.step_cycles", f"tensor.{array}.drain_cycles"]
+    for unit in UNITS:
+        keys += [f"{unit}.{name}" for name in ("startup_cycles", "pixel_cycles", "bytes_per_cycle")]
+    return tuple(keys)
+
+
+def limits(key: str) -> tuple[float, float]:
+    """Least and largest value of a number to be fitted."""
+    return LIMITS[key.rpartition(".")[2]]
+
+
+def number(machine: Machine, key: str) -> float:
+    """The value of a key, such as "tensor.conv.drain_cycles" or "clock_hz"."""
+    place: Any = machine
+    for name in _path(machine, key):
+        place = place[name] if isinstance(place, Mapping) else getattr(place, name)
+    return float(place)
+
+
+def with_numbers(machine: Machine, values: Mapping[str, float]) -> Machine:
+    """The machine with other values of these keys."""
+    changed: Any = machine
+    for key, value in values.items():
+        changed = _changed(changed, _path(machine, key), value)
+    result: Machine = changed
+    return result
+
+
+def array_of(machine: Machine, name: str) -> Array:
+    array: Array = getattr(machine.tensor, name)
+    return array
+
+
+def with_array(machine: Machine, name: str, array: Array) -> Machine:
+    result: Machine = _changed(machine, ["tensor", name], array)
+    return result
+
+
+def _path(machine: Machine, key: str) -> list[str]:
+    """The names of attributes that lead to a number."""
+    first, *rest = key.split(".")
+    if first in machine.simple:
+        return ["simple", first, *rest]
+    return rest if first == "memory" else [first, *rest]
+
+
+def _changed(place: Any, path: list[str], value: Any) -> Any:
+    """``place`` with what the path leads to replaced."""
+    if not path:
+        return value
+    name, *rest = path
+    if isinstance(place, Mapping):
+        return {**place, name: _changed(place[name], rest, value)}
+    return replace(place, **{name: _changed(getattr(place, name), rest, value)})

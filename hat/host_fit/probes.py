@@ -1,0 +1,271 @@
+"""Networks that nobody would train, whose layers cover what the CPU may have to compute.
+
+Each chain is a small network on maps of one size, its layers drawn at random within limits. What
+a layer reads has been written by the one before, and its weights come from a cache that other
+layers have used meanwhile, as in any network: single layers in a loop would be too quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from horizon.hbir import Graph, Node, TensorInfo, verify
+
+MAPS = (
+    (6, 8),
+    (96, 128),
+    (12, 16),
+    (48, 64),
+    (2, 3),
+    (24, 32),
+    (192, 256),
+    (7, 16),
+    (14, 32),
+    (4, 6),
+    (33, 44),
+    (256, 384),
+    (28, 64),
+    (10, 12),
+    (66, 90),
+    (18, 25),
+)
+CHANNELS = (3, 8, 12, 16, 24, 32, 40, 48, 64, 81, 96, 128, 160, 196, 256, 320, 420, 600)
+LARGEST_OUTPUT = 256
+KERNELS = ((1, 1), (3, 3), (3, 3), (3, 3), (3, 3), (5, 5))
+DILATIONS = (1, 1, 1, 1, 2, 4, 8, 16)
+# Of one layer. More would only take longer.
+SMALLEST_MACS, LARGEST_MACS = 2e5, 3e8
+LARGEST_ELEMENTS = 4e6
+PER_GRAPH = 12
+MULTIPLIER = 3 << 22
+SHIFTS = {"int8": 34, "int16": 28, "int32": 26}
+
+
+def probe_graphs(count: int, seed: int = 0) -> list[Graph]:
+    """``count`` chains, some to a program; of every kind on every map, where there are 80."""
+    makers = (_convolutions, _narrow, _matching, _convolutions, _elementwise)
+    rng = np.random.default_rng(seed)
+    graphs: list[Graph] = []
+    for first in range(0, count, PER_GRAPH):
+        chain = _Chain(rng, f"probes{len(graphs)}")
+        for number in range(first, min(first + PER_GRAPH, count)):
+            chain.begin(MAPS[number % len(MAPS)])
+            makers[number % len(makers)](chain)
+        graphs.append(chain.graph())
+    return graphs
+
+
+class _Chain:
+    """A graph that grows; ``last`` is the tensor that the next layer reads."""
+
+    def __init__(self, rng: np.random.Generator, name: str) -> None:
+        self.rng, self.name = rng, name
+        self.tensors: dict[str, TensorInfo] = {}
+        self.nodes: list[Node] = []
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+
+    def graph(self) -> Graph:
+        graph = Graph(
+            self.name, self.tensors, tuple(self.nodes), tuple(self.inputs), tuple(self.outputs), {}
+        )
+        verify(graph)
+        return graph
+
+    def begin(self, size: tuple[int, int], channels: int = 3) -> TensorInfo:
+        info = self._tensor((1, *size, channels), "int8")
+        self.inputs.append(info.name)
+        self.last = info
+        return info
+
+    def end(self, info: TensorInfo) -> None:
+        self.outputs.append(info.name)
+
+    def pick(self, values: Sequence[Any]) -> Any:
+        return values[int(self.rng.integers(len(values)))]
+
+    def add_node(
+        self, op: str, inputs: Sequence[TensorInfo], shape: Any, dtype: str, values: dict[str, Any]
+    ) -> TensorInfo:
+        info = self._tensor(shape, dtype)
+        names = tuple(source.name for source in inputs)
+        self.nodes.append(Node(op, f"{op}{len(self.nodes)}", names, info.name, values))
+        self.last = info
+        return info
+
+    def convolution(
+        self,
+        x: TensorInfo,
+        outputs: int,
+        kernel: tuple[int, int] = (1, 1),
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        dtype: str = "int8",
+        transposed: bool = False,
+        residual: TensorInfo | None = None,
+    ) -> TensorInfo:
+        batch, height, width, channels = x.shape
+        if transposed:
+            padding = ((kernel[0] - stride) // 2, (kernel[1] - stride) // 2)
+            size = [
+                (s - 1) * stride - 2 * p + k
+                for s, p, k in zip((height, width), padding, kernel, strict=True)
+            ]
+        else:
+            padding = (dilation * (kernel[0] // 2), dilation * (kernel[1] // 2))
+            size = [-(-s // stride) for s in (height, width)]
+        largest = 127 if x.dtype == "int8" else 2
+        weight = self.rng.integers(-largest, largest + 1, (outputs, *kernel, channels))
+        full = np.full(outputs, 1, np.int64)
+        values: dict[str, Any] = {
+            "weight": weight.astype(np.int8),
+            "bias": np.zeros(outputs, np.int32),
+            "stride": (stride, stride),
+            "padding": padding,
+            **{key: full * value for key, value in _ratio(dtype).items()},
+            **_limits(dtype),
+        }
+        if not transposed:
+            values |= {"dilation": (dilation, dilation), "groups": 1}
+        if residual is not None:
+            values["residual_multiplier"] = full * MULTIPLIER
+        inputs = [x] if residual is None else [x, residual]
+        op = "conv_transpose2d" if transposed else "conv2d"
+        return self.add_node(op, inputs, (batch, *size, outputs), dtype, values)
+
+    def concat(self, parts: Sequence[TensorInfo]) -> TensorInfo:
+        shape = (*parts[0].shape[:3], sum(part.shape[3] for part in parts))
+        return self.add_node("concat", parts, shape, parts[0].dtype, {"axis": 3})
+
+    def rescale(
+        self, x: TensorInfo, dtype: str, multiplier: int | np.ndarray = MULTIPLIER
+    ) -> TensorInfo:
+        values = {**_ratio(dtype), "multiplier": multiplier, **_limits(dtype)}
+        return self.add_node("rescale", [x], x.shape, dtype, values)
+
+    def _tensor(self, shape: Any, dtype: str) -> TensorInfo:
+        n, height, width, channels = map(int, shape)
+        info = TensorInfo(f"t{len(self.tensors)}", (n, height, width, channels), dtype, (1.0,))
+        self.tensors[info.name] = info
+        return info
+
+
+def _ratio(dtype: str) -> dict[str, int]:
+    return {"multiplier": MULTIPLIER, "shift": SHIFTS[dtype]}
+
+
+def _limits(dtype: str) -> dict[str, int]:
+    bits = {"int8": 7, "int16": 15, "int32": 31}[dtype]
+    return {"lo": -(1 << bits), "hi": (1 << bits) - 1}
+
+
+def _convolutions(chain: _Chain) -> None:
+    """Convolutions of all shapes; about every third chain is densely connected."""
+    dense = chain.rng.random() < 0.35
+    x = chain.last
+    for _ in range(7):
+        kernel, dilation, stride = chain.pick(KERNELS), chain.pick(DILATIONS), 1
+        transposed = not dense and chain.rng.random() < 0.1
+        if transposed:
+            kernel, dilation, stride = (4, 4), 1, 2
+        elif not dense and min(x.shape[1:3]) > 12 and chain.rng.random() < 0.2:
+            stride = 2
+        outputs = chain.pick(_affordable(x, kernel, stride, transposed))
+        y = chain.convolution(
+            x,
+            outputs,
+            kernel,
+            stride=stride,
+            dilation=1 if kernel == (1, 1) else dilation,
+            dtype="int16" if not dense and chain.rng.random() < 0.1 else "int8",
+            transposed=transposed,
+        )
+        x = chain.concat([y, x]) if dense else y
+    chain.end(chain.convolution(x, 2, (3, 3), dtype="int32"))
+
+
+def _affordable(x: TensorInfo, kernel: tuple[int, int], stride: int, transposed: bool) -> list[int]:
+    """Numbers of outputs that are neither too little work nor too much; 8 if there are none."""
+    taps, pixels = kernel[0] * kernel[1], x.shape[1] * x.shape[2]
+    spread = stride**2 if transposed else 1 / stride**2
+    # int16 takes several times as long.
+    most, macs = (64, LARGEST_MACS / 8) if x.dtype == "int16" else (LARGEST_OUTPUT, LARGEST_MACS)
+    found = []
+    for outputs in CHANNELS[1:]:
+        each = pixels * outputs * x.shape[3] * taps * (1 if transposed else spread)
+        if outputs > most or pixels * spread * outputs > LARGEST_ELEMENTS:
+            continue
+        if SMALLEST_MACS <= each <= macs:
+            found.append(outputs)
+    return found or [8]
+
+
+def _narrow(chain: _Chain) -> None:
+    """Few outputs, of few and of many channels."""
+    x = chain.convolution(chain.last, chain.pick(_fitting(chain, CHANNELS)))
+    flow = chain.convolution(x, 2, (3, 3), dtype="int16")
+    finer = chain.convolution(x, 2, (3, 3), dtype="int16", residual=flow)
+    few = chain.convolution(x, chain.pick((1, 2, 3, 4)), chain.pick(((3, 3), (1, 1))))
+    up_flow = chain.convolution(finer, 2, (4, 4), stride=2, transposed=True, dtype="int16")
+    up = chain.convolution(x, 2, (4, 4), stride=2, transposed=True)
+    wide = chain.convolution(few, chain.pick((16, 64)), (4, 4), stride=2, transposed=True)
+    joined = chain.concat([chain.convolution(chain.concat([wide, up]), 8, (3, 3)), up])
+    chain.end(chain.convolution(joined, 2, (3, 3), dtype="int32"))
+    chain.end(up_flow)
+
+
+def _matching(chain: _Chain) -> None:
+    """Correlations, warps and what stands around them."""
+    channels = chain.pick(_fitting(chain, (12, 16, 24, 32, 48, 64, 96, 128, 196)))
+    a = chain.convolution(chain.last, channels)
+    b = chain.convolution(chain.last, channels, (3, 3))
+    flow = chain.convolution(b, 2, (3, 3), dtype="int16")
+    moved = {"offset_multiplier": MULTIPLIER, "offset_shift": 34}
+    warped = chain.add_node("warp", [b, flow], b.shape, "int8", moved)
+    reach = chain.pick((4, 4, 4, 3, 2))
+    volume = chain.add_node(
+        "correlation",
+        [a, warped],
+        (*a.shape[:3], (2 * reach + 1) ** 2),
+        "int8",
+        {"max_displacement": reach, **_ratio("int8"), **_limits("int8")},
+    )
+    small = chain.rescale(flow, "int8")
+    joined = chain.concat([volume, a, small])
+    more = chain.concat([a, chain.convolution(joined, 16)])
+    chain.end(chain.convolution(more, 2, (3, 3), dtype="int32"))
+
+
+def _elementwise(chain: _Chain) -> None:
+    """Rescales, adds, copies, loads and stores."""
+    size = chain.last.shape[1:3]
+    channels = chain.pick(_fitting(chain, CHANNELS[1:14]))
+    x = chain.convolution(chain.last, channels, dtype=chain.pick(("int8", "int8", "int16")))
+    y = chain.rescale(x, chain.pick(("int8", "int8", "int8", "int16")))
+    factors = {"multiplier_a": MULTIPLIER, "multiplier_b": MULTIPLIER, "shift": 25}
+    z = chain.add_node("add", [x, y], x.shape, x.dtype, factors | _limits(x.dtype))
+    each = np.full(channels, MULTIPLIER, np.int64) - np.arange(channels)
+    w = chain.rescale(z, "int8", multiplier=each)
+    image = chain.begin(_enlarged(size), chain.pick((3, 3, 3, 6)))
+    chain.end(chain.convolution(image, 4, (3, 3), stride=2, dtype="int32"))
+    extra = chain.begin(size, chain.pick((1, 2, 3, 6)))
+    joined = chain.concat([w, extra])
+    again = chain.concat([extra, w, joined])
+    for dtype in ("int32", chain.pick(("int8", "int16", "int32"))):
+        chain.end(chain.convolution(again, chain.pick((1, 2, 2, 4)), dtype=dtype))
+
+
+def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
+    """An image of which these are maps: four times as large, or less if that is a lot."""
+    times = 4 if size[0] * size[1] * 16 * 6 <= LARGEST_ELEMENTS else 2
+    return size[0] * times, size[1] * times
+
+
+def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:
+    """Those that are not too large on the maps of ``chain``."""
+    pixels = chain.last.shape[1] * chain.last.shape[2]
+    return [number for number in channels if pixels * number <= LARGEST_ELEMENTS]
