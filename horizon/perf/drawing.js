@@ -74,7 +74,8 @@ function makeDrawing(data, box, canvas) {
   }
   // All labels of an axis have the same unit.
   function axisText(tick, step) {
-    const [factor, name] = whole * us >= 1e3 && step * us >= 100 ? [1e-3, "ms"] : step * us >= 0.01 ? [1, "µs"] : [1e3, "ns"];
+    const size = step * us;
+    const [factor, name] = size >= 2e5 ? [1e-6, "s"] : size >= 100 ? [1e-3, "ms"] : size >= 0.1 ? [1, "µs"] : [1e3, "ns"];
     const decimals = Math.max(0, -Math.floor(Math.log10(step * us * factor) + 1e-9));
     return `${(tick * us * factor).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })} ${name}`;
   }

@@ -11,6 +11,7 @@ const PALETTE = [
 // With as many digits as the span, in us, needs.
 function timeText(us, span = us) {
   const size = Math.abs(span);
+  if (size >= 1e6) return `${number(us / 1e6, span / 1e6)} s`;
   if (size >= 1e3) return `${number(us / 1e3, span / 1e3)} ms`;
   if (size >= 0.5) return `${number(us, size)} µs`;
   return `${number(us * 1e3, size * 1e3)} ns`;

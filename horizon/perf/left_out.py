@@ -1,53 +1,34 @@
-"""What the timing model leaves out: the one list that reports and ``docs`` show."""
+"""What the timing model leaves out: the list of ``docs/performance.md``, for reports."""
 
 from __future__ import annotations
 
 LEFT_OUT = (
     (
-        "The host's side of a run",
-        "driver, interrupts, the start of a task, copying or converting images and flow.",
+        "the host: driver, interrupts, conversion of images",
+        "it is no instruction; the estimate is too low by it",
     ),
     (
-        "How DDR behaves in detail",
-        "rows, banks, refresh, and the change between reading and writing; one factor, "
-        "ddr_efficiency, stands for all of it.",
+        "DDR's rows, banks, refresh, turns between reading and writing",
+        "one factor, ddr_efficiency",
+    ),
+    ("cameras, displays, CPUs on the same DDR", "lower ddr_bytes_per_second for them"),
+    (
+        "cores that do not need their share of the bandwidth",
+        "the others do not get it; too high where cores are out of step",
     ),
     (
-        "Everybody else on the DDR",
-        "cameras, displays and CPUs take bandwidth from the cores.",
+        "conflicts between units in SRAM, and its banks",
+        "too low where several units move much at once",
     ),
+    ("fetching and decoding of instructions, the channel tables", "part of startup_cycles"),
     (
-        "What cores do to each other",
-        "each has an equal share of the bandwidth at any moment, even while others need none.",
+        "a transfer's startup during the one before it",
+        "units do one thing at a time; too high for many small loads",
     ),
-    (
-        "Conflicts in SRAM",
-        "units that work at the same time do not slow each other down, and banks do not matter.",
-    ),
-    (
-        "Fetching and decoding instructions",
-        "only in the constant start-up time of each.",
-    ),
-    (
-        "Caches",
-        "on a CPU they are transparent here: one bandwidth holds for near and far data.",
-    ),
-    (
-        "Clocks that change",
-        "heat, power limits and frequency scaling.",
-    ),
-    (
-        "The maker's own compiler",
-        "it may cut and order layers in another way; the time is that of this program.",
-    ),
-    (
-        "Zeros",
-        "weights and activations that are 0 cost as much as others; padding too, as far as the "
-        "array has to step over it.",
-    ),
-    (
-        "Power and energy",
-        "there is no figure for either.",
-    ),
+    ("caches of a CPU", "one bandwidth, near and far; too low for tensors that do not fit"),
+    ("clocks that change with heat and load", "clock_hz is constant"),
+    ("zeros in weights and activations", "they cost as much as others"),
+    ("another compiler's program for the same network", "the time is that of this program"),
+    ("power and energy", "no figure"),
 )
-"""(what, how far) each."""
+"""(what, why and which way it errs) each."""

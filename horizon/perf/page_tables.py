@@ -49,7 +49,8 @@ def layer_table(estimate: Estimate) -> str:
         *((unit, "µs", f"the {unit} unit works on it") for unit in units),
     ]
     head = "".join(
-        f'<th scope="col" title="{escape(title)}"{TEXT if name in WORDS else ""}><button type="button">{escape(name)}'
+        f'<th scope="col" title="{escape(title)}"{TEXT if name in WORDS else ""}>'
+        f'<button type="button">{escape(name)}'
         f"{f' <small>{unit}</small>' if unit else ''}</button></th>"
         for name, unit, title in heads
     )

@@ -77,8 +77,8 @@ def roofline(estimate: Estimate) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Roofline: '
         'multiply-accumulates per second over multiply-accumulates per byte of DDR">',
         *_grid(axes),
-        *_roofs(estimate, axes, peak, rate),
         *(_circle(mark) for mark in sorted(marks, key=lambda mark: -mark.radius)),
+        *_roofs(estimate, axes, peak, rate),
         *_labels(marks, taken),
         "</svg>",
     ]

@@ -15,6 +15,7 @@
     const middle = (a + b) / 2;
     look.from = Math.min(Math.max(0, middle - length / 2), whole - length);
     look.to = look.from + length;
+    output.textContent = drawing.caption();
     if (!keep) remember();
     redraw();
   }
@@ -47,11 +48,7 @@
   function redraw() {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; show(); });
-  }
-  function show() {
-    drawing.draw();
-    output.textContent = drawing.caption();
+    requestAnimationFrame(() => { waiting = false; drawing.draw(); });
   }
 
   function showTip() {
@@ -133,6 +130,7 @@
   }
   window.addEventListener("hashchange", () => recall(true));
   new ResizeObserver(redraw).observe(box);
+  view(0, whole, true);
   recall(false);
-  show();
+  drawing.draw();
 })();

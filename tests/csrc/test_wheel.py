@@ -48,6 +48,9 @@ def test_it_has_the_packages_and_what_is_compiled(wheel):
     assert len([n for n in names if n.endswith(".data/scripts/hrt_model_exec")]) == 1
     sources = {str(p.relative_to(ROOT)) for p in ROOT.glob("h*/**/*.py")}
     assert {n for n in names if n.endswith(".py")} == sources
+    page = {str(p.relative_to(ROOT)) for p in ROOT.glob("horizon/perf/*.[cj]s*")}
+    assert page
+    assert page <= names
     assert not [n for n in names if n.endswith((".pth", ".cpp", ".pyc"))]
 
 
