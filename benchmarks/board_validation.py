@@ -27,8 +27,8 @@ from hat.cli import common
 from hat.cli.sections import trained_model, validation_loader
 from hat.config import Config
 from hat.data.files import write_json
-from hat.deploy import BoardProgram, compile_model
-from hat.deploy.build import padded_size
+from hat.deploy.board_program import BoardProgram
+from hat.deploy.build import compile_model, padded_size
 from hat.engine.board_predictor import BoardPredictor
 from hat.engine.evaluate import evaluate
 from hat.registry import build_from_registry

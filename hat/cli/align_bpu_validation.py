@@ -22,7 +22,14 @@ from tqdm import tqdm
 
 import horizon.hbm
 from hat.cli import common
-from hat.cli.compile_perf import OPTIONAL, REQUIRED, input_type, opt_level
+from hat.cli.compile_settings import (
+    OPTIONAL,
+    REQUIRED,
+    input_type,
+    machine_names,
+    opt_level,
+    program_name,
+)
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
@@ -102,11 +109,11 @@ def compiled(
     if "compile_cfg" in config:
         settings = read_section(config, "compile_cfg", REQUIRED, OPTIONAL)
     size = padded_size(predictor.model, predictor.image_size(index))
-    march = args.march or str(settings.get("march", DEFAULT_MARCH))
+    march = args.march or (machine_names(config, settings)[0] if settings else DEFAULT_MARCH)
     program = compile_model(
         predictor.model,
         size,
-        name=str(settings["name"]) if settings else None,
+        name=program_name(config, settings) if settings else None,
         march=march,
         opt=opt_level(config, settings),
         input_type=input_type(config, settings),

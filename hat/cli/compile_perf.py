@@ -1,46 +1,81 @@
-"""Compile the integer model to a program that a board, or this machine, can run.
+"""Compile the network to a program, and estimate its performance on one or several machines.
 
-Writes model.hbm, the program, and model.hbir, the network after the compiler's passes as text.
-Before that, a verifier that knows nothing of the compiler's allocator checks the program. Machine,
-image size and folder are those of compile_cfg and deploy_inputs in the config unless an option
-names others.
+Writes to the folder of each machine
+
+  model.hbm    the program
+  model.hbir   the network after the compiler's passes, as text
+  NAME.html    the performance report, NAME being compile_cfg.name
+  NAME.json    the same for scripts
+
+and, for several machines, comparison.json. A verifier that knows nothing of the compiler's
+allocator checks every program before. The weights are those of --ckpt, of the best int_infer
+checkpoint in ckpt_dir, or, without one, random: performance does not depend on them.
+
+Exit code 1: a machine among several cannot run the network.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import horizon.hbm
+import horizon.march
 from hat.cli import common
-from hat.cli.sections import read_section, trained_model
-from hat.config import Config
-from hat.data.files import write_file
-from hat.deploy.build import INPUT_TYPES, OPT_LEVELS, compile_model
-from hat.deploy.summary import summary
+from hat.cli.compile_network import Network, load_network
+from hat.cli.compile_settings import (
+    OPTIONAL,
+    REQUIRED,
+    deploy_size,
+    input_type,
+    layer_details,
+    machine_names,
+    opt_level,
+    path_text,
+    program_name,
+)
+from hat.cli.sections import read_section
+from hat.data.files import write_file, write_json
+from hat.deploy.build import INPUT_TYPES, OPT_LEVELS, sized_graph
+from hat.deploy.comparison import comparison_record, table
+from hat.deploy.estimate import Options, Result, compile_and_estimate, results
+from hat.deploy.estimate_rows import speed_line
 from hat.errors import InputError
 from hat.visualize.flow_viz import make_folder
-from horizon.hbir import to_text
-from horizon.quantization import IntegerModel
-
-REQUIRED = ("march", "name", "out_dir")
-OPTIONAL = ("hbm", "opt", "input_source")
-# Where the images come from decides their type: a camera's pyramid gives bytes, memory int8.
-INPUT_SOURCES = {"pyramid": "uint8", "ddr": "int8"}
+from horizon.hbir import Graph
+from horizon.march import Machine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_config_arguments(parser, stages=None)
-    parser.add_argument("--ckpt", help="int_infer checkpoint (default: the best in ckpt_dir)")
     parser.add_argument(
-        "--out-dir", metavar="DIR", help="folder of the results (default: compile_cfg.out_dir)"
+        "--ckpt", help="int_infer checkpoint (default: the best in ckpt_dir, or random weights)"
+    )
+    parser.add_argument(
+        "--out-dir",
+        metavar="DIR",
+        help="folder of the results, for several machines of a folder for each (default: "
+        "compile_cfg.out_dir)",
     )
     parser.add_argument("--opt", choices=OPT_LEVELS, help="default: compile_cfg.opt, or O2")
     parser.add_argument(
-        "--march", metavar="NAME|FILE.toml", help="machine (default: compile_cfg.march)"
+        "--march",
+        nargs="+",
+        metavar="NAME|FILE.toml",
+        help=f"machines: {', '.join(horizon.march.available())}, or descriptions (default: "
+        "compile_cfg.march)",
+    )
+    parser.add_argument(
+        "--cores",
+        type=int,
+        metavar="N",
+        help="that work at the same time, each on a frame of its own (default: all)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="machines at the same time (default: 1)"
     )
     parser.add_argument(
         "--size",
@@ -58,80 +93,138 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for option in ("jobs", "cores"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise InputError(f"--{option} {value}: expected a number above 0")
     config = common.load_config(args)
     settings = read_section(config, "compile_cfg", REQUIRED, OPTIONAL)
+    name = program_name(config, settings)
     folder = Path(args.out_dir or path_text(config, settings, "out_dir"))
     hbm = folder / "model.hbm"
     if "hbm" in settings and not args.out_dir:
         hbm = Path(path_text(config, settings, "hbm"))
-    options = {
-        "march": args.march or str(settings["march"]),
-        "opt": args.opt or opt_level(config, settings),
-        "input_type": args.input_type or input_type(config, settings),
+    opt = args.opt or opt_level(config, settings)
+    images = args.input_type or input_type(config, settings)
+    details = layer_details(config, settings)
+    machines = load_machines(args.march or machine_names(config, settings))
+    for path in (folder, hbm.parent):
+        check_writable(path)
+    network = load_network(config, args.ckpt)
+    model = network.model
+    size = tuple(args.size) if args.size else deploy_size(config, image_channels(network))
+    graph = sized_graph(model, size, name)
+    options = Options(opt, images, args.cores, details, network.weights)
+    if network.checkpoint is None:
+        print(f"{network.warning}\n")
+    if len(machines) == 1:
+        result = compile_and_estimate(graph, options, machines[0])
+        files = write(result, folder, hbm, name)
+        print_rows(result, files, network, options, name)
+        code = 0
+    else:
+        code = compare(graph, machines, options, args.jobs, folder, name, size)
+    if network.checkpoint is None:
+        print(f"\n{network.warning}")
+    return code
+
+
+def load_machines(names: Sequence[str]) -> list[Machine]:
+    """InputError if one is unknown, or if two have the same name: their folders would be one."""
+    machines = [horizon.march.load(name) for name in names]
+    found = [machine.name for machine in machines]
+    for name in found:
+        if found.count(name) > 1:
+            raise InputError(
+                f"--march {' '.join(names)}: {found.count(name)} machines are called {name!r}; "
+                "expected each once; descriptions say their 'name' themselves"
+            )
+    return machines
+
+
+def check_writable(folder: Path) -> None:
+    """InputError, before any work, if nothing can be written to ``folder``."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "no folder" if not there.is_dir() else "not writable"
+        raise InputError(
+            f"{folder}: cannot write there: {there} is {reason}; give another folder with --out-dir"
+        )
+
+
+def image_channels(network: Network) -> int:
+    graph = network.model.graph
+    return int(graph.tensors[graph.inputs[0]].shape[3])
+
+
+def write(result: Result, folder: Path, hbm: Path, name: str) -> dict[str, Path]:
+    """The files of one machine, by kind."""
+    paths = {
+        "hbm": hbm,
+        "hbir": folder / "model.hbir",
+        "html": folder / f"{name}.html",
+        "json": folder / f"{name}.json",
     }
-    size = tuple(args.size) if args.size else deploy_size(config)
-    model, checkpoint = trained_model(config, "compile_cfg", "int_infer", args.ckpt)
-    assert isinstance(model, IntegerModel)
-    started = time.perf_counter()
-    compiled = compile_model(model, size, name=str(settings["name"]), **options)
-    seconds = time.perf_counter() - started
-    for path in (hbm, folder / "model.hbir"):
+    for kind, path in paths.items():
         make_folder(path.parent)
-    horizon.hbm.write(compiled.program, hbm)
-    hbir = folder / "model.hbir"
-    write_file(hbir, to_text(compiled.graph).encode())
+        write_file(path, result.files[kind])
+    return paths
+
+
+def print_rows(
+    result: Result, files: dict[str, Path], network: Network, options: Options, name: str
+) -> None:
+    source = network.checkpoint or "RANDOM WEIGHTS"
     rows = [
-        ("program", f"{compiled.program.name} of {checkpoint}"),
-        ("machine", f"{compiled.program.march}, {options['opt']}"),
-        *summary(compiled.program),
-        ("time", f"{seconds:.1f} s to compile and verify"),
-        ("hbm", f"{hbm}, {hbm.stat().st_size / 1e6:.2f} MB"),
-        ("hbir", str(hbir)),
+        ("program", f"{name} of {source}"),
+        ("machine", f"{result.machine.name}, {options.opt}: {result.machine.title}"),
+        *result.rows,
+        ("hbm", f"{files['hbm']}, {len(result.files['hbm']) / 1e6:.2f} MB"),
+        *((kind, str(files[kind])) for kind in ("hbir", "html", "json")),
     ]
+    if result.machine.name == "host":
+        rows.append(("measure it", f"hrt_model_exec perf --model_file {files['hbm']}"))
     for title, text in rows:
         print(f"{title:14}{text}")
-    return 0
+    print(f"\n{speed_line(result.figures)}")
 
 
-def deploy_size(config: Config) -> tuple[int, int]:
-    """(H, W) of the config's ``deploy_inputs``, one entry of shape (1, 6, H, W)."""
-    inputs = config.section("deploy_inputs")
-    shapes = (
-        {name: tuple(getattr(value, "shape", ())) for name, value in inputs.items()}
-        if isinstance(inputs, Mapping)
-        else {}
-    )
-    shape = next(iter(shapes.values()), ())
-    if len(shapes) != 1 or len(shape) != 4 or shape[:2] != (1, 6):
-        raise InputError(
-            f"{config.path}: deploy_inputs: found {shapes or inputs!r}; expected one tensor of "
-            "shape (1, 6, H, W), such as dict(img=torch.zeros(1, 6, 384, 512))"
-        )
-    return int(shape[2]), int(shape[3])
-
-
-def path_text(config: Config, settings: Mapping[str, Any], key: str) -> str:
-    value = settings[key]
-    if not isinstance(value, str | Path):
-        raise InputError(f"{config.path}: compile_cfg.{key} is {value!r}; expected a path")
-    return str(value)
-
-
-def opt_level(config: Config, settings: Mapping[str, Any]) -> str:
-    return one_of(config, "opt", settings.get("opt", "O2"), OPT_LEVELS)
-
-
-def input_type(config: Config, settings: Mapping[str, Any]) -> str:
-    """The type of the images by ``compile_cfg.input_source``, a name or a list of one."""
-    source = settings.get("input_source", "pyramid")
-    if isinstance(source, list | tuple) and len(source) == 1:
-        source = source[0]
-    return INPUT_SOURCES[one_of(config, "input_source", source, tuple(INPUT_SOURCES))]
-
-
-def one_of(config: Config, key: str, value: Any, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise InputError(
-            f"{config.path}: compile_cfg.{key} is {value!r}; expected {' or '.join(known)}"
-        )
-    return str(value)
+def compare(
+    graph: Graph,
+    machines: Sequence[Machine],
+    options: Options,
+    jobs: int,
+    folder: Path,
+    name: str,
+    size: tuple[int, int],
+) -> int:
+    """Compile for several machines; 1 if one of them cannot run the network."""
+    found = []
+    started = time.perf_counter()
+    with contextlib.closing(results(graph, machines, options, jobs)) as done:
+        for result in done:
+            found.append(result)
+            own = folder / result.machine.name
+            if result.error:
+                print(f"{result.machine.name}: {result.error}\n", flush=True)
+                continue
+            files = write(result, own, own / "model.hbm", name)
+            print(f"{result.machine.name}, {options.opt}: {result.machine.title}")
+            print(speed_line(result.figures))
+            print(f"{files['html']}\n", flush=True)
+    record = {
+        "name": name,
+        "size": list(size),
+        "opt": options.opt,
+        "input type": options.input_type,
+        "weights": options.weights,
+        "machines": comparison_record(found),
+    }
+    make_folder(folder)
+    write_json(folder / "comparison.json", record)
+    print(f"{name}, images of {size[0]}x{size[1]} (height x width), {options.opt}\n")
+    print(table(found))
+    print(f"\n{folder / 'comparison.json'}, {time.perf_counter() - started:.0f} s")
+    return 1 if any(result.error for result in found) else 0

@@ -1,7 +1,5 @@
-"""From an integer model to a compiled program, and running that on images."""
+"""From an integer model to a compiled program, its estimated performance, and running it.
 
-from hat.deploy.board_program import BoardProgram
-from hat.deploy.build import compile_model
-from hat.deploy.summary import summary
-
-__all__ = ["BoardProgram", "compile_model", "summary"]
+Nothing is imported here: compiling does without torch, and the processes that compile for several
+machines start quickly because of that.
+"""

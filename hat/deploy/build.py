@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import horizon.march
 from hat.errors import InputError
 from horizon.compiler import Compiled, compile_program
 from horizon.compiler.verify import verify_program
 from horizon.hbir import Graph, resized
-from horizon.quantization import IntegerModel
+from horizon.march import Machine
+
+if TYPE_CHECKING:  # what is compiled is the model's graph, without torch
+    from horizon.quantization import IntegerModel
 
 DEFAULT_MARCH = "host"
 DEFAULT_OPT = "O2"
@@ -42,10 +46,22 @@ def compile_model(
         InputError: an unknown machine, a size that is no multiple, or a layer that the machine
             cannot carry out.
     """
-    machine = horizon.march.load(march)
+    graph = sized_graph(model, size, name)
+    return compile_graph(graph, horizon.march.load(march), opt, input_type)
+
+
+def sized_graph(model: IntegerModel, size: tuple[int, int], name: str | None = None) -> Graph:
+    """The network for images of ``size``, which it takes without padding, called ``name``."""
     graph: Graph = resized(model.graph, 1, *checked_size(model, size))
-    if name is not None:
-        graph = replace(graph, name=name)
+    return graph if name is None else replace(graph, name=name)
+
+
+def compile_graph(graph: Graph, machine: Machine, opt: str, input_type: str) -> Compiled:
+    """Compile and verify.
+
+    Raises:
+        InputError: a layer that the machine cannot carry out, or too little memory.
+    """
     compiled = compile_program(graph, machine, opt=opt, input_type=input_type)
     verify_program(compiled)
     return compiled

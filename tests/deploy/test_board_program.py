@@ -12,9 +12,8 @@ import torch
 from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.data.transforms import board_image
-from hat.deploy import BoardProgram, compile_model
-from hat.deploy.board_program import pad_planes, program_file
-from hat.deploy.build import padded_size
+from hat.deploy.board_program import BoardProgram, pad_planes, program_file
+from hat.deploy.build import compile_model, padded_size
 from hat.errors import InputError
 from horizon import hbm
 from horizon.quantization import IntegerModel

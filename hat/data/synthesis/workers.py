@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
+from multiprocessing import get_context
 
 import cv2
 import numpy as np
@@ -26,6 +22,7 @@ from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings
 from hat.data.synthesis.statistics import FlowStatistics
 from hat.data.synthesis.textures import procedural_texture
 from hat.errors import InputError
+from hat.processes import end_with_parent, interrupts_blocked
 
 __all__ = ["file_sizes", "generate_pairs", "is_complete"]
 
@@ -78,7 +75,7 @@ def _in_workers(
 ) -> Iterator[tuple[FlowStatistics, int]]:
     executor = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (work,))
     try:
-        with _interrupts_blocked():  # submitting starts the processes
+        with interrupts_blocked():  # submitting starts the processes
             pending = {executor.submit(_run_in_worker, task): len(task) for task in tasks}
         for future in as_completed(pending):
             yield future.result(), pending.pop(future)
@@ -91,33 +88,15 @@ def _in_workers(
         executor.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Hold back Ctrl-C; processes started meanwhile never see it: it is the parent's to handle."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _start_worker(work: partial[FlowStatistics]) -> None:
     global _work  # handed over once: the photographs that it keeps in memory outlive a task
     _work = work
     cv2.setNumThreads(1)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent()
 
 
 def _run_in_worker(task: range) -> FlowStatistics:
     return _work(task)
-
-
-def _end_with(parent: BaseProcess) -> None:
-    """A parent killed with -9 tells nobody; without this its workers would wait for ever."""
-    parent.join()
-    os._exit(1)
 
 
 @contextmanager

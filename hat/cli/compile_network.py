@@ -1,0 +1,72 @@
+"""The network that is compiled: a checkpoint's, or the config's with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hat.cli import common
+from hat.config import Config
+from hat.deploy.random_program import SECTIONS, random_program
+from hat.deploy.structure import first_difference
+from hat.engine.convert import LoadIntegerModel, how_to_make
+from horizon.quantization import IntegerModel
+
+
+@dataclass(frozen=True)
+class Network:
+    """An integer model and where its weights come from.
+
+    Attributes:
+        checkpoint: the file; None if the weights are random.
+        reason: why they are random, a sentence without its full stop.
+    """
+
+    model: IntegerModel
+    checkpoint: Path | None
+    reason: str = ""
+
+    @property
+    def weights(self) -> str:
+        return "random" if self.checkpoint is None else str(self.checkpoint)
+
+    @property
+    def warning(self) -> str:
+        """What has to be known of random weights."""
+        return (
+            f"RANDOM WEIGHTS: {self.reason}. Times, bytes and memory are those of the trained "
+            "network; the flow that this program computes means nothing."
+        )
+
+
+def load_network(config: Config, ckpt: str | None) -> Network:
+    """The int_infer model of ``ckpt``; else of the best checkpoint, if it is the config's network.
+
+    Without a checkpoint, and where the config, by ``--opts`` for instance, describes another
+    network than the checkpoint holds, the config's network gets random weights.
+
+    Raises:
+        InputError: ``ckpt`` does not exist, a checkpoint is of another stage or damaged, or the
+            config has no network that can be quantised.
+    """
+    if ckpt is not None:
+        return Network(LoadIntegerModel(ckpt)(), Path(ckpt))
+    path = common.stage_checkpoint(config, "int_infer") if "ckpt_dir" in config else None
+    if path is None:
+        return Network(random_program(config), None, f"{config.path} names no ckpt_dir")
+    if not path.exists():
+        reason = f"there is no {path}; {how_to_make(path)}"
+        return Network(random_program(config), None, reason)
+    saved = LoadIntegerModel(path)()
+    if not any(name in config for name in SECTIONS):
+        return Network(saved, path)
+    described = random_program(config)
+    difference = first_difference(saved.graph, described.graph)
+    if difference is None:
+        return Network(saved, path)
+    return Network(
+        described,
+        None,
+        f"{path} holds another network than {config.path} describes ({difference}); name a "
+        "checkpoint with --ckpt to compile what it holds",
+    )

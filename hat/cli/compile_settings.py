@@ -1,0 +1,90 @@
+"""What a config says about compiling: ``compile_cfg`` and ``deploy_inputs``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hat.config import Config
+from hat.deploy.build import OPT_LEVELS
+from hat.errors import InputError
+
+REQUIRED = ("march", "name", "out_dir")
+OPTIONAL = ("hbm", "layer_details", "input_source", "opt")
+# Where the images come from decides their type: a camera's pyramid gives bytes, memory int8.
+INPUT_SOURCES = {"pyramid": "uint8", "ddr": "int8"}
+
+
+def deploy_size(config: Config, channels: int) -> tuple[int, int]:
+    """(H, W) of the config's ``deploy_inputs``, one entry of shape (1, channels, H, W)."""
+    inputs = config.section("deploy_inputs")
+    shapes = (
+        {name: tuple(getattr(value, "shape", ())) for name, value in inputs.items()}
+        if isinstance(inputs, Mapping)
+        else {}
+    )
+    shape = next(iter(shapes.values()), ())
+    if len(shapes) != 1 or len(shape) != 4 or shape[:2] != (1, channels):
+        raise InputError(
+            f"{config.path}: deploy_inputs: found {shapes or inputs!r}; expected one tensor of "
+            f"shape (1, {channels}, H, W), such as dict(img=torch.zeros(1, {channels}, 384, 512))"
+        )
+    return int(shape[2]), int(shape[3])
+
+
+def machine_names(config: Config, settings: Mapping[str, Any]) -> list[str]:
+    """``compile_cfg.march``: a name, the path of a description, or a list of them."""
+    march = settings["march"]
+    names = list(march) if isinstance(march, list | tuple) else [march]
+    if not names:
+        raise InputError(f"{config.path}: compile_cfg.march is {march!r}; expected a machine")
+    return [str(name) for name in names]
+
+
+def program_name(config: Config, settings: Mapping[str, Any]) -> str:
+    """``compile_cfg.name``, which names the reports' files as well."""
+    name = str(settings["name"])
+    if not name or name != Path(name).name or not name.isprintable():
+        raise InputError(
+            f"{config.path}: compile_cfg.name is {name!r}; expected a name that a file can have, "
+            "without a folder"
+        )
+    return name
+
+
+def path_text(config: Config, settings: Mapping[str, Any], key: str) -> str:
+    value = settings[key]
+    if not isinstance(value, str | Path):
+        raise InputError(f"{config.path}: compile_cfg.{key} is {value!r}; expected a path")
+    return str(value)
+
+
+def opt_level(config: Config, settings: Mapping[str, Any]) -> str:
+    return one_of(config, "opt", settings.get("opt", "O2"), OPT_LEVELS)
+
+
+def layer_details(config: Config, settings: Mapping[str, Any]) -> bool:
+    """Whether the JSON lists every instruction."""
+    value = settings.get("layer_details", True)
+    if not isinstance(value, bool):
+        raise InputError(
+            f"{config.path}: compile_cfg.layer_details is {value!r}; expected True or False"
+        )
+    return value
+
+
+def input_type(config: Config, settings: Mapping[str, Any]) -> str:
+    """The type of the images by ``compile_cfg.input_source``, a name or a list of one."""
+    source = settings.get("input_source", "pyramid")
+    if isinstance(source, list | tuple) and len(source) == 1:
+        source = source[0]
+    return INPUT_SOURCES[one_of(config, "input_source", source, tuple(INPUT_SOURCES))]
+
+
+def one_of(config: Config, key: str, value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise InputError(
+            f"{config.path}: compile_cfg.{key} is {value!r}; expected {' or '.join(known)}"
+        )
+    return str(value)

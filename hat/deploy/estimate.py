@@ -1,0 +1,145 @@
+"""A program for one machine, with the estimate of its performance there: what goes into files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import horizon.hbm
+from hat.deploy.build import compile_graph
+from hat.deploy.estimate_rows import estimate_rows
+from hat.deploy.summary import summary
+from hat.errors import InputError
+from hat.processes import in_processes
+from horizon.hbir import Graph, to_text
+from horizon.march import Machine
+from horizon.perf import Estimate, as_json, estimate, html_page
+from horizon.perf.bound import bound
+from horizon.perf.cost import Costs
+
+RANDOM = "random"
+"""What ``weights`` says in the program's metadata and the reports where they are not trained."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile and what to report.
+
+    Attributes:
+        opt: "O0" to "O3".
+        input_type: "uint8" or "int8".
+        cores: that work at the same time; None: all of the machine.
+        details: the JSON lists every instruction.
+        weights: where they come from: a file, or RANDOM.
+    """
+
+    opt: str
+    input_type: str
+    cores: int | None
+    details: bool
+    weights: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one machine; other processes hand it over, so it holds no more than is needed.
+
+    Attributes:
+        figures: what machines are compared by.
+        rows: titles and texts for people.
+        files: contents by kind: "hbm", "hbir", "html", "json".
+        error: why the machine cannot run the network; all else is empty then.
+    """
+
+    machine: Machine
+    figures: dict[str, Any]
+    rows: list[tuple[str, str]]
+    files: dict[str, bytes]
+    error: str = ""
+
+
+def results(
+    graph: Graph, machines: Sequence[Machine], options: Options, jobs: int = 1
+) -> Generator[Result]:
+    """:func:`compile_and_estimate` for each machine, in order, ``jobs`` at the same time.
+
+    A machine that cannot run the network gives a result with an ``error``.
+
+    Raises:
+        InputError: a process was killed.
+    """
+    return in_processes(partial(_result_or_error, graph, options), machines, jobs)
+
+
+def _result_or_error(graph: Graph, options: Options, machine: Machine) -> Result:
+    try:
+        return compile_and_estimate(graph, options, machine)
+    except InputError as error:
+        return Result(machine, {}, [], {}, str(error))
+
+
+def compile_and_estimate(graph: Graph, options: Options, machine: Machine) -> Result:
+    """Compile ``graph`` for ``machine``, verify the program and estimate its performance.
+
+    Raises:
+        InputError: a layer that the machine cannot carry out, too little memory, or more cores
+            than it has.
+    """
+    started = time.perf_counter()
+    compiled = compile_graph(graph, machine, options.opt, options.input_type)
+    program = compiled.program
+    if options.weights == RANDOM:
+        program = replace(program, metadata={**program.metadata, "weights": RANDOM})
+    seconds = time.perf_counter() - started
+    found = estimate(program, machine, options.cores)
+    record = as_json(found, details=options.details)
+    record["summary"]["model info"]["weights"] = options.weights
+    limit = bounded_by(found)
+    record["summary"]["estimate"]["bounded by"] = limit
+    return Result(
+        machine,
+        figures(record["summary"], machine),
+        [
+            *summary(program),
+            *estimate_rows(record["summary"]),
+            ("time", f"{seconds:.1f} s to compile and verify"),
+        ],
+        {
+            "hbm": horizon.hbm.to_bytes(program),
+            "hbir": to_text(compiled.graph).encode(),
+            "html": html_page(found).encode(),
+            "json": json.dumps(record).encode() + b"\n",
+        },
+    )
+
+
+def bounded_by(found: Estimate) -> str:
+    """What the bound of the whole program comes from: "tensor", "ddr", "sram" or another unit."""
+    costs = Costs(found.machine, found.cores)
+    counts = Counter(costs.of(instruction) for instruction in found.program.instructions)
+    return bound(found.machine, found.cores, counts)[1]
+
+
+def figures(summary: dict[str, Any], machine: Machine) -> dict[str, Any]:
+    """What machines are compared by, with the record's names and values."""
+    performance, access = summary["performance"], summary["DDR access data"]
+    own = summary["estimate"]
+    return {
+        "machine": machine.name,
+        "title": machine.title,
+        "cores": summary["model info"]["BPU core number"],
+        "FPS": performance["FPS"],
+        "latency (us)": performance["latency (us)"],
+        "bound (us)": own["bound (us)"],
+        "bounded by": own["bounded by"],
+        "loaded bytes per run": access["loaded bytes per run"],
+        "stored bytes per run": access["stored bytes per run"],
+        "MAC utilization": own["MAC utilization"],
+        "SRAM bytes": own["SRAM bytes"],
+        "SRAM bytes of the machine": machine.sram_bytes,
+    }

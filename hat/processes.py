@@ -1,0 +1,123 @@
+"""Work in processes of its own: sound with Ctrl-C, with a killed parent and with killed workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, TypeVar
+
+from hat.errors import InputError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+) -> Generator[Result]:
+    """``work(task)`` of every task, in their order; at most ``jobs`` run at the same time.
+
+    One job means this process. Otherwise each task has a process of its own, started by ``spawn``,
+    because ``fork`` would copy the threads' locks of whatever the caller has loaded. Whoever does
+    not take all results closes the iterator (``contextlib.closing``): the processes end then.
+
+    Args:
+        work: of a module, so that another process finds it; what it raises is raised here.
+
+    Raises:
+        InputError: a process was killed.
+        RuntimeError: one ended otherwise without a result.
+    """
+    if min(jobs, len(tasks)) <= 1:
+        yield from map(work, tasks)
+        return
+    waiting = deque(enumerate(tasks))
+    running: dict[Connection, tuple[int, SpawnProcess]] = {}
+    finished: dict[int, Result] = {}
+    try:
+        for wanted in range(len(tasks)):
+            while wanted not in finished:
+                while waiting and len(running) < jobs:
+                    index, task = waiting.popleft()
+                    connection, process = _start(work, task)
+                    running[connection] = index, process
+                ready = wait(list(running))
+                for connection in [c for c in running if c in ready]:
+                    index, process = running[connection]
+                    finished[index] = _received(connection, process)
+                    del running[connection]
+            yield finished.pop(wanted)
+    finally:
+        for _, process in running.values():
+            process.kill()
+            process.join()
+
+
+def _start(work: Callable[[Task], Result], task: Task) -> tuple[Connection, SpawnProcess]:
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(work, task, theirs), daemon=True)
+    with interrupts_blocked():
+        process.start()
+    theirs.close()
+    return ours, process
+
+
+def _run(work: Callable[[Task], Result], task: Task, connection: Connection) -> None:
+    end_with_parent()
+    try:
+        outcome: tuple[bool, object] = True, work(task)
+    except Exception as error:  # it is raised again where the results are taken
+        error.add_note(traceback.format_exc())
+        outcome = False, error
+    connection.send(outcome)
+
+
+def _received(connection: Connection, process: SpawnProcess) -> Any:
+    try:
+        good, result = connection.recv()
+    except EOFError:
+        process.join()
+        if (process.exitcode or 0) < 0:
+            raise InputError(
+                f"--jobs: a process was killed (signal {-(process.exitcode or 0)}), probably for "
+                "want of memory; run the same command with fewer jobs"
+            ) from None
+        raise RuntimeError(
+            f"a process of --jobs ended with exit code {process.exitcode} and without a result"
+        ) from None
+    process.join()
+    if not good:
+        raise result
+    return result
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C; processes started meanwhile never see it: it is the parent's to handle."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """End this process when its parent does, which tells nobody if it is killed with -9."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
