@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from horizon.compiler.constants import collect_constants
 from horizon.compiler.emit import Region, emit_program, regions_of
-from horizon.compiler.fit import make_plan
+from horizon.compiler.fit import make_plans
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
+from horizon.compiler.plan import Plan
 from horizon.compiler.schedule import Operation, list_operations
+from horizon.compiler.search import fastest
 from horizon.compiler.tasks import list_tasks
 from horizon.errors import InputError
 from horizon.hbir.graph import Graph
@@ -65,11 +67,15 @@ def compile_program(
     placed = place_tensors(graph, level.in_place, stage, DataType[input_type])
     tasks = list_tasks(placed)
     constants = collect_constants(graph, tasks)
-    plan = make_plan(placed, tasks, machine, level)
-    operations = list_operations(placed, tasks, plan, constants)
-    _check_units(operations, machine)
-    program = emit_program(placed, plan, operations, constants, machine, level)
-    return Compiled(program, graph, regions_of(operations))
+
+    def build(plan: Plan) -> Compiled:
+        operations = list_operations(placed, tasks, plan, constants)
+        _check_units(operations, machine)
+        program = emit_program(placed, plan, operations, constants, machine, level)
+        return Compiled(program, graph, regions_of(operations))
+
+    plans = make_plans(placed, tasks, machine, level)
+    return fastest(plans, build, lambda compiled: compiled.program, machine)
 
 
 def _check_sizes(graph: Graph) -> None:

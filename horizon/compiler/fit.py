@@ -6,12 +6,12 @@ stayed in SRAM. Each attempt gives something up for good, so that there is a las
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 from horizon.compiler.allocate import Block, smallest_arena
 from horizon.compiler.layout import PlacedGraph
-from horizon.compiler.levels import Level
+from horizon.compiler.levels import Level, Policy
+from horizon.compiler.measures import FewestTiles
 from horizon.compiler.plan import Plan, is_one_copy, prefetchable, slots, spaces_of
 from horizon.compiler.residency import (
     by_benefit,
@@ -21,7 +21,15 @@ from horizon.compiler.residency import (
     streamed_operands,
 )
 from horizon.compiler.tasks import Task
-from horizon.compiler.tiling import Choices, Tiling, list_tilings, whole_tiling
+from horizon.compiler.tile_shapes import TileShapes
+from horizon.compiler.tiling import (
+    DOUBLE,
+    OUTER_CHANNELS,
+    SINGLE,
+    SINGLE_WEIGHT,
+    Tiling,
+    Tilings,
+)
 from horizon.errors import InputError
 from horizon.hbm.format import round_up
 from horizon.hbm.records import DataType
@@ -30,44 +38,51 @@ from horizon.march import Machine
 SHRINK = 0.9
 
 
-def make_plan(placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level) -> Plan:
-    """Decide everything but the order of instructions.
+def make_plans(
+    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
+) -> Iterator[Plan]:
+    """The plans of a level's policies, each once; everything but the order of instructions.
 
-    A machine that reads constants in place has everything in SRAM and uncut layers.
+    Their addresses, tiles and residents depend on the machine's memory and alignment, and on
+    nothing else of it. A machine that reads constants in place has one plan: everything in SRAM and
+    uncut layers.
 
     Raises:
         InputError: that, or the smallest tile of a layer, needs more SRAM than there is.
     """
-    if not machine.constants_in_place:
-        # A greedy choice of residents can make the better tilings of single layers worse in all.
-        levels = [level, replace(level, search=False)] if level.search else [level]
-        plans = [_Fitting(placed, tasks, machine, one).cut() for one in levels]
-        return min(plans, key=lambda plan: plan.traffic)
-    plan = _Fitting(placed, tasks, machine, level).uncut()
-    if plan.sram_bytes > machine.sram_bytes:
-        raise InputError(
-            f"program {placed.graph.name}: its tensors need {plan.sram_bytes} bytes at a time; "
-            f"machine {machine.name} has {machine.sram_bytes}: too little memory; "
-            "choose a higher level of optimisation or smaller images"
-        )
-    return plan
+    facts = _Facts(placed, tasks, machine, level.reuse_memory)
+    if machine.constants_in_place:
+        plan = _Fitting(facts, level.policies[-1]).uncut()
+        if plan.sram_bytes > machine.sram_bytes:
+            raise InputError(
+                f"program {placed.graph.name}: its tensors need {plan.sram_bytes} bytes at a time; "
+                f"machine {machine.name} has {machine.sram_bytes}: too little memory; "
+                "choose a higher level of optimisation or smaller images"
+            )
+        yield plan
+        return
+    known: list[Plan] = []
+    for policy in level.policies:
+        plan = _Fitting(facts, policy).cut()
+        if plan not in known:
+            known.append(plan)
+            yield plan
 
 
-class _Fitting:
-    """The facts of one program, what has been given up, and the tilings found before."""
+class _Facts:
+    """What the plans of a program have in common, and the tile shapes found before."""
 
     def __init__(
-        self, placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
+        self, placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, reuse_memory: bool
     ) -> None:
         self.buffers = placed.buffers
         self.tasks = tasks
         self.machine = machine
-        self.level = level
         self.lives = lifetimes(tasks, placed.buffers)
         self.sizes = {
             name: round_up(placed.buffers[name].nbytes, machine.alignment) for name in self.lives
         }
-        if not level.reuse_memory:
+        if not reuse_memory:
             self.lives = dict.fromkeys(self.lives, (0, len(tasks) - 1))
         self.types = [
             {
@@ -76,10 +91,40 @@ class _Fitting:
             }
             for task in tasks
         ]
+        self._shapes: dict[tuple[int, frozenset[str]], TileShapes] = {}
+
+    def streamed(self, index: int, resident: frozenset[str]) -> frozenset[str]:
+        in_place = self.machine.constants_in_place
+        return streamed_operands(self.tasks[index], resident, in_place)
+
+    def shapes(self, index: int, streamed: frozenset[str]) -> TileShapes:
+        key = index, streamed
+        if key not in self._shapes:
+            self._shapes[key] = self._tile_shapes(index, streamed, False)
+        return self._shapes[key]
+
+    def whole(self, index: int, streamed: frozenset[str]) -> Tiling:
+        """The tiling that cuts nothing."""
+        shapes = self._tile_shapes(index, streamed, True)
+        return Tilings([shapes.loops(OUTER_CHANNELS, SINGLE)], FewestTiles())[0]
+
+    def _tile_shapes(self, index: int, streamed: frozenset[str], whole: bool) -> TileShapes:
+        task, types = self.tasks[index], self.types[index]
+        return TileShapes(task, types, self.buffers, streamed, self.machine.alignment, whole)
+
+
+class _Fitting:
+    """The way to one plan: what has been given up, and the tilings found before."""
+
+    def __init__(self, facts: _Facts, policy: Policy) -> None:
+        self.facts = facts
+        self.policy = policy
+        self.buffers, self.tasks, self.machine = facts.buffers, facts.tasks, facts.machine
+        self.lives, self.sizes = facts.lives, facts.sizes
         self.resident: frozenset[str] = frozenset()
-        self.budgets = [machine.sram_bytes] * len(tasks)
-        self.hasty = [level.double_buffer] * len(tasks)
-        self.known: dict[tuple[int, frozenset[str]], list[Tiling]] = {}
+        self.budgets = [self.machine.sram_bytes] * len(self.tasks)
+        self.hasty = [policy.double_buffer] * len(self.tasks)
+        self.known: dict[tuple[int, frozenset[str]], Tilings] = {}
 
     def uncut(self) -> Plan:
         """Everything in SRAM, one tile for each task."""
@@ -88,18 +133,18 @@ class _Fitting:
         tilings = [
             None
             if is_one_copy(task, spaces)
-            else whole_tiling(task, types, self._streamed(task, resident), self.machine.alignment)
-            for task, types in zip(self.tasks, self.types, strict=True)
+            else self.facts.whole(index, self.facts.streamed(index, resident))
+            for index, task in enumerate(self.tasks)
         ]
         nothing: list[frozenset[str]] = [frozenset()] * len(self.tasks)
         return self._assemble(resident, tilings, nothing)
 
     def cut(self) -> Plan:
         """Tiles, and residents where the level has them."""
-        if self.level.resident:
+        if self.policy.resident:
             order = by_benefit(self.tasks, self.buffers, self.lives)
             capacity = self.machine.sram_bytes
-            self.resident = choose_residents(self.sizes, self.lives, order, capacity, self._traffic)
+            self.resident = choose_residents(self.sizes, self.lives, order, capacity, self._cost)
         while True:
             tilings = self._cut_tasks()
             if tilings is None:
@@ -137,7 +182,7 @@ class _Fitting:
             block = Block(name, self.sizes[name], first, last)
             (blocks if name in resident else ddr).append(block)
         spaces = spaces_of(self.buffers, resident)
-        sram = smallest_arena(blocks, self.level.orders)
+        sram = smallest_arena(blocks, self.policy.arenas)
         traffic = sum(
             self._bytes_moved(index, resident, tiling) for index, tiling in enumerate(tilings)
         )
@@ -147,42 +192,36 @@ class _Fitting:
             prefetched,
             blocks,
             *sram,
-            *smallest_arena(ddr, self.level.orders),
+            *smallest_arena(ddr, self.policy.arenas),
             traffic,
         )
 
-    def _streamed(self, task: Task, resident: frozenset[str]) -> frozenset[str]:
-        in_place = self.machine.constants_in_place
-        return streamed_operands(task, resident, in_place)
-
     def _tiling(self, index: int, resident: frozenset[str], budget: int) -> Tiling | None:
         """The best tiling whose slots take at most ``budget`` bytes, None if there is none."""
-        return next(
-            (one for one in self._tilings(index, resident) if one.slot_bytes <= budget), None
-        )
+        return self._tilings(index, resident).within(budget)
 
-    def _tilings(self, index: int, resident: frozenset[str]) -> list[Tiling]:
-        task = self.tasks[index]
-        streamed = self._streamed(task, resident)
-        key = index, streamed
+    def _tilings(self, index: int, resident: frozenset[str]) -> Tilings:
+        key = index, self.facts.streamed(index, resident)
         if key not in self.known:
-            choices = Choices(self.level.double_buffer, self.level.search, self.machine.alignment)
-            self.known[key] = list_tilings(task, self.types[index], streamed, choices)
+            shapes, policy = self.facts.shapes(*key), self.policy
+            ways = (DOUBLE, SINGLE_WEIGHT, SINGLE) if policy.double_buffer else (SINGLE,)
+            spaces = [shapes.loops(order, doubled) for order in policy.loops for doubled in ways]
+            self.known[key] = Tilings(spaces, policy.measure)
         return self.known[key]
 
-    def _traffic(self, index: int, resident: frozenset[str], budget: int) -> int | None:
-        """Bytes that a task loads and stores; None if its smallest tile is over the budget."""
+    def _cost(self, index: int, resident: frozenset[str], budget: int) -> float | None:
+        """What a task costs by the measure; None if its smallest tile is over the budget."""
         task = self.tasks[index]
-        whole = is_one_copy(task, spaces_of(self.buffers, resident))
-        tiling = None if whole else self._tiling(index, resident, budget)
-        if not whole and tiling is None:
-            return None
-        return self._bytes_moved(index, resident, tiling)
+        if is_one_copy(task, spaces_of(self.buffers, resident)):
+            moved = self._bytes_moved(index, resident, None)
+            return self.policy.measure.task_cost(moved, moved)
+        tiling = self._tiling(index, resident, budget)
+        return None if tiling is None else tiling.cost
 
     def _bytes_moved(self, index: int, resident: frozenset[str], tiling: Tiling | None) -> int:
         task = self.tasks[index]
         if task.op == "copy":
-            sides = len(self._streamed(task, resident))
+            sides = len(self.facts.streamed(index, resident))
             # One instruction between two memories that are no SRAM moves its bytes once.
             sides = min(sides, 1) if tiling is None else sides
             return sides * operand_bytes(task.a, self.buffers)
@@ -248,7 +287,7 @@ class _Fitting:
             self._load_late(index)
         else:
             task = self.tasks[index]
-            need = self._tilings(index, self.resident)[-1].slot_bytes
+            need = self._tilings(index, self.resident).smallest
             raise InputError(
                 f"layer {task.layer}: its smallest tile needs {need} bytes of SRAM; machine "
                 f"{self.machine.name} has {self.machine.sram_bytes}: too little memory; "

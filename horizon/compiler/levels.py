@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from horizon.compiler.measures import Balance, FewestBytes, FewestTiles
+from horizon.compiler.tiling import INNER_CHANNELS, OUTER_CHANNELS, Measure
 from horizon.errors import InputError
+from horizon.hbm.records import Quad
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to come to a plan.
+
+    Attributes:
+        measure: what makes a tiling better.
+        double_buffer: a tile is loaded while the one before it is computed.
+        resident: tensors stay in SRAM between layers where they fit.
+        loops: orders of the loops over tiles.
+        arenas: orders of allocation, of which the one with the smallest arena is taken.
+    """
+
+    measure: Measure
+    double_buffer: bool
+    resident: bool
+    loops: tuple[Quad, ...]
+    arenas: tuple[str, ...] = ("size",)
 
 
 @dataclass(frozen=True)
@@ -15,28 +37,30 @@ class Level:
         passes: simplify the graph.
         in_place: concats and slices are no copies.
         reuse_memory: tensors that are not needed at the same time share memory.
-        double_buffer: a tile is loaded while the one before it is computed.
-        resident: tensors stay in SRAM between layers where they fit.
-        search: tiles and loops of the fewest bytes instead of the fewest tiles.
-        orders: orders of allocation, of which the one with the smallest arena is taken.
+        policies: of whose plans the fastest is taken.
     """
 
     number: int
     passes: bool
     in_place: bool
     reuse_memory: bool
-    double_buffer: bool
-    resident: bool
-    search: bool
-    orders: tuple[str, ...]
+    policies: tuple[Policy, ...]
 
 
-ALL_ORDERS = ("size", "lifetime", "area", "time")
+ALL_ARENAS = ("size", "lifetime", "area", "time")
+BOTH = (OUTER_CHANNELS, INNER_CHANNELS)
+SERIAL = Policy(FewestTiles(), False, False, (OUTER_CHANNELS,))
+OVERLAPPED = Policy(FewestTiles(), True, True, (OUTER_CHANNELS,))
+FRUGAL = Policy(FewestBytes(), True, True, BOTH, ALL_ARENAS)
+BALANCED = tuple(
+    Policy(Balance(*proportions), True, True, BOTH, ALL_ARENAS)
+    for proportions in ((4096.0, 1536.0, (32, 32, 32)),)
+)
 LEVELS = {
-    "O0": Level(0, False, False, False, False, False, False, ("size",)),
-    "O1": Level(1, True, True, True, False, False, False, ("size",)),
-    "O2": Level(2, True, True, True, True, True, False, ("size",)),
-    "O3": Level(3, True, True, True, True, True, True, ALL_ORDERS),
+    "O0": Level(0, False, False, False, (SERIAL,)),
+    "O1": Level(1, True, True, True, (SERIAL,)),
+    "O2": Level(2, True, True, True, (SERIAL, OVERLAPPED)),
+    "O3": Level(3, True, True, True, (SERIAL, OVERLAPPED, FRUGAL, *BALANCED)),
 }
 
 

@@ -39,9 +39,9 @@ def choose_residents(
     lives: Lifetimes,
     order: Sequence[str],
     capacity: int,
-    traffic: Callable[[int, frozenset[str], int], int | None],
+    cost: Callable[[int, frozenset[str], int], float | None],
 ) -> frozenset[str]:
-    """Greedily, every tensor that makes the tasks of its lifetime move fewer bytes in all.
+    """Greedily, every tensor that makes the tasks of its lifetime cost less in all.
 
     A resident saves its own loads and stores, but takes memory from the tiles of all tasks that
     run in the meantime.
@@ -50,8 +50,8 @@ def choose_residents(
         sizes: bytes of buffers by name.
         order: names of buffers, the most promising first.
         capacity: bytes of SRAM.
-        traffic: bytes that a task (by its index) moves, given the residents and the bytes left
-            for its slots; None if it cannot run so.
+        cost: of a task (by its index), given the residents and the bytes left for its slots;
+            None if it cannot run so.
     """
     steps = max((last for _, last in lives.values()), default=-1) + 1
     free = [capacity] * steps
@@ -63,12 +63,12 @@ def choose_residents(
         if min(free[first : last + 1]) < size:
             continue
         more = resident | {name}
-        saved = 0
+        saved = 0.0
         for index in span:
-            now = traffic(index, more, free[index] - size)
+            now = cost(index, more, free[index] - size)
             if now is None:
                 break
-            saved += (traffic(index, resident, free[index]) or 0) - now
+            saved += (cost(index, resident, free[index]) or 0) - now
         else:
             if saved > 0:
                 resident = more

@@ -10,13 +10,24 @@ import numpy as np
 import pytest
 
 from horizon.compiler.geometry import Box, box_of, correlation_padding, local_padding
-from horizon.compiler.layout import Place
+from horizon.compiler.layout import Place, dense_buffer
+from horizon.compiler.measures import Balance, FewestBytes, FewestTiles
 from horizon.compiler.schedule import tile_boxes
 from horizon.compiler.tasks import Operand, Task
-from horizon.compiler.tiling import Choices, Tiling, list_tilings
+from horizon.compiler.tile_shapes import TileShapes
+from horizon.compiler.tiling import (
+    DOUBLE,
+    INNER_CHANNELS,
+    OUTER_CHANNELS,
+    SINGLE,
+    SINGLE_WEIGHT,
+    Measure,
+    Tiling,
+    Tilings,
+)
 from horizon.hbir import Node
 from horizon.hbm.records import DataType
-from tests.horizon.hbir.programs import ONE
+from tests.horizon.hbir.programs import ONE, tensor
 
 RATIO = {"multiplier": ONE, "shift": 33, "lo": 0, "hi": 127}
 INT8 = dict.fromkeys(("out", "a", "b"), DataType.int8)
@@ -40,6 +51,15 @@ def conv(
     op = "conv_transpose2d" if back else "conv2d"
     node = Node(op, "layer", ("a",), "out", values)
     return Task(op, "layer", operand("out", *out), operand("a", *a), node=node)
+
+
+def tilings_of(task: Task, measure: Measure, double: bool) -> Tilings:
+    infos = [tensor(operand.tensor, operand.shape) for operand in task.operands.values()]
+    buffers = {info.name: dense_buffer(info) for info in infos}
+    shapes = TileShapes(task, INT8, buffers, STREAMED, 64)
+    ways = (DOUBLE, SINGLE_WEIGHT, SINGLE) if double else (SINGLE,)
+    orders = (OUTER_CHANNELS,) if measure == FewestTiles() else (OUTER_CHANNELS, INNER_CHANNELS)
+    return Tilings([shapes.loops(order, way) for order in orders for way in ways], measure)
 
 
 def spans(size: int) -> Iterator[tuple[int, int]]:
@@ -134,34 +154,42 @@ def moved_bytes(task: Task, tiling: Tiling) -> int:
     return total
 
 
-@pytest.mark.parametrize("search", [False, True])
+MEASURES = [FewestTiles(), FewestBytes(), Balance(64, 512, (4, 8, 16))]
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: type(measure).__name__)
 @pytest.mark.parametrize("double", [False, True])
-def test_tilings_fit_and_move_the_bytes_that_they_state(search: bool, double: bool) -> None:
+def test_tilings_fit_and_move_the_bytes_that_they_state(measure: Measure, double: bool) -> None:
     task = conv((2, 11, 13, 40), (2, 22, 26, 9), 3, 2, 1)
-    tilings = list_tilings(task, INT8, STREAMED, Choices(double, search, 64))
+    found = tilings_of(task, measure, double)
+    tilings = [found[number] for number in range(len(found))]
     sizes = [tiling.slot_bytes for tiling in tilings]
     assert sizes == sorted(sizes, reverse=True)
+    assert found.smallest == sizes[-1]
     assert len(tilings) > 5
     for tiling in tilings:
         assert moved_bytes(task, tiling) == tiling.traffic
         assert tiling.shape[3] % 16 == 0 or tiling.shape[3] == 40
         counts = {count for _, count in tiling.slots.values()}
         assert counts == {1} if not double else counts <= {1, 2}
+        assert found.within(tiling.slot_bytes) == tiling
+        assert found.within(tiling.slot_bytes + 63) == tiling
+    assert found.within(found.smallest - 1) is None
+
+
+def best(task: Task, measure: Measure, double: bool, budget: int) -> Tiling:
+    found = tilings_of(task, measure, double).within(budget)
+    assert found is not None
+    return found
 
 
 def test_search_moves_fewer_bytes() -> None:
     task = conv((1, 40, 40, 64), (1, 40, 40, 64), 3, 1, 1)
-    found = []
-    for search in (False, True):
-        tilings = list_tilings(task, INT8, STREAMED, Choices(False, search, 64))
-        found.append(next(one for one in tilings if one.slot_bytes <= 40_000))
-        assert moved_bytes(task, found[-1]) == found[-1].traffic
-    assert found[1].traffic < found[0].traffic
+    tiles, traffic = (best(task, measure, False, 40_000) for measure in MEASURES[:2])
+    assert moved_bytes(task, traffic) == traffic.traffic < tiles.traffic
 
 
 def test_inputs_stay_where_weights_are_many() -> None:
     """A small map with many weights: each input tile meets all weights before it goes."""
     task = conv((1, 64, 64, 128), (1, 64, 64, 8), 1, 1, 0)
-    choices = Choices(False, True, 64)
-    best = next(t for t in list_tilings(task, INT8, STREAMED, choices) if t.slot_bytes <= 20_000)
-    assert best.traffic == 64 * 64 * (128 + 8) + 128 * 8
+    assert best(task, FewestBytes(), False, 20_000).traffic == 64 * 64 * (128 + 8) + 128 * 8

@@ -1,0 +1,243 @@
+"""All ways to cut a layer: tile shapes as arrays, with the bytes that each needs and moves.
+
+A layer's output is cut along batch, rows, columns and channels. Operands that are not in SRAM are
+loaded into slots, those of the output stored from them. An operand whose part is the same for
+consecutive tiles is loaded once; so the order of the tiles decides whether weights or inputs stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from horizon.compiler.geometry import needed
+from horizon.compiler.layout import Buffer
+from horizon.compiler.tasks import Task, weight_layout
+from horizon.hbm.records import DataType, Quad, WeightLayout
+from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
+
+# Memory moves whole lines. Not that of a machine: what is chosen does not depend on how it does.
+LINE = 64
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An operand's parts, by tile shape.
+
+    Attributes:
+        largest, total: bytes of the largest part and of all parts.
+        axes: along which parts vary.
+        rounded: bytes that whole lines of memory have for each byte of the parts, at least 1.
+    """
+
+    largest: np.ndarray
+    total: np.ndarray
+    axes: tuple[int, ...]
+    rounded: np.ndarray
+
+
+class TileShapes:
+    """All tile shapes of a task, as arrays over (batch, y, x, channels).
+
+    Attributes:
+        options: sizes of tiles along each axis.
+        parts: of the operands that are loaded or stored.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        types: dict[str, DataType],
+        buffers: Mapping[str, Buffer],
+        streamed: frozenset[str],
+        alignment: int,
+        whole: bool = False,
+    ) -> None:
+        """
+        Args:
+            types: of the operands in SRAM.
+            buffers: those in which the operands lie.
+            streamed: the operands that are not in SRAM: "out", "a", "b", "weight".
+            alignment: bytes; sizes of slots are multiples of it.
+            whole: only the shape that cuts nothing.
+        """
+        sides = task.out.shape
+        self.task = task
+        self.types = types
+        self.alignment = alignment
+        self.options = (
+            [[side] for side in sides]
+            if whole
+            else [_options(task, types, axis) for axis in range(4)]
+        )
+        self.parts = _all_parts(task, types, buffers, streamed, self.options)
+        self.counts = [
+            _along(axis, [-(-side // tile) for tile in self.options[axis]])
+            for axis, side in enumerate(sides)
+        ]
+        self.tiles = _product(self.counts)
+        self._loops: dict[tuple[Quad, tuple[str, ...]], Loops] = {}
+
+    def loops(self, order: Quad, doubled: tuple[str, ...]) -> Loops:
+        key = order, doubled
+        if key not in self._loops:
+            self._loops[key] = Loops(self, order, doubled)
+        return self._loops[key]
+
+
+class Loops:
+    """All tile shapes of a task in one order of loops, some operands with two slots.
+
+    Attributes:
+        fills: how often each operand is loaded or stored.
+        moved: bytes of that, by operand.
+        traffic: bytes in all.
+        need: bytes of the slots.
+    """
+
+    def __init__(self, shapes: TileShapes, order: Quad, doubled: tuple[str, ...]) -> None:
+        self.shapes = shapes
+        self.order = order
+        self.doubled = doubled
+        counts = shapes.counts
+        self.slot: dict[str, np.ndarray] = {}
+        self.count: dict[str, np.ndarray] = {}
+        self.fills: dict[str, np.ndarray] = {}
+        self.moved: dict[str, np.ndarray] = {}
+        nothing = np.zeros_like(shapes.tiles)
+        for name, part in shapes.parts.items():
+            fills = self._fills(part.axes)
+            self.fills[name] = fills
+            self.slot[name] = part.largest + -part.largest % shapes.alignment
+            self.count[name] = np.where(fills > 1, 2, 1) if name in doubled else np.ones_like(fills)
+            # Passes over the operand, each of which moves it once as a whole.
+            own = _product([counts[axis] for axis in part.axes]) if part.axes else 1
+            self.moved[name] = part.total * (fills // own)
+        self.traffic = sum(self.moved.values(), nothing)
+        self.need = sum((self.slot[name] * self.count[name] for name in self.slot), nothing)
+
+    def _fills(self, axes: tuple[int, ...]) -> np.ndarray:
+        """How often an operand's part changes from one tile to the next, the first included."""
+        counts = self.shapes.counts
+        fills = np.ones_like(self.shapes.tiles)
+        changing = np.zeros_like(fills, bool)
+        for axis in reversed(self.order):
+            if axis in axes:
+                changing = changing | (counts[axis] > 1)
+                fills = fills * counts[axis]
+            else:
+                fills = fills * np.where(changing, counts[axis], 1)
+        return fills
+
+    def at(self, array: np.ndarray, place: int) -> int:
+        """The value of an array that belongs to a tile shape, by its place among all of them."""
+        index = np.unravel_index(place, self.need.shape)
+        return int(array[tuple(np.minimum(index, np.array(array.shape) - 1))])
+
+    def shape_at(self, place: int) -> Quad:
+        """A tile shape by its place."""
+        index = np.unravel_index(place, self.need.shape)
+        n, y, x, c = (sizes[at] for sizes, at in zip(self.shapes.options, index, strict=True))
+        return n, y, x, c
+
+
+def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
+    """Sizes of tiles along an axis, largest first: a k-th of it for all k, rounded up."""
+    side = task.out.shape[axis]
+    step = 1
+    if axis == 3 and task.op == "correlation":
+        return [side]
+    if axis == 3 and task.is_convolution:
+        assert task.node is not None
+        if weight_layout(task.node, types["a"].name) is WeightLayout.rows:
+            return [side]
+        step = BLOCK_OUTPUTS  # The blocks of weights that a tile needs lie together.
+    blocks = -(-side // step)
+    sizes = {min(-(-blocks // parts) * step, side) for parts in range(1, blocks + 1)}
+    return sorted(sizes, reverse=True)
+
+
+def _all_parts(
+    task: Task,
+    types: dict[str, DataType],
+    buffers: Mapping[str, Buffer],
+    streamed: frozenset[str],
+    options: list[list[int]],
+) -> dict[str, Parts]:
+    if task.op == "copy":
+        streamed -= {"out"}  # It goes through one slot.
+    return {
+        name: _weights(task, types, options)
+        if name == "weight"
+        else _parts(task, types, buffers, name, options)
+        for name in sorted(streamed)
+    }
+
+
+def _weights(task: Task, types: dict[str, DataType], options: list[list[int]]) -> Parts:
+    assert task.node is not None
+    outputs, *kernel = task.node.attributes["weight"].shape
+    layout = weight_layout(task.node, types["a"].name)
+    largest = [packed_bytes((tile, *kernel), layout) for tile in options[3]]
+    total = packed_bytes((outputs, *kernel), layout)
+    one = np.ones((1, 1, 1, 1))
+    return Parts(_along(3, largest), np.full((1, 1, 1, 1), total, np.int64), (3,), one)
+
+
+def _parts(
+    task: Task,
+    types: dict[str, DataType],
+    buffers: Mapping[str, Buffer],
+    name: str,
+    options: list[list[int]],
+) -> Parts:
+    operand = task.operands[name]
+    shape = operand.shape
+    larger, totals, axes = [], [], []
+    for axis in range(4):
+        if needed(task, name, axis, (0, 1)) is None:
+            larger.append(_along(axis, [shape[axis]]))
+            totals.append(_along(axis, [shape[axis]]))
+            continue
+        axes.append(axis)
+        sizes = [_sizes(task, name, axis, tile) for tile in options[axis]]
+        larger.append(_along(axis, [max(sides) for sides in sizes]))
+        totals.append(_along(axis, [sum(sides) for sides in sizes]))
+    size = types[name].size
+    run = _runs(larger, buffers[operand.place.buffer])
+    rounded = -(-run // LINE) * LINE / run
+    return Parts(_product(larger) * size, _product(totals) * size, tuple(axes), rounded)
+
+
+def _runs(sides: list[np.ndarray], buffer: Buffer) -> np.ndarray:
+    """Bytes that lie together in a box of these sides of a buffer."""
+    run = np.full((1, 1, 1, 1), buffer.dtype.size, np.int64)
+    whole = np.ones_like(run, bool)
+    for axis in sorted(range(4), key=lambda axis: (buffer.strides[axis], -axis)):
+        # Along this axis parts touch if those along all axes inside are whole and without gaps.
+        whole = whole & (run == buffer.strides[axis])
+        run = np.where(whole, run * sides[axis], run)
+    return run
+
+
+def _sizes(task: Task, name: str, axis: int, tile: int) -> list[int]:
+    side = task.out.shape[axis]
+    sizes = []
+    for start in range(0, side, tile):
+        part = needed(task, name, axis, (start, min(start + tile, side)))
+        assert part is not None
+        sizes.append(part[1] - part[0])
+    return sizes
+
+
+def _along(axis: int, values: list[int]) -> np.ndarray:
+    shape = [1, 1, 1, 1]
+    shape[axis] = len(values)
+    return np.array(values, np.int64).reshape(shape)
+
+
+def _product(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(reduce(np.multiply, arrays))
