@@ -130,7 +130,10 @@ function makeDrawing(data, box, canvas) {
       pen.fillRect(left + a, top, work - a, tall);
       pen.globalAlpha = shade(layer);
       pen.fillRect(left + work, top, Math.max(0.5, b - work - (b - a > 5 ? 0.7 : 0)), tall);
-      if (names && b - a > 46) name(data.layers[layer], left + a, top, b - a, work - a > (b - a) / 2 ? INK : ink);
+      if (!names) continue;
+      const pale = work - a > b - work;
+      if (pale && work - a > 46) name(data.layers[layer], left + a, top, work - a, INK);
+      if (!pale && b - work > 46) name(data.layers[layer], left + work, top, b - work, ink);
     }
     flush();
     pen.globalAlpha = 1;
@@ -139,7 +142,7 @@ function makeDrawing(data, box, canvas) {
 
   // The end of a layer's name says more than its beginning.
   function name(text, x, top, room, ink) {
-    const letters = Math.floor((room - 8) / 6.2);
+    const letters = Math.floor((room - 8) / 6.8);
     const short = text.length <= letters ? text : "…" + text.slice(text.length - letters + 1);
     pen.save();
     pen.beginPath();
@@ -182,9 +185,18 @@ function makeDrawing(data, box, canvas) {
     pen.fillText("0", GUTTER - 10, bottom - 6);
   }
 
+  // All instructions in small: drawn once, since only the frame moves.
+  let mapShown = "", mapPicture = null;
+  const mapPlace = () => Math.floor(mapTop * (window.devicePixelRatio || 1));
   function drawMap() {
     const tall = MAP / units.length;
-    units.forEach((unit, row) => instructions(unit, mapTop + row * tall, Math.max(1, tall - 1), GUTTER, plot(), 0, whole, false));
+    const shown = [canvas.width, canvas.height, look.marked].join();
+    if (shown === mapShown) pen.putImageData(mapPicture, 0, mapPlace());
+    else {
+      units.forEach((unit, row) => instructions(unit, mapTop + row * tall, Math.max(1, tall - 1), GUTTER, plot(), 0, whole, false));
+      mapPicture = pen.getImageData(0, mapPlace(), canvas.width, canvas.height - mapPlace());
+      mapShown = shown;
+    }
     pen.textAlign = "right";
     pen.fillStyle = SOFT;
     pen.fillText("whole run", GUTTER - 10, mapTop + MAP / 2);
