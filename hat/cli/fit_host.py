@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
-    threads = args.threads or len(os.sched_getaffinity(0))
+    threads = len(os.sched_getaffinity(0)) if args.threads is None else args.threads
     _check(args, out, threads)
     base = horizon.march.load(BASE)
     graphs = probe_graphs(args.chains)
@@ -109,7 +109,10 @@ def _check(args: argparse.Namespace, out: Path, threads: int) -> None:
     for name, value in (("--threads", threads), ("--chains", args.chains)):
         if value < 1:
             raise InputError(f"{name} {value}: expected 1 or more")
-    for name, number in (("--seconds", args.seconds), ("--clock-ghz", args.clock_ghz or 1)):
+    for name, number in (
+        ("--seconds", args.seconds),
+        ("--clock-ghz", 1 if args.clock_ghz is None else args.clock_ghz),
+    ):
         if not (math.isfinite(number) and number > 0):
             raise InputError(f"{name} {number:g}: expected more than 0")
 

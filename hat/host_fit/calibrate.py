@@ -6,7 +6,7 @@ made up for as far as it can be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +20,21 @@ from horizon.march import Machine
 from horizon.perf.cost import Costs
 
 SWEEPS = 2
-START_BYTES_PER_CYCLE = 8.0  # so low that some instructions feel it
+SRAM = "memory.sram_bytes_per_cycle"
+BYTES_PER_CYCLE = (
+    256.0,
+    32.0,
+    16.0,
+    8.0,
+    4.0,
+    2.0,
+)  # no instruction feels the first
 # Relative errors of shorter times than this count less and less.
 SHORT = 3e-6
 CONVOLUTION, WIDE, NARROW = "convolution, int8", "convolution, int16", "convolution, few outputs"
 OTHERS = ("correlation", "warp", "rescale", "add", "copy", "load", "store")
 KINDS = (CONVOLUTION, WIDE, NARROW, *OTHERS)
+ARRAYS = {"conv": CONVOLUTION, "narrow": NARROW, "correlation": "correlation"}
 FEWEST = 3  # instructions of each kind
 
 
@@ -65,14 +74,17 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
                 f"{len(own)} measured instructions of kind {kind!r}; expected {FEWEST} or more; "
                 "measure more probes"
             )
-    base = numbers.with_numbers(base, {"memory.sram_bytes_per_cycle": START_BYTES_PER_CYCLE})
-    machine = _with_best_array(base, "conv", by_kind[CONVOLUTION], ("tensor.startup_cycles",))
-    machine = _fitted(machine, ("tensor.int16_steps",), by_kind[WIDE])[0]
-    machine = _with_best_array(machine, "narrow", by_kind[NARROW], ("memory.sram_bytes_per_cycle",))
-    machine = _with_best_array(machine, "correlation", by_kind["correlation"])
-    for unit in numbers.UNITS:
-        keys = tuple(key for key in numbers.fitted_keys() if key.startswith(f"{unit}."))
-        machine = _fitted(machine, keys, by_unit[unit])[0]
+    machine = numbers.with_numbers(base, {SRAM: BYTES_PER_CYCLE[0]})
+    for _ in range(SWEEPS):
+        for name, kind in ARRAYS.items():
+            machine = _with_best_array(machine, name, by_kind[kind])
+        # Where memory sets the time, an instruction says nothing of its unit, and the other way
+        # round: from a bad start the search would not see which.
+        trials = [
+            _fitted_by_kind(numbers.with_numbers(machine, {SRAM: value}), by_kind, by_unit)
+            for value in BYTES_PER_CYCLE
+        ]
+        machine, _ = min(trials, key=lambda trial: trial[1])
     return _fitted(machine, numbers.fitted_keys(), timings)[0]
 
 
@@ -99,18 +111,38 @@ def kind_of(instruction: Instruction) -> str:
     return NARROW if instruction.weight_layout is WeightLayout.rows else CONVOLUTION
 
 
-def _with_best_array(
-    machine: Machine, name: str, timings: Sequence[Timing], others: tuple[str, ...] = ()
-) -> Machine:
+def _fitted_by_kind(
+    machine: Machine, by_kind: Mapping[str, list[Timing]], by_unit: Mapping[str, list[Timing]]
+) -> tuple[Machine, float]:
+    """All numbers but ``SRAM``, each from the instructions that are nearest to it; the loss."""
+    total = 0.0
+    for name, kind in ARRAYS.items():
+        machine, loss = _fitted(machine, _array_keys(name), by_kind[kind])
+        total += loss
+    machine, loss = _fitted(machine, ("tensor.int16_steps",), by_kind[WIDE])
+    total += loss
+    for unit in numbers.UNITS:
+        keys = tuple(key for key in numbers.fitted_keys() if key.startswith(f"{unit}."))
+        machine, loss = _fitted(machine, keys, by_unit[unit])
+        total += loss
+    return machine, total
+
+
+def _array_keys(name: str) -> tuple[str, ...]:
+    """Those of an array's cycles; the startup is that of convolutions."""
+    keys = (f"tensor.{name}.step_cycles", f"tensor.{name}.drain_cycles")
+    return (*keys, "tensor.startup_cycles") if name == "conv" else keys
+
+
+def _with_best_array(machine: Machine, name: str, timings: Sequence[Timing]) -> Machine:
     """Sizes of an array, one after the other, and with each the best cycles."""
-    keys = (f"tensor.{name}.step_cycles", f"tensor.{name}.drain_cycles", *others)
+    keys = _array_keys(name)
     best, loss = _fitted(machine, keys, timings)
-    for _ in range(SWEEPS):
-        for size, choices in numbers.SIZES.items():
-            for choice in choices:
-                found, value = _fitted(_resized(best, name, size, choice), keys, timings)
-                if value < loss:
-                    best, loss = found, value
+    for size, choices in numbers.SIZES.items():
+        for choice in choices:
+            found, value = _fitted(_resized(best, name, size, choice), keys, timings)
+            if value < loss:
+                best, loss = found, value
     return best
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from hat.host_fit import numbers
 from horizon.march import Machine
+from horizon.march.limits import INPUT_TYPES
 
 DIGITS = 4
+LIMITS = "limits."
 
 
 def description(machine: Machine, comment: str) -> str:
@@ -24,10 +26,10 @@ def description(machine: Machine, comment: str) -> str:
         lines += ["", f"[{table}]"]
         if table == "memory":
             lines.append(f"constants_in_place = {_flag(machine.constants_in_place)}")
+        if table.startswith(LIMITS):
+            types = machine.limits[table.removeprefix(LIMITS)].get(INPUT_TYPES)
+            lines += [f"{INPUT_TYPES} = {_names(types)}"] if isinstance(types, tuple) else []
         lines += entries
-    for op, limits in machine.limits.items():
-        lines += [] if f"limits.{op}" in tables else ["", f"[limits.{op}]"]
-        lines += [f"{key} = {_names(v)}" for key, v in limits.items() if isinstance(v, tuple)]
     return "\n".join(lines) + "\n"
 
 
@@ -43,6 +45,8 @@ def _numbers(machine: Machine) -> tuple[list[str], dict[str, list[str]]]:
             f"provenance = {_text(source.provenance)}, source = {_text(source.text)} }}"
         )
         (tables.setdefault(table, []) if table else top).append(line)
+    for op in machine.limits:  # types have no source, and may be all that there is
+        tables.setdefault(f"{LIMITS}{op}", [])
     return top, dict(_with_tables_of_tables_last(tables))
 
 
