@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from horizon.hbm.records import Program
 from horizon.march import Machine
 from horizon.perf.activity import running, used_units
 from horizon.perf.cost import bandwidth
@@ -93,7 +94,7 @@ def _headline(estimate: Estimate) -> str:
 <p class="sub">{escape(machine.title)}. Compiled at O{program.opt}:
 {len(program.instructions):,} instructions, {len(estimate.layers)} layers,
 input {escape(shapes)}.</p>
-<ul class="figures">{boxes}</ul>
+{_weights(program)}<ul class="figures">{boxes}</ul>
 <div class="columns"><div>
 <p>{escape(_bound(estimate))}</p>
 <p>{escape(_machine_line(estimate))}</p>
@@ -103,6 +104,16 @@ input {escape(shapes)}.</p>
 {unit_bars(estimate)}
 </div></div>
 </header>"""
+
+
+def _weights(program: Program) -> str:
+    """What has to be known of a program whose metadata say that its weights are random."""
+    if program.metadata.get("weights") != "random":
+        return ""
+    return (
+        '<p class="warning"><strong>Random weights.</strong> Times, bytes and memory are those of '
+        "the trained network; the values that this program computes mean nothing.</p>\n"
+    )
 
 
 def _work(estimate: Estimate) -> str:
