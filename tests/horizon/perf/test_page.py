@@ -201,6 +201,13 @@ def test_names_stay_text():
     assert reader.text.count(EVIL) > len(reader.data["layers"])
 
 
+def test_random_weights_are_told():
+    base = tiles()
+    made = replace(base.program, metadata={**base.program.metadata, "weights": "random"})
+    assert "Random weights." in Reader(html_page(replace(base, program=made))).text
+    assert "Random weights." not in Reader(html_page(base)).text
+
+
 def test_a_machine_without_a_tensor_unit():
     units = tuple(unit for unit in MACHINE.units if unit != "tensor")
     machine = replace(MACHINE, units=units, tensor=None)
