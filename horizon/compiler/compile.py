@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from horizon.compiler.check.sizes import check_outputs, check_tensor_sizes
+from horizon.compiler.check.supported import refuse_unsupported
 from horizon.compiler.constants import collect_constants
 from horizon.compiler.emit import Region, emit_program, regions_of
 from horizon.compiler.fit import make_plans
@@ -12,13 +13,12 @@ from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
 from horizon.compiler.plan import Plan
-from horizon.compiler.schedule import Operation, list_operations
+from horizon.compiler.schedule import list_operations
 from horizon.compiler.search import fastest
 from horizon.compiler.tasks import list_tasks
 from horizon.errors import InputError
 from horizon.hbir.graph import Graph
-from horizon.hbm.check import MAX_MEMORY
-from horizon.hbm.records import UNIT_OF, DataType, Program
+from horizon.hbm.records import DataType, Program
 from horizon.march import Machine
 
 INPUT_TYPES = ("uint8", "int8")
@@ -52,47 +52,24 @@ def compile_program(
 
     Raises:
         InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level or input type, a
-            layer whose unit the machine lacks, too little memory.
+            layer that ``horizon.compiler.check`` finds not supported: its unit, a limit, memory.
     """
     level = level_of(opt)
     if input_type not in INPUT_TYPES:
         raise InputError(f"input type {input_type!r}; expected one of {', '.join(INPUT_TYPES)}")
-    if repeated := {name for name in graph.outputs if graph.outputs.count(name) > 1}:
-        raise InputError(
-            f"program {graph.name}: outputs {sorted(repeated)} are there twice; name them once"
-        )
+    check_outputs(graph)
     graph = run_passes(graph, level.passes)
-    _check_sizes(graph)
+    check_tensor_sizes(graph)
     stage = machine.constants_in_place
     placed = place_tensors(graph, level.in_place, stage, DataType[input_type])
     tasks = list_tasks(placed)
+    refuse_unsupported(placed, tasks, machine, level)
     constants = collect_constants(graph, tasks)
 
     def build(plan: Plan) -> Compiled:
         operations = list_operations(placed, tasks, plan, constants)
-        _check_units(operations, machine)
         program = emit_program(placed, plan, operations, constants, machine, level)
         return Compiled(program, graph, regions_of(operations))
 
     plans = make_plans(placed, tasks, machine, level)
     return fastest(plans, build, lambda compiled: compiled.program, machine)
-
-
-def _check_sizes(graph: Graph) -> None:
-    for info in graph.tensors.values():
-        if math.prod(info.shape) * DataType[info.dtype].size > MAX_MEMORY:
-            raise InputError(
-                f"program {graph.name}: tensor {info.name} of shape {info.shape} is too large: "
-                f"{math.prod(info.shape)} elements; expected at most 2^40 bytes; choose smaller "
-                "images"
-            )
-
-
-def _check_units(operations: list[Operation], machine: Machine) -> None:
-    for operation in operations:
-        unit = UNIT_OF[operation.opcode]
-        if unit.name not in machine.units:
-            raise InputError(
-                f"layer {operation.layer}: {operation.opcode.name} needs unit {unit.name}; machine "
-                f"{machine.name} has {', '.join(machine.units)}; change the layer or the machine"
-            )

@@ -1,0 +1,227 @@
+"""A whole layer as one instruction, so that the timing model gives its closed form.
+
+What a layer would cost with other channels, another kernel or another type is asked in the same
+way: the instruction is changed, and timed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from horizon.compiler.geometry import box_of
+from horizon.compiler.instructions import OPCODES
+from horizon.compiler.layout import PlacedGraph
+from horizon.compiler.plan import Plan
+from horizon.compiler.schedule import tile_boxes
+from horizon.compiler.tasks import Task, weight_layout
+from horizon.compiler.tiling import Tiling
+from horizon.hbir.graph import Graph
+from horizon.hbm.records import UNIT_OF, DataType, Instruction, Opcode, Quad, Space, View
+from horizon.hbm.weights import layout_for, packed_bytes
+from horizon.march import Array, Machine
+from horizon.perf.cost import Costs, bandwidth
+from horizon.perf.work import array_of
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Bytes that loads and stores move for one operand of a layer.
+
+    Attributes:
+        total: in all.
+        once: of all of its parts once: more than ``whole`` where tiles overlap.
+        whole: of the operand itself.
+    """
+
+    total: int
+    once: int
+    whole: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A task of the compiled graph with what it costs on a machine.
+
+    Attributes:
+        instruction: computes all of it; of a copy the copy itself.
+        compute: seconds on its unit, closed form; 0 if the machine lacks it.
+        moved: by operand, what is loaded and stored; empty without a plan.
+        tiling: None without a plan, and where it is one copy.
+        transfer: seconds on the DDR for that.
+    """
+
+    task: Task
+    instruction: Instruction
+    compute: float
+    moved: Mapping[str, Moved]
+    tiling: Tiling | None
+    transfer: float
+
+    @property
+    def nbytes(self) -> int:
+        return sum(moved.total for moved in self.moved.values())
+
+
+class Pricing:
+    """Seconds of layers on one machine, all of whose cores work."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.bytes_per_second = bandwidth(machine, machine.cores)
+        self._costs = Costs(machine, machine.cores)
+
+    def compute(self, instruction: Instruction) -> float:
+        """Seconds of an instruction that computes, startup included; 0 without its unit."""
+        if instruction.unit.name not in self.machine.units:
+            return 0.0
+        return self._costs.of(instruction).busy
+
+    def array(self, instruction: Instruction) -> Array | None:
+        """What multiplies; None without products, or without a tensor unit."""
+        name = array_of(instruction)
+        if name is None or self.machine.tensor is None:
+            return None
+        array: Array = getattr(self.machine.tensor, name)
+        return array
+
+    def together(self, compute: float, transfer: float) -> float:
+        """Seconds of a layer: its two parts one after the other, or side by side."""
+        return compute + transfer if self.machine.sequential else max(compute, transfer)
+
+    def seconds(self, layer: Layer) -> float:
+        return self.together(layer.compute, layer.transfer)
+
+    def saved(self, layer: Layer, compute: float | None = None, nbytes: int | None = None) -> float:
+        """Seconds that the layer would be quicker with another computation, or fewer bytes."""
+        after = layer.compute if compute is None else compute
+        transfer = layer.transfer if nbytes is None else nbytes / self.bytes_per_second
+        return max(self.seconds(layer) - self.together(after, transfer), 0.0)
+
+
+def price_layers(
+    placed: PlacedGraph, tasks: Sequence[Task], pricing: Pricing, plan: Plan | None
+) -> list[Layer]:
+    """Every task with its costs, with the transfers of ``plan``."""
+    layers = []
+    for index, task in enumerate(tasks):
+        tiling = plan.tilings[index] if plan else None
+        moved = _moved(placed, task, plan, tiling) if plan else {}
+        inside = plan is not None and all(
+            plan.spaces[operand.place.buffer] is Space.sram for operand in task.operands.values()
+        )
+        instruction = whole_instruction(placed.graph, task)
+        compute = 0.0
+        if task.op != "copy" or inside:
+            compute = pricing.compute(instruction)
+        nbytes = sum(one.total for one in moved.values())
+        transfer = nbytes / pricing.bytes_per_second
+        layers.append(Layer(task, instruction, compute, moved, tiling, transfer))
+    return layers
+
+
+def whole_instruction(graph: Graph, task: Task) -> Instruction:
+    """The instruction that would compute all of a task, as far as its cost goes."""
+    out, a, b = (
+        _view(operand.shape, DataType[graph.tensors[operand.tensor].dtype]) if operand else None
+        for operand in (task.out, task.a, task.b)
+    )
+    assert out is not None
+    assert a is not None
+    opcode = OPCODES.get(task.op, Opcode.copy)
+    whole = Instruction(opcode, UNIT_OF[opcode], task.layer, (), out, a, b)
+    if task.node is None:
+        return whole
+    values = task.node.attributes
+    if not task.is_convolution:
+        return replace(whole, reach=values.get("max_displacement", 0))
+    _, kh, kw, _ = values["weight"].shape
+    whole = replace(
+        whole,
+        kernel=(kh, kw),
+        stride=values["stride"],
+        dilation=values.get("dilation", (1, 1)),
+        pad=values["padding"],
+        transposed=task.op == "conv_transpose2d",
+    )
+    return with_weights(whole)
+
+
+def with_weights(conv: Instruction) -> Instruction:
+    """The same convolution with the weights that its operands and its kernel ask for."""
+    layout = layout_for(conv.out.shape[3], conv.a.dtype)
+    size = packed_bytes((conv.out.shape[3], *conv.kernel, conv.a.shape[3]), layout)
+    weight = _view((1, 1, 1, size), DataType.int8)
+    return replace(conv, weight=weight, weight_layout=layout)
+
+
+def with_channels(
+    conv: Instruction, inputs: int | None = None, outputs: int | None = None
+) -> Instruction:
+    """The same convolution or correlation with other numbers of channels."""
+    a, out, b = conv.a, conv.out, conv.b
+    if inputs is not None:
+        a = _view((*a.shape[:3], inputs), a.dtype)
+        if conv.opcode is Opcode.correlation and b is not None:
+            b = _view((*b.shape[:3], inputs), b.dtype)
+    if outputs is not None:
+        out = _view((*out.shape[:3], outputs), out.dtype)
+    changed = replace(conv, a=a, out=out, b=b)
+    return with_weights(changed) if conv.weight is not None else changed
+
+
+def _view(shape: Quad, dtype: DataType) -> View:
+    _, height, width, channels = shape
+    pixel = channels * dtype.size
+    return View(
+        Space.sram, dtype, shape, (height * width * pixel, width * pixel, pixel, dtype.size), 0
+    )
+
+
+def _moved(placed: PlacedGraph, task: Task, plan: Plan, tiling: Tiling | None) -> dict[str, Moved]:
+    """What the schedule of this tiling loads and stores, by operand."""
+    sizes = {
+        name: DataType[placed.graph.tensors[operand.tensor].dtype].size
+        for name, operand in task.operands.items()
+    }
+    if tiling is None:
+        sides = [plan.spaces[operand.place.buffer] for operand in task.operands.values()]
+        whole = _volume(task.out.shape) * sizes["out"]
+        inside = all(space is Space.sram for space in sides)
+        return {} if inside else {"out": Moved(whole, whole, whole)}
+    held: dict[str, object] = {}
+    total = dict.fromkeys(tiling.slots, 0)
+    seen: dict[str, dict[object, int]] = {name: {} for name in tiling.slots}
+    for out in tile_boxes(task.out.shape, tiling):
+        for name in tiling.slots:
+            if name == "weight":
+                box: object = out.start[3]
+                nbytes = _weight_bytes(placed.graph, task, out.shape[3])
+            else:
+                part = box_of(task, name, out)
+                box, nbytes = part, _volume(part.shape) * sizes[name]
+            seen[name][box] = nbytes
+            if held.get(name) != box:
+                held[name] = box
+                total[name] += nbytes
+    moved = {}
+    for name in tiling.slots:
+        once = sum(seen[name].values())
+        whole = once if name == "weight" else _volume(task.operands[name].shape) * sizes[name]
+        moved[name] = Moved(total[name], once, whole)
+    if task.op == "copy":
+        # It is loaded into its slot and stored from there.
+        moved["out"] = moved["a"]
+    return moved
+
+
+def _weight_bytes(graph: Graph, task: Task, outputs: int) -> int:
+    assert task.node is not None
+    _, *kernel = task.node.attributes["weight"].shape
+    layout = weight_layout(task.node, graph.tensors[task.a.tensor].dtype)
+    return packed_bytes((outputs, *kernel), layout)
+
+
+def _volume(shape: Quad) -> int:
+    n, height, width, channels = shape
+    return n * height * width * channels
