@@ -1,8 +1,9 @@
 """The roofline (Williams, Waterman and Patterson 2009) of a program as SVG.
 
 Each layer is a mark at its multiply-accumulates per byte of DDR, and per second in which it runs.
-Its area is that time. Layers without multiply-accumulates stand on a line below the axes, in the
-program's order, layers without DDR traffic beyond their right end.
+On a CPU, where everything stays in one memory, it is per byte of operands. Its area is that time.
+Layers without multiply-accumulates stand on a line below the axes, in the program's order, layers
+without DDR traffic beyond their right end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from horizon.perf.markup import (
     time_link,
     time_text,
 )
+from horizon.perf.work import TRANSFERS
+from horizon.perf.work import touched as bytes_touched
 
 WIDTH, HEIGHT = 1080, 600
 LEFT, RIGHT, TOP, BOTTOM = 68, 96, 16, 100
@@ -44,6 +47,21 @@ class Mark:
     x: float
     y: float
     radius: float
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Of the memory that the picture is about.
+
+    Attributes:
+        memory: its name.
+        rate: bytes per second.
+        moved: bytes by layer.
+    """
+
+    memory: str
+    rate: float
+    moved: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -68,30 +86,44 @@ def roofline(estimate: Estimate) -> str:
     peak = peak_macs(estimate.machine)
     if not peak:
         return ""
-    rate = bandwidth(estimate.machine, estimate.cores)
+    traffic = _traffic(estimate)
     times = running(estimate)
-    axes = _axes(estimate, times, peak, rate)
-    marks = _marks(estimate, times, axes)
+    axes = _axes(estimate, times, traffic)
+    marks = _marks(estimate, times, axes, traffic)
     taken = [_roof_box(axes, rate) for rate, _ in _horizontals(estimate)]
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Roofline: '
-        'multiply-accumulates per second over multiply-accumulates per byte of DDR">',
-        *_grid(axes),
+        f'multiply-accumulates per second over those per byte of {traffic.memory}">',
+        *_grid(estimate, axes, traffic),
         *(_circle(mark) for mark in sorted(marks, key=lambda mark: -mark.radius)),
-        *_roofs(estimate, axes, peak, rate),
+        *_roofs(estimate, axes, traffic),
         *_labels(marks, taken),
         "</svg>",
     ]
     return "\n".join(parts)
 
 
-def _axes(estimate: Estimate, times: Sequence[float], peak: float, rate: float) -> Axes:
-    ridge = peak / rate
+def _traffic(estimate: Estimate) -> Traffic:
+    machine = estimate.machine
+    if not machine.constants_in_place:
+        moved = {layer.name: layer.loaded + layer.stored for layer in estimate.layers}
+        return Traffic("DDR", bandwidth(machine, estimate.cores), moved)
+    touched = {layer.name: layer.loaded + layer.stored for layer in estimate.layers}
+    for instruction in estimate.program.instructions:
+        if instruction.opcode not in TRANSFERS:
+            touched[instruction.layer] += bytes_touched(instruction)
+    rate = machine.sram_bytes_per_cycle * machine.workers * machine.clock_hz
+    return Traffic("memory", rate, touched)
+
+
+def _axes(estimate: Estimate, times: Sequence[float], traffic: Traffic) -> Axes:
+    peak = peak_macs(estimate.machine)
+    ridge = peak / traffic.rate
     xs, ys = [ridge / 10, ridge * 4], [peak * 2]
     for layer, seconds in zip(estimate.layers, times, strict=True):
         if layer.macs:
             ys.append(layer.macs / seconds)
-            if moved := layer.loaded + layer.stored:
+            if moved := traffic.moved[layer.name]:
                 xs.append(layer.macs / moved)
     ys.append(peak / 30)
     ys.extend(rate for rate, _ in _horizontals(estimate))
@@ -102,7 +134,7 @@ def _exponents(values: Sequence[float]) -> tuple[float, float]:
     return math.log10(min(values)) - 0.12, math.log10(max(values)) + 0.05
 
 
-def _marks(estimate: Estimate, times: Sequence[float], axes: Axes) -> list[Mark]:
+def _marks(estimate: Estimate, times: Sequence[float], axes: Axes, traffic: Traffic) -> list[Mark]:
     longest = max(times, default=0.0) or 1.0
     bottom, side = HEIGHT - BOTTOM + STRIP, WIDTH - RIGHT / 2
     idle = [layer.name for layer in estimate.layers if not layer.macs]
@@ -110,7 +142,7 @@ def _marks(estimate: Estimate, times: Sequence[float], axes: Axes) -> list[Mark]
     places = {name: LEFT + step * (index + 1) for index, name in enumerate(idle)}
     marks = []
     for layer, seconds in zip(estimate.layers, times, strict=True):
-        moved = layer.loaded + layer.stored
+        moved = traffic.moved[layer.name]
         if not layer.macs:
             x, y = places[layer.name], float(bottom)
         else:
@@ -121,7 +153,7 @@ def _marks(estimate: Estimate, times: Sequence[float], axes: Axes) -> list[Mark]
     return marks
 
 
-def _grid(axes: Axes) -> Iterator[str]:
+def _grid(estimate: Estimate, axes: Axes, traffic: Traffic) -> Iterator[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     for exponent, value in _ticks(axes.x):
         x, main = axes.at_x(value), value == 10.0**exponent
@@ -134,7 +166,7 @@ def _grid(axes: Axes) -> Iterator[str]:
         if main:
             yield _text(LEFT - 6, y + 4, f"{value / 1e9:,g}", "end")
     yield f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>'
-    yield _text((LEFT + right) / 2, bottom + 33, "MAC per byte of DDR", "middle")
+    yield _text((LEFT + right) / 2, bottom + 33, f"MAC per byte of {traffic.memory}", "middle")
     middle = (TOP + bottom) / 2
     yield (
         f'<text class="middle" transform="translate(14 {middle}) rotate(-90)">'
@@ -143,8 +175,9 @@ def _grid(axes: Axes) -> Iterator[str]:
     y = bottom + STRIP
     yield _line(LEFT, y, right, y, "fine")
     yield _text(LEFT - 6, y + 4, "no MAC", "end")
-    yield _line(right + RIGHT / 2, TOP, right + RIGHT / 2, bottom, "fine")
-    yield _text(right + RIGHT / 2, bottom + 16, "no DDR", "middle")
+    if any(layer.macs and not traffic.moved[layer.name] for layer in estimate.layers):
+        yield _line(right + RIGHT / 2, TOP, right + RIGHT / 2, bottom, "fine")
+        yield _text(right + RIGHT / 2, bottom + 16, f"no {traffic.memory}", "middle")
 
 
 def _ticks(exponents: tuple[float, float]) -> Iterator[tuple[int, float]]:
@@ -155,7 +188,8 @@ def _ticks(exponents: tuple[float, float]) -> Iterator[tuple[int, float]]:
                 yield exponent, digit * 10.0**exponent
 
 
-def _roofs(estimate: Estimate, axes: Axes, peak: float, rate: float) -> Iterator[str]:
+def _roofs(estimate: Estimate, axes: Axes, traffic: Traffic) -> Iterator[str]:
+    peak, rate = peak_macs(estimate.machine), traffic.rate
     left, right = 10 ** axes.x[0], 10 ** axes.x[1]
     lowest = 10 ** axes.y[0]
     ridge = peak / rate
@@ -169,7 +203,7 @@ def _roofs(estimate: Estimate, axes: Axes, peak: float, rate: float) -> Iterator
     along = 0.08 * (x2 - x), 0.08 * (y2 - y)
     yield (
         f'<text class="roof-text" transform="translate({x + along[0]:.1f} {y + along[1]:.1f}) '
-        f'rotate({angle:.1f})" dy="-7">DDR: {bytes_text(rate)}/s</text>'
+        f'rotate({angle:.1f})" dy="-7">{traffic.memory}: {bytes_text(rate)}/s</text>'
     )
     for other, title in _horizontals(estimate):
         if other != peak:

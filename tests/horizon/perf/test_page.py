@@ -105,6 +105,11 @@ def test_marks_lie_on_the_drawing(found):
         assert 0 < float(str(circle["cy"])) < height
 
 
+def test_a_cpu_s_roofline_is_about_its_memory():
+    assert "MAC per byte of memory" in Reader(html_page(on_host())).text
+    assert "MAC per byte of DDR" in Reader(html_page(tiles())).text
+
+
 def test_headline(found):
     text = Reader(html_page(found)).text
     for value in (found.program.name, found.machine.name, found.machine.title):
