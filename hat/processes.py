@@ -41,7 +41,7 @@ def in_processes(
         return
     waiting = deque(enumerate(tasks))
     running: dict[Connection, tuple[int, SpawnProcess]] = {}
-    finished: dict[int, Result] = {}
+    finished: dict[int, tuple[bool, Any]] = {}
     try:
         for wanted in range(len(tasks)):
             while wanted not in finished:
@@ -54,7 +54,10 @@ def in_processes(
                     index, process = running[connection]
                     finished[index] = _received(connection, process)
                     del running[connection]
-            yield finished.pop(wanted)
+            good, result = finished.pop(wanted)
+            if not good:
+                raise result
+            yield result
     finally:
         for _, process in running.values():
             process.kill()
@@ -74,16 +77,17 @@ def _start(work: Callable[[Task], Result], task: Task) -> tuple[Connection, Spaw
 def _run(work: Callable[[Task], Result], task: Task, connection: Connection) -> None:
     end_with_parent()
     try:
-        outcome: tuple[bool, object] = True, work(task)
+        outcome: tuple[bool, Any] = True, work(task)
     except Exception as error:  # it is raised again where the results are taken
         error.add_note(traceback.format_exc())
         outcome = False, error
     connection.send(outcome)
 
 
-def _received(connection: Connection, process: SpawnProcess) -> Any:
+def _received(connection: Connection, process: SpawnProcess) -> tuple[bool, Any]:
+    """Whether the work went well, and its result or what it raised."""
     try:
-        good, result = connection.recv()
+        outcome: tuple[bool, Any] = connection.recv()
     except EOFError:
         process.join()
         if (process.exitcode or 0) < 0:
@@ -95,9 +99,7 @@ def _received(connection: Connection, process: SpawnProcess) -> Any:
             f"a process of --jobs ended with exit code {process.exitcode} and without a result"
         ) from None
     process.join()
-    if not good:
-        raise result
-    return result
+    return outcome
 
 
 @contextmanager

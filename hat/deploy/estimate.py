@@ -96,6 +96,8 @@ def compile_and_estimate(graph: Graph, options: Options, machine: Machine) -> Re
     if options.weights == RANDOM:
         program = replace(program, metadata={**program.metadata, "weights": RANDOM})
     seconds = time.perf_counter() - started
+    data = horizon.hbm.to_bytes(program)
+    program = horizon.hbm.from_bytes(data)  # what is reported is what the file holds
     found = estimate(program, machine, options.cores)
     record = as_json(found, details=options.details)
     record["summary"]["model info"]["weights"] = options.weights
@@ -110,7 +112,7 @@ def compile_and_estimate(graph: Graph, options: Options, machine: Machine) -> Re
             ("time", f"{seconds:.1f} s to compile and verify"),
         ],
         {
-            "hbm": horizon.hbm.to_bytes(program),
+            "hbm": data,
             "hbir": to_text(compiled.graph).encode(),
             "html": html_page(found).encode(),
             "json": json.dumps(record).encode() + b"\n",

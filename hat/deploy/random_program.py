@@ -26,7 +26,10 @@ from horizon.quantization.fuse import BATCH_NORMS
 SECTIONS = ("deploy_model", "model")
 """Where the network is described, in the order of preference."""
 SIDE = 128
-"""Of the calibration images at least; seconds for the full network, 2x2 places at 1/64."""
+"""Of the calibration images at least: seconds for the full network."""
+ENOUGH = 256
+"""Sides of that size stay as they are; smaller ones are doubled at least, because the smallest
+image of a pyramid has a single place at its coarsest level."""
 IMAGES = 2
 FLOW_CHANNELS = 2
 FLOW_SIZE = 0.1
@@ -79,8 +82,8 @@ def build_network(config: Config) -> nn.Module:
 def example_images(model: Any) -> Any:
     """The model's ``example_input()`` with smooth random images in the place of its tensors.
 
-    Each (N, C, H, W) becomes (IMAGES N, C, f H, f W), f so that no side is below SIDE, on the
-    grid of int8 with scale 1/128.
+    Each (N, C, H, W) becomes (IMAGES N, C, f H, f W) on the grid of int8 with scale 1/128; SIDE
+    and ENOUGH say what f is.
 
     Raises:
         InputError: the model has no such method.
@@ -102,7 +105,8 @@ def smooth(example: Any, generator: torch.Generator) -> Any:
     if not isinstance(example, Tensor) or example.dim() != 4 or not example.is_floating_point():
         return example
     images, channels, height, width = example.shape
-    factor = -(-SIDE // min(height, width))
+    side = min(height, width)
+    factor = 1 if side >= ENOUGH else max(2, -(-SIDE // side))
     size = (factor * height, factor * width)
     coarse = torch.randn(
         IMAGES * images, channels, -(-size[0] // 8), -(-size[1] // 8), generator=generator

@@ -54,7 +54,12 @@ def test_files_and_summary(
 ) -> None:
     assert compile_perf(four_stages, tmp_path, *SIZE) == 0
     printed = capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"model.hbm", "model.hbir"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.hbm",
+        "model.hbir",
+        "tiny.html",
+        "tiny.json",
+    }
     text = (tmp_path / "model.hbir").read_text()
     assert text.startswith('program "tiny" version')
     assert "input img: int8 (1, 64, 128, 6)" in text
@@ -102,7 +107,12 @@ def test_what_the_config_says(four_stages: Path, tmp_path: Path) -> None:
     }
     words = [word for pair in opts.items() for word in pair]
     assert run_command("compile_perf", ["-c", str(four_stages), "--opts", *words]) == 0
-    assert {path.name for path in out.iterdir()} == {"other.hbm", "model.hbir"}
+    assert {path.name for path in out.iterdir()} == {
+        "other.hbm",
+        "model.hbir",
+        "mine.html",
+        "mine.json",
+    }
     model = Model(out / "other.hbm")
     assert (model.name, model.opt, model.inputs[0].dtype) == ("mine", 1, np.int8)
     assert model.inputs[0].shape == (1, 6, 64, 64)
@@ -145,13 +155,6 @@ def test_paths_of_the_config_that_are_none(
     words = ["-c", str(four_stages), *SIZE, "--opts", f"compile_cfg.{key}", value]
     assert run_command("compile_perf", words) == 2
     assert f"compile_cfg.{key} is {value}; expected a path" in capsys.readouterr().err
-
-
-def test_without_a_checkpoint_the_command_that_makes_it_is_told(
-    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert compile_perf(tiny_config, tmp_path / "out") == 2
-    assert "tools/train.py --stage int_infer" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_stage_is_refused(
