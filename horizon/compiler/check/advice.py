@@ -29,7 +29,10 @@ class Advice:
 
     @property
     def by_layer(self) -> dict[str, float]:
-        return dict(zip(self.layers, self.gains or (self.gain,), strict=True))
+        found: dict[str, float] = {}
+        for layer, gain in zip(self.layers, self.gains or (self.gain,), strict=True):
+            found[layer] = found.get(layer, 0.0) + gain
+        return found
 
 
 KINDS = {

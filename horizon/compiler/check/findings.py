@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from horizon.compiler.check.advice import Advice, merged
 from horizon.compiler.check.arrays import array_advice
@@ -199,7 +199,10 @@ def _advice(
         found += traffic_advice(layer, graph, pricing, searched)
     for name, parts in groups.items():
         found += groups_advice(owners.grouped[name], parts, pricing)
-    return merged(found)
+    return merged(
+        replace(one, layers=tuple(owners.of(layer) or layer for layer in one.layers))
+        for one in found
+    )
 
 
 def _finding(

@@ -126,7 +126,7 @@ def _pass(layer: Layer, pricing: Pricing) -> Advice:
 def _why_copied(layer: Layer, graph: Graph) -> tuple[str, str]:
     """Why a tensor could not be written where it belongs."""
     source = layer.task.a.tensor
-    size = memory(max(layer.nbytes, _bytes(layer)))
+    size = memory(_bytes(layer))
     made_by, uses = producers(graph), use_counts(graph)
     node = next((node for node in graph.nodes if node.name == layer.task.layer), None)
     if node is None or node.op not in ("concat", "slice"):
