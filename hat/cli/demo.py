@@ -3,8 +3,9 @@
 Generates and packs a small data set; trains the shipped float network a little further, calibrates
 it, trains it on fixed-point arithmetic and converts it to integers; evaluates every stage on the
 held-out pairs, beside the shipped integer network; exports that to ONNX and checks it there;
-compiles it, compares the program with it on some pairs, and draws the program's flow of a few. Each
-step is a command line that is printed before it runs.
+compiles it, compares the program with it on some pairs, draws the program's flow of a few, and
+estimates its performance on a few accelerators. Each step is a command line that is printed before
+it runs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from hat.cli.common import print_table
 from hat.config import Config
 from hat.data.files import write_file
+from hat.deploy.comparison import COLUMNS, comparison_cells
 from hat.engine.checkpoint import checkpoint_path
 from hat.errors import InputError
 from hat.run_log import read_log
@@ -32,6 +34,7 @@ CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
 SHIPPED = Path("models/pwcnet_lite")
 STAGES = ("float", "calibration", "qat", "int_infer")
 ALIGNED_PAIRS = 32
+MACHINES = ("bayes", "bayes-e", "nash-e", "nash-m")
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 
 
@@ -81,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         *("--output", str(args.out_dir / "int_infer.onnx"), "--num-pairs", "2"),
     )
     program, compiled = compile_and_align(chain, shipped, args)
+    machines = estimate_machines(chain, shipped, args)
     figures = draw(chain, data_dir, program, args)
     curves = []
     for stage in ("float", "qat"):
@@ -93,8 +97,10 @@ def run(args: argparse.Namespace) -> int:
         f"{args.num_pairs} generated pairs, {args.num_val} of them held out; "
         f"{args.steps} float and {args.qat_steps} fixed-point training steps; "
         f"{time.perf_counter() - started:.0f} s in all. {compiled}",
-        ("stage", *SHOWN_METRICS),
-        rows,
+        [
+            ("Metrics on held-out pairs", ("stage", *SHOWN_METRICS), rows),
+            ("Estimated performance of the compiled network", COLUMNS, machines),
+        ],
         [("Held-out pairs, compiled program", figures), ("Training, float and qat", curves)],
         chain.commands,
     )
@@ -121,6 +127,17 @@ def compile_and_align(chain: Chain, ckpt: str, args: argparse.Namespace) -> tupl
         f"from the integer network's on {found['pairs']} held-out pairs; "
         f"{found['pairs'] / found['program_seconds']:.0f} pairs/s."
     )
+
+
+def estimate_machines(chain: Chain, ckpt: str, args: argparse.Namespace) -> list[tuple[str, ...]]:
+    """The estimate of the shipped network on each of MACHINES, as cells of COLUMNS."""
+    folder = args.out_dir / "machines"
+    chain.run(
+        *("compile_perf", "--config", args.config, "--ckpt", ckpt, "--out-dir", str(folder)),
+        *("--march", *MACHINES),
+    )
+    record = json.loads((folder / "comparison.json").read_text())
+    return [comparison_cells(figures) for figures in record["machines"]]
 
 
 def train(chain: Chain, folder: Path, args: argparse.Namespace) -> None:

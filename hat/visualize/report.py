@@ -1,4 +1,4 @@
-"""A self-contained HTML page: text, one table, pictures, commands."""
+"""A self-contained HTML page: text, tables, pictures, commands."""
 
 from __future__ import annotations
 
@@ -25,14 +25,19 @@ pre { background: #f4f6f9; padding: .9rem 1rem; overflow-x: auto; font-size: .85
 def html_report(
     title: str,
     summary: str,
-    header: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[Any]]]],
     galleries: Sequence[tuple[str, Sequence[Path]]],
     commands: Sequence[str],
 ) -> str:
-    """The page's text; PNG files of the ``galleries`` (heading, files) are embedded."""
+    """The page's text.
+
+    Args:
+        tables: (heading, header, rows) each.
+        galleries: (heading, PNG files) each; the files are embedded.
+    """
     body = [f"<h1>{escape(title)}</h1>", f'<p class="summary">{escape(summary)}</p>']
-    body.append("<h2>Metrics on held-out pairs</h2>" + _table(header, rows))
+    for heading, header, rows in tables:
+        body.append(f"<h2>{escape(heading)}</h2>" + _table(header, rows))
     for heading, files in galleries:
         body.append(f"<h2>{escape(heading)}</h2>")
         body.extend(_picture(file) for file in files)

@@ -15,12 +15,15 @@ def test_the_page_is_self_contained_and_escaped(tmp_path):
     page = html_report(
         "A <title>",
         "1 < 2",
-        ("network", "EPE"),
-        [("one & two", 1.23456)],
+        [
+            ("Metrics", ("network", "EPE"), [("one & two", 1.23456)]),
+            ("More & more", ("x",), [(1,)]),
+        ],
         [("Pictures", [picture])],
         ["hat infer --x '<y>'"],
     )
     assert "A &lt;title&gt;" in page
+    assert page.index("<h2>Metrics</h2>") < page.index("<h2>More &amp; more</h2>")
     assert "one &amp; two</td><td>1.23<" in page
     assert "--x &#x27;&lt;y&gt;&#x27;" in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)

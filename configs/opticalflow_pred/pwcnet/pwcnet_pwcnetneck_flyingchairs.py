@@ -358,6 +358,7 @@ compile_cfg = dict(
     name=task_name,
     out_dir=f"{ckpt_dir}/compile",
     hbm=f"{ckpt_dir}/compile/model.hbm",
+    layer_details=True,  # the performance record lists every instruction
     input_source="pyramid",  # a camera's bytes; "ddr": int8, the bytes minus 128
     opt="O2",
 )
