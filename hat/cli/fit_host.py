@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
     print_residuals(residuals(measured.timings, machine))
     if measured.busy:
         print(
-            f"warning: the same programs took {measured.spread - 1:.0%} longer than at best, in "
-            "the median; something else runs on this CPU, or its clock changes. Measure again."
+            f"warning: the median time of the same program is {measured.spread - 1:.0%} above its "
+            "lower quartile; something else runs on this CPU, or its clock changes. Measure again."
         )
     print(f"wrote {out}; estimate a program's time on this CPU with compile_perf.py --march {out}")
     return 0
@@ -150,10 +150,8 @@ def _described(
     """The fitted machine with its name, title and sources."""
     cpu = _cpuinfo("model name") or platform.processor() or platform.machine()
     setting = f"{cpu}, {threads} thread{'s' if threads > 1 else ''}, {kernels_name()} kernels"
-    source = Source(
-        "fitted",
-        f"{len(measured.timings)} instructions of probe networks, best of {measured.rounds} runs",
-    )
+    times = f"{len(measured.timings)} instructions of made-up networks"
+    source = Source("fitted", f"{times}, lower quartile of {measured.rounds} runs")
     keys = numbers.fitted_keys() + tuple(
         f"tensor.{array}.{size}" for array in numbers.ARRAYS for size in numbers.SIZES
     )

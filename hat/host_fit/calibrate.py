@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -28,9 +29,9 @@ BYTES_PER_CYCLE = (
     8.0,
     4.0,
     2.0,
-)  # no instruction feels the first
+)  # to start from
 # Relative errors of shorter times than this count less and less.
-SHORT = 3e-6
+SHORT = 1e-6
 CONVOLUTION, WIDE, NARROW = "convolution, int8", "convolution, int16", "convolution, few outputs"
 OTHERS = ("correlation", "warp", "rescale", "add", "copy", "load", "store")
 KINDS = (CONVOLUTION, WIDE, NARROW, *OTHERS)
@@ -74,7 +75,7 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
                 f"{len(own)} measured instructions of kind {kind!r}; expected {FEWEST} or more; "
                 "measure more probes"
             )
-    machine = numbers.with_numbers(base, {SRAM: BYTES_PER_CYCLE[0]})
+    machine = numbers.with_numbers(base, {SRAM: numbers.limits(SRAM)[1]})
     for _ in range(SWEEPS):
         for name, kind in ARRAYS.items():
             machine = _with_best_array(machine, name, by_kind[kind])
@@ -82,10 +83,11 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
         # round: from a bad start the search would not see which.
         trials = [
             _fitted_by_kind(numbers.with_numbers(machine, {SRAM: value}), by_kind, by_unit)
-            for value in BYTES_PER_CYCLE
+            for value in (numbers.number(machine, SRAM), *BYTES_PER_CYCLE)
         ]
         machine, _ = min(trials, key=lambda trial: trial[1])
-    return _fitted(machine, numbers.fitted_keys(), timings)[0]
+        machine, _ = _fitted(machine, numbers.fitted_keys(), timings)
+    return machine
 
 
 def residuals(timings: Sequence[Timing], machine: Machine) -> list[Residual]:
@@ -135,24 +137,29 @@ def _array_keys(name: str) -> tuple[str, ...]:
 
 
 def _with_best_array(machine: Machine, name: str, timings: Sequence[Timing]) -> Machine:
-    """Sizes of an array, one after the other, and with each the best cycles."""
-    keys = _array_keys(name)
+    """The best sizes of an array, and with them the best cycles.
+
+    Pixels and outputs are tried together: half of one and twice the other is nearly the same.
+    """
+    keys, sizes = _array_keys(name), numbers.SIZES
     best, loss = _fitted(machine, keys, timings)
-    for size, choices in numbers.SIZES.items():
-        for choice in choices:
-            found, value = _fitted(_resized(best, name, size, choice), keys, timings)
+    for names in (("inputs",), ("pixels", "outputs")):
+        for values in product(*(sizes[size] for size in names)):
+            changed = _resized(best, name, dict(zip(names, values, strict=True)))
+            found, value = _fitted(changed, keys, timings)
             if value < loss:
                 best, loss = found, value
     return best
 
 
-def _resized(machine: Machine, name: str, size: str, value: int) -> Machine:
-    """The array with another size, as quick as before where that divides the work evenly."""
-    array = numbers.array_of(machine, name)
-    ratio = value / getattr(array, size)
-    drain = array.drain_cycles * (1 if size == "inputs" else ratio)
-    cycles = {"step_cycles": array.step_cycles * ratio, "drain_cycles": drain}
-    return numbers.with_array(machine, name, replace(array, **{size: value}, **cycles))
+def _resized(machine: Machine, name: str, sizes: Mapping[str, int]) -> Machine:
+    """The array with other sizes, as quick as before where they divide the work evenly."""
+    old = numbers.array_of(machine, name)
+    new = replace(old, **sizes)
+    groups = new.pixels * new.outputs / (old.pixels * old.outputs)
+    step = old.step_cycles * groups * new.inputs / old.inputs
+    resized = replace(new, step_cycles=step, drain_cycles=old.drain_cycles * groups)
+    return numbers.with_array(machine, name, resized)
 
 
 def _fitted(

@@ -52,8 +52,9 @@ def probe_graphs(count: int, seed: int = 0) -> list[Graph]:
     for first in range(0, count, PER_GRAPH):
         chain = _Chain(rng, f"probes{len(graphs)}")
         for number in range(first, min(first + PER_GRAPH, count)):
-            chain.begin(MAPS[number % len(MAPS)])
-            makers[number % len(makers)](chain)
+            maker = makers[number % len(makers)]
+            chain.begin(MAPS[number % len(MAPS)], batch=2 if maker is _matching else 1)
+            maker(chain)
         graphs.append(chain.graph())
     return graphs
 
@@ -75,11 +76,16 @@ class _Chain:
         verify(graph)
         return graph
 
-    def begin(self, size: tuple[int, int], channels: int = 3) -> TensorInfo:
-        info = self._tensor((1, *size, channels), "int8")
-        self.inputs.append(info.name)
-        self.last = info
-        return info
+    def begin(self, size: tuple[int, int], batch: int = 1) -> TensorInfo:
+        """Images, and from them the first maps of ``size``, which ``last`` is then."""
+        times = 4 if size[0] * size[1] * 16 * 3 <= LARGEST_ELEMENTS else 2
+        channels = self.pick((3, 3, 3, 1))
+        images = []
+        for _ in range(batch):
+            images.append(self._tensor((1, times * size[0], times * size[1], channels), "int8"))
+            self.inputs.append(images[-1].name)
+        joined = images[0] if batch == 1 else self.concat(images, axis=0)
+        return self.convolution(joined, self.pick((4, 8, 16, 24)), (3, 3), stride=times)
 
     def end(self, info: TensorInfo) -> None:
         self.outputs.append(info.name)
@@ -137,9 +143,20 @@ class _Chain:
         op = "conv_transpose2d" if transposed else "conv2d"
         return self.add_node(op, inputs, (batch, *size, outputs), dtype, values)
 
-    def concat(self, parts: Sequence[TensorInfo]) -> TensorInfo:
-        shape = (*parts[0].shape[:3], sum(part.shape[3] for part in parts))
-        return self.add_node("concat", parts, shape, parts[0].dtype, {"axis": 3})
+    def concat(self, parts: Sequence[TensorInfo], axis: int = 3) -> TensorInfo:
+        shape = list(parts[0].shape)
+        shape[axis] = sum(part.shape[axis] for part in parts)
+        return self.add_node("concat", parts, shape, parts[0].dtype, {"axis": axis})
+
+    def image(self, x: TensorInfo, number: int) -> TensorInfo:
+        """One of a batch."""
+        values = {"axis": 0, "start": number, "stop": number + 1}
+        return self.add_node("slice", [x], (1, *x.shape[1:]), x.dtype, values)
+
+    def correlation(self, a: TensorInfo, b: TensorInfo, reach: int) -> TensorInfo:
+        values = {"max_displacement": reach, **_ratio("int8"), **_limits("int8")}
+        shape = (*a.shape[:3], (2 * reach + 1) ** 2)
+        return self.add_node("correlation", [a, b], shape, "int8", values)
 
     def rescale(
         self, x: TensorInfo, dtype: str, multiplier: int | np.ndarray = MULTIPLIER
@@ -219,50 +236,38 @@ def _narrow(chain: _Chain) -> None:
 
 
 def _matching(chain: _Chain) -> None:
-    """Correlations, warps and what stands around them."""
+    """Correlations, warps and what stands around them, on two images of a batch.
+
+    Threads share the batch, so that each image comes from another core's cache.
+    """
     channels = chain.pick(_fitting(chain, (12, 16, 24, 32, 48, 64, 96, 128, 196)))
-    a = chain.convolution(chain.last, channels)
-    b = chain.convolution(chain.last, channels, (3, 3))
+    features = chain.convolution(chain.convolution(chain.last, channels), channels, (3, 3))
+    a, b = chain.image(features, 0), chain.image(features, 1)
     flow = chain.convolution(b, 2, (3, 3), dtype="int16")
     moved = {"offset_multiplier": MULTIPLIER, "offset_shift": 34}
     warped = chain.add_node("warp", [b, flow], b.shape, "int8", moved)
-    reach = chain.pick((4, 4, 4, 3, 2))
-    volume = chain.add_node(
-        "correlation",
-        [a, warped],
-        (*a.shape[:3], (2 * reach + 1) ** 2),
-        "int8",
-        {"max_displacement": reach, **_ratio("int8"), **_limits("int8")},
-    )
     small = chain.rescale(flow, "int8")
-    joined = chain.concat([volume, a, small])
+    volume = chain.correlation(a, warped, chain.pick((4, 4, 4, 3)))
+    other = chain.convolution(chain.correlation(a, b, 4), 8)
+    joined = chain.concat([volume, a, small, other])
     more = chain.concat([a, chain.convolution(joined, 16)])
     chain.end(chain.convolution(more, 2, (3, 3), dtype="int32"))
 
 
 def _elementwise(chain: _Chain) -> None:
     """Rescales, adds, copies, loads and stores."""
-    size = chain.last.shape[1:3]
     channels = chain.pick(_fitting(chain, CHANNELS[1:14]))
+    few = chain.convolution(chain.last, chain.pick((1, 2, 3, 6)))
     x = chain.convolution(chain.last, channels, dtype=chain.pick(("int8", "int8", "int16")))
     y = chain.rescale(x, chain.pick(("int8", "int8", "int8", "int16")))
     factors = {"multiplier_a": MULTIPLIER, "multiplier_b": MULTIPLIER, "shift": 25}
     z = chain.add_node("add", [x, y], x.shape, x.dtype, factors | _limits(x.dtype))
     each = np.full(channels, MULTIPLIER, np.int64) - np.arange(channels)
     w = chain.rescale(z, "int8", multiplier=each)
-    image = chain.begin(_enlarged(size), chain.pick((3, 3, 3, 6)))
-    chain.end(chain.convolution(image, 4, (3, 3), stride=2, dtype="int32"))
-    extra = chain.begin(size, chain.pick((1, 2, 3, 6)))
-    joined = chain.concat([w, extra])
-    again = chain.concat([extra, w, joined])
+    joined = chain.concat([w, few])
+    again = chain.concat([few, w, joined])
     for dtype in ("int32", chain.pick(("int8", "int16", "int32"))):
         chain.end(chain.convolution(again, chain.pick((1, 2, 2, 4)), dtype=dtype))
-
-
-def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
-    """An image of which these are maps: four times as large, or less if that is a lot."""
-    times = 4 if size[0] * size[1] * 16 * 6 <= LARGEST_ELEMENTS else 2
-    return size[0] * times, size[1] * times
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

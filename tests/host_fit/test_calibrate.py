@@ -69,19 +69,22 @@ def test_the_probes_have_every_kind_of_instruction(instructions: list[Instructio
 
 def test_times_without_noise_are_described_exactly(timings: list[Timing], fitted: Machine) -> None:
     errors = [abs(one.relative) for one in residuals(timings, fitted)]
-    assert np.median(errors) < 1e-3
-    assert max(errors) < 0.1
+    assert max(errors) < 1e-3
 
 
 def test_numbers_without_noise_are_found_again(fitted: Machine) -> None:
-    for name in numbers.ARRAYS:
-        assert numbers.array_of(fitted, name).products_per_cycle == pytest.approx(
-            numbers.array_of(KNOWN, name).products_per_cycle, rel=0.02
-        )
+    """But for the pixels of a correlation, whose maps are multiples of all of them."""
+    assert fitted.tensor is not None
+    assert KNOWN.tensor is not None
+    found, known = fitted.tensor, KNOWN.tensor
+    for one, other in ((found.conv, known.conv), (found.narrow, known.narrow)):
+        assert (one.pixels, one.inputs, one.outputs) == (other.pixels, other.inputs, other.outputs)
+    speed = known.correlation.products_per_cycle
+    assert found.correlation.products_per_cycle == pytest.approx(speed, rel=0.01)
     for key in numbers.fitted_keys():
-        if not key.endswith(("drain_cycles", "step_cycles")):  # their arrays may be others
-            known = numbers.number(KNOWN, key)
-            assert numbers.number(fitted, key) == pytest.approx(known, rel=0.05), key
+        if not key.startswith("tensor.correlation"):
+            value = numbers.number(KNOWN, key)
+            assert numbers.number(fitted, key) == pytest.approx(value, rel=0.01), key
 
 
 def test_what_the_model_cannot_describe_does_not_pull_at_the_rest(timings: list[Timing]) -> None:
