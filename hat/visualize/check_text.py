@@ -18,7 +18,7 @@ from horizon.compiler.check import (
     counts,
 )
 from horizon.compiler.check.advice import duration, percent
-from horizon.quantization.unquantised import Unquantised
+from horizon.quantization.unquantised import NO_FORM, Unquantised
 
 LARGEST_WIDTH = 140
 SMALLEST_NAME = 16
@@ -75,7 +75,8 @@ def report(check: Check) -> str:
     """Problems, advice and totals of one machine."""
     machine = check.machine
     size = "x".join(map(str, check.size))
-    lines = [f"{machine.name}: {machine.title}; images {size} (height x width), {check.opt}", ""]
+    title = f"{machine.name}: {machine.title}; images {size} (height x width), {check.opt}"
+    lines = [*_wrapped(title, "", "  "), ""]
     problems = [*check.problems, *(problem for op in check.ops for problem in op.problems)]
     if problems:
         lines += _problems(problems)
@@ -162,7 +163,8 @@ def unquantised_text(refused: Sequence[Unquantised]) -> str:
     """Layers of the float network that no machine can carry out."""
     lines = ["Not supported by any machine: these layers have no fixed-point form."]
     for one in refused:
-        lines += _wrapped(f"{one.layer} ({one.kind}): {one.reason}", "  ", "    ")
+        reason = "" if one.reason == NO_FORM else f": {one.reason}"
+        lines += _wrapped(f"{one.layer} ({one.kind}){reason}", "  ", "    ")
         lines += _wrapped(f"-> {one.instead}", "     ", "        ")
     count = f"{len(refused)} layer{'s' * (len(refused) != 1)}"
     lines += [

@@ -34,7 +34,7 @@ INSTEAD = (
     ("Conv3d", "nn.Conv2d; frames as channels or as a batch"),
     ("Transpose3d", "nn.ConvTranspose2d; frames as channels or as a batch"),
     ("Softmax", "the logits: end with a DeQuantStub and apply it on the CPU"),
-    ("Dropout", "nn.Dropout2d, which does nothing outside of training"),
+    ("Dropout", "nothing: leave it out, it does nothing outside of training"),
     ("Flatten", "a convolution as large as the map, or what follows on the CPU"),
 )
 ACTIVATIONS = (
@@ -99,11 +99,14 @@ def find_refusal(model: nn.Module, example: Any) -> Unquantised | None:
 
     It is the first one in the order of execution: what follows does not run.
 
+    Whatever the float network itself raises is raised.
+
     Args:
         model: float; not changed.
         example: what it takes.
     """
     prepared: Any = copy.deepcopy(model).eval()
+    prepared(example)
     if hasattr(prepared, "fuse_model"):
         prepared.fuse_model()
     if hasattr(prepared, "set_qconfig"):
@@ -122,7 +125,8 @@ def find_refusal(model: nn.Module, example: Any) -> Unquantised | None:
     except (InputError, AttributeError, TypeError) as error:
         name = running[-1] if running else ""
         kind = type(prepared.get_submodule(name)).__name__
-        return Unquantised(name or "the network itself", kind, f"in forward(): {error}", OTHERWISE)
+        where = name or "the network itself"
+        return Unquantised(where, kind, f"in forward(): {error}", instead_of(kind))
     return None
 
 

@@ -1,0 +1,143 @@
+"""Layers that fixed point does not cover: all of them, with what to use instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from horizon.errors import InputError
+from horizon.nn import DeQuantStub, QuantStub
+from horizon.quantization import fuse_modules, get_default_qat_qconfig
+from horizon.quantization.unquantised import (
+    ACTIVATIONS,
+    INSTEAD,
+    find_refusal,
+    instead_of,
+    list_unquantised,
+)
+
+
+class Network(nn.Module):
+    """A convolution, what a test puts behind it, and a convolution."""
+
+    def __init__(self, *layers: nn.Module, fused: Any = ("conv", "norm", "act")) -> None:
+        super().__init__()
+        self.quant, self.dequant = QuantStub(), DeQuantStub()
+        self.conv, self.norm, self.act = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
+        self.middle = nn.Sequential(*layers)
+        self.last = nn.Conv2d(4, 2, 1)
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.act(self.norm(self.conv(self.quant(x))))
+        return self.dequant(self.last(self.middle(x)))
+
+    def fuse_model(self) -> None:
+        fuse_modules(self, self.fused)
+
+    def set_qconfig(self) -> None:
+        self.qconfig = get_default_qat_qconfig()
+
+
+IMAGE = torch.zeros(1, 3, 6, 6)
+
+
+def test_a_network_that_can_be_quantised() -> None:
+    network = Network(nn.Identity(), nn.ReLU())
+    assert list_unquantised(network) == []
+    assert find_refusal(network.eval(), IMAGE) is None
+
+
+def test_all_layers_are_found_and_the_network_is_left_alone() -> None:
+    network = Network(nn.Softmax(1), nn.Sequential(nn.Upsample(scale_factor=2), nn.PReLU()))
+    found = list_unquantised(network)
+    assert [(one.layer, one.kind) for one in found] == [
+        ("middle.0", "Softmax"),
+        ("middle.1.0", "Upsample"),
+        ("middle.1.1", "PReLU"),
+    ]
+    assert "DeQuantStub" in found[0].instead
+    assert "ConvTranspose2d" in found[1].instead
+    assert "nn.ReLU" in found[2].instead
+    assert isinstance(network.norm, nn.BatchNorm2d)
+    assert not hasattr(network, "qconfig")
+
+
+def test_a_normalisation_that_stands_alone() -> None:
+    (found,) = list_unquantised(Network(nn.BatchNorm2d(4)))
+    assert (found.layer, found.reason) == ("middle.0", "no convolution has taken it in")
+    assert "right behind a convolution" in found.instead
+
+
+def test_what_cannot_be_fused_because_of_its_class() -> None:
+    network = Network()
+    network.act = nn.LeakyReLU()
+    (found,) = list_unquantised(network)
+    assert (found.layer, found.kind) == ("act", "LeakyReLU")
+
+
+def test_what_cannot_be_fused_for_another_reason() -> None:
+    with pytest.raises(InputError, match="cannot fuse norm"):
+        list_unquantised(Network(fused=("norm", "conv")))
+
+
+def test_layers_that_are_to_stay_in_float() -> None:
+    network = Network(nn.Softmax(1))
+    network.middle.qconfig = None
+    assert list_unquantised(network) == []
+
+
+class Halved(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return self.inner(x)
+
+    @staticmethod
+    def inner(x: Any) -> Any:
+        return x / 2
+
+
+class Squashed(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return torch.sigmoid(x)
+
+
+class Clamped(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [(Halved(), "mul_scalar"), (Squashed(), "torch.sigmoid"), (Clamped(), "clamp")],
+    ids=["operator", "function", "method"],
+)
+def test_arithmetic_in_forward_names_its_layer(layer: nn.Module, text: str) -> None:
+    network = Network(nn.Identity(), layer).eval()
+    assert list_unquantised(network) == []
+    found = find_refusal(network, IMAGE)
+    assert found is not None
+    assert (found.layer, found.kind) == ("middle.1", type(layer).__name__)
+    assert text in found.reason
+
+
+def test_a_network_that_is_broken_in_float_says_so_itself() -> None:
+    network = Network()
+    network.last = None  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="not callable"):
+        find_refusal(network, IMAGE)
+
+
+def test_every_layer_of_torch_has_an_answer() -> None:
+    for name, kind in vars(nn).items():
+        if isinstance(kind, type) and issubclass(kind, nn.Module):
+            assert instead_of(name)
+    for name in ACTIVATIONS:
+        assert issubclass(getattr(nn, name), nn.Module)
+    assert all(any(part in name for name in vars(nn)) for part, _ in INSTEAD)
+    assert "GELU" in ACTIVATIONS
+    assert "stride 2" in instead_of("MaxPool2d")
+    assert "1x1" in instead_of("Linear")
+    assert "horizon.nn" in instead_of("LSTM")
