@@ -36,7 +36,7 @@ def ops_table(checks: Sequence[Check]) -> str:
     header = ["op", "kind", "output"]
     rows = [[op.name, op.op, op.output] for op in checks[0].ops]
     if len(checks) == 1:
-        header += ["supported", "time", "bound", "array", ""]
+        header += ["fits", "time", "bound", "array"]
         for row, op in zip(rows, checks[0].ops, strict=True):
             row += _times(op)
     else:
@@ -50,7 +50,7 @@ def ops_table(checks: Sequence[Check]) -> str:
 def _times(op: OpFinding) -> list[str]:
     time = duration(op.seconds) if op.seconds else "-"
     array = percent(op.utilisation) if op.utilisation else ""
-    return [MARKS[op.verdict], time, op.bounded_by, array, op.note]
+    return [MARKS[op.verdict], time, op.bounded_by, array or op.note]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

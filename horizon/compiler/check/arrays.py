@@ -44,7 +44,7 @@ def _inputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Itera
         compute = pricing.compute(with_channels(whole, inputs=fewer))
         change = f"{fewer} inputs, {count - fewer} fewer, take {groups - 1} groups"
     else:
-        compute = layer.compute * share
+        compute = pricing.filled(layer, share)
         change = f"up to {groups * size} inputs take the same time"
     gain = pricing.saved(layer, compute)
     yield Advice("inputs", (layer.task.layer,), found, change, gain)
@@ -64,7 +64,7 @@ def _outputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Iter
         return
     if whole.weight_layout is WeightLayout.rows:
         found += ", in the array for few outputs"
-    compute = layer.compute * share
+    compute = pricing.filled(layer, share)
     twins = _twins(graph, layer.task.node)
     if fewer and count - fewer <= CHEAP * size:
         compute = pricing.compute(with_channels(whole, outputs=fewer))

@@ -139,10 +139,11 @@ def check_graph(
     pricing = Pricing(machine)
     layers = price_layers(placed, tasks, pricing, least_plan(placed, tasks, machine, level))
     seconds = sum(pricing.seconds(layer) for layer in layers)
+    good = [layer for layer in layers if owners.of(layer.task.layer) not in of_ops]
     advice = [
         one
-        for one in _advice(compiled, layers, pricing, owners, opt == "O3")
-        if one.gain >= LEAST_GAIN * seconds > 0 and not set(one.layers) & of_ops.keys()
+        for one in _advice(compiled, good, pricing, owners, opt == "O3")
+        if one.gain >= LEAST_GAIN * seconds > 0
     ]
     gains: defaultdict[str, float] = defaultdict(float)
     for one in advice:

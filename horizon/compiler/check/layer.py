@@ -20,8 +20,8 @@ from horizon.hbir.graph import Graph
 from horizon.hbm.records import UNIT_OF, DataType, Instruction, Opcode, Quad, Space, View
 from horizon.hbm.weights import layout_for, packed_bytes
 from horizon.march import Array, Machine
+from horizon.perf import work
 from horizon.perf.cost import Costs, bandwidth
-from horizon.perf.work import array_of
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,18 @@ class Pricing:
 
     def array(self, instruction: Instruction) -> Array | None:
         """What multiplies; None without products, or without a tensor unit."""
-        name = array_of(instruction)
+        name = work.array_of(instruction)
         if name is None or self.machine.tensor is None:
             return None
         array: Array = getattr(self.machine.tensor, name)
         return array
+
+    def filled(self, layer: Layer, share: float) -> float:
+        """Seconds of a layer with products if it filled the whole array, of which it fills
+        ``share``: not less than its operands take in SRAM."""
+        machine = self.machine
+        cycles = work.touched(layer.instruction) / machine.sram_bytes_per_cycle
+        return max(layer.compute * share, cycles / machine.workers / machine.clock_hz)
 
     def together(self, compute: float, transfer: float) -> float:
         """Seconds of a layer: its two parts one after the other, or side by side."""

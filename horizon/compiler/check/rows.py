@@ -79,7 +79,7 @@ def _better_width(
 def _lost(one: _Rows, pricing: Pricing, factor: float) -> float:
     """Seconds that a layer loses to what its rows leave over, if all widths were ``factor`` times
     theirs, for as many pixels as there are now."""
-    layer, full = one.layer, one.layer.compute * one.used
+    layer, full = one.layer, pricing.filled(one.layer, one.used)
     used = one.used if factor == 1 else columns_used(_wider(layer.instruction, factor), one.array)
     return pricing.together(full / used, layer.transfer) - pricing.together(full, layer.transfer)
 

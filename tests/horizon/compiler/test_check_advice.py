@@ -280,3 +280,50 @@ def test_time_and_utilisation_of_an_op() -> None:
     assert (op.bounded_by, op.macs) == ("tensor", 16 * 9 * 12 * 16)
     assert op.inputs == ("1x4x4x12 int8",)
     assert op.output == "1x4x4x16 int8"
+
+
+def chain(middle: int, kernel: int = 3) -> Graph:
+    net = Net((1, 8, 8, 16))
+    net.conv("last", net.conv("first", "x", middle, kernel), 16, kernel)
+    return net.graph("last")
+
+
+def test_a_change_saves_what_it_says() -> None:
+    """33 channels between two layers, and 32: one output group less here, one input group there."""
+    check = check_graph(chain(33), MACHINE)
+    gains = {one.kind: one.gain for one in check.advice}
+    assert gains.keys() == {"inputs", "outputs"}
+    changed = check_graph(chain(32), MACHINE)
+    assert check.seconds - changed.seconds == pytest.approx(sum(gains.values()))
+    assert not changed.advice
+
+
+def test_what_sram_delays_does_not_gain_by_full_lanes() -> None:
+    """16 x 9 x 16 weights alone take longer from SRAM, a byte a cycle, than the array computes."""
+    net = Net((1, 4, 4, 16))
+    net.conv("layer", "x", 12, 3)
+    graph = net.graph("layer")
+    assert advice(graph, "outputs")
+    slow = replace(MACHINE, sram_bytes_per_cycle=1.0)
+    assert not advice(graph, "outputs", slow)
+    assert us(check_graph(graph, slow).seconds) == 16 * 16 + 16 * 9 * 16 + 16 * 12
+
+
+def test_what_does_not_fit_gets_no_advice() -> None:
+    net = Net((1, 8, 8, 16))
+    net.conv("b", net.conv("a", "x", 12), 12, 3)
+    graph = net.graph("b")
+    (both,) = advice(graph, "outputs")
+    assert set(both.layers) == {"a", "b"}
+    machine = replace(MACHINE, limits={"conv2d": {"kernel": 1}})
+    (one,) = advice(graph, "outputs", machine)
+    assert one.layers == ("a",)
+    assert one.gain == pytest.approx(both.by_layer["a"])
+
+
+def test_a_program_without_layers() -> None:
+    net = Net((1, 4, 4, 8))
+    for name in ("host", "edge256"):
+        check = check_graph(net.graph("x"), load(name))
+        assert check.fits
+        assert check.ops == check.advice == ()
