@@ -23,6 +23,7 @@ from horizon.quantization.unquantised import NO_FORM, Unquantised
 LARGEST_WIDTH = 140
 SMALLEST_NAME = 16
 LAYERS_SHOWN = 6
+FINDINGS_SHOWN = 8
 MARKS = {SUPPORTED: "yes", SLOW: "slow", UNSUPPORTED: "NO"}
 
 
@@ -110,13 +111,15 @@ def _advice(check: Check) -> list[str]:
         gain = sum(one.gain for one in by_kind[kind])
         lines.append(f"  {KINDS[kind]}: {duration(gain)}, {percent(gain / check.seconds)}")
         by_change: dict[str, list[Advice]] = {}
-        for one in by_kind[kind]:
+        for one in by_kind[kind][:FINDINGS_SHOWN]:
             by_change.setdefault(one.change, []).append(one)
         for change, found in by_change.items():
             for one in found:
                 text = f"{duration(one.gain)}  {_names(one.layers)}: {one.found}"
                 lines += _wrapped(text, "    ", "      ")
             lines += _wrapped(f"-> {change}", "      ", "         ")
+        if (more := len(by_kind[kind]) - FINDINGS_SHOWN) > 0:
+            lines.append(f"    and {more} more, each of which gains less (--json has them)")
     return [*lines, ""]
 
 

@@ -120,6 +120,20 @@ def test_lines_fit_the_terminal(
     assert check_text.width() == min(columns, check_text.LARGEST_WIDTH)
 
 
+def test_a_long_list_is_cut_and_the_file_has_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "check.json"
+    words = ["--ckpt", TRAINED, "--march", "bayes", "--size", "1024", "1024", "--json", str(path)]
+    assert model_checker(LITE, *words) == 0
+    (machine,) = json.loads(path.read_text())["machines"]
+    found = sum(one["kind"] == "memory" for one in machine["advice"])
+    assert found > check_text.FINDINGS_SHOWN
+    text = capsys.readouterr().out
+    assert text.count("of transfers for") == check_text.FINDINGS_SHOWN
+    assert f"and {found - check_text.FINDINGS_SHOWN} more, each of which gains less" in text
+
+
 def test_a_size_that_is_no_multiple(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--ckpt", TRAINED, "--march", "host", "--size", "100", "130"]
     assert model_checker(LITE, *words) == 1

@@ -42,7 +42,7 @@ def _inputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Itera
     fewer = (groups - 1) * size
     if fewer and count - fewer <= CHEAP * size:
         compute = pricing.compute(with_channels(whole, inputs=fewer))
-        change = f"{fewer} inputs, {count - fewer} fewer, take {groups - 1} groups"
+        change = f"{fewer} inputs, {count - fewer} fewer, take {_groups(groups - 1)}"
     else:
         compute = pricing.filled(layer, share)
         change = f"up to {groups * size} inputs take the same time"
@@ -68,7 +68,7 @@ def _outputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Iter
     twins = _twins(graph, layer.task.node)
     if fewer and count - fewer <= CHEAP * size:
         compute = pricing.compute(with_channels(whole, outputs=fewer))
-        change = f"{fewer} outputs, {count - fewer} fewer, take {groups - 1} groups"
+        change = f"{fewer} outputs, {count - fewer} fewer, take {_groups(groups - 1)}"
     elif twins:
         change = f"one layer for it and {', '.join(twins)}, with the same input and kernel"
     elif 2 * count <= size and whole.a.shape[3] > array.inputs:
@@ -139,6 +139,10 @@ def _kernel(layer: Layer, pricing: Pricing) -> Iterator[Advice]:
     found = f"kernel {side}x{side}: {side * side} taps"
     change = f"{count} layers of 3x3 see as far with {9 * count} taps"
     yield Advice("kernel", (layer.task.layer,), found, change, pricing.saved(layer, compute))
+
+
+def _groups(count: int) -> str:
+    return f"{count} group{'s' * (count != 1)}"
 
 
 def _is_image(graph: Graph, name: str) -> bool:

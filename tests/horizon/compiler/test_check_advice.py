@@ -14,10 +14,15 @@ import numpy as np
 import pytest
 
 from horizon.compiler.check import Advice, check_graph
+from horizon.compiler.check.arrays import columns_used
+from horizon.compiler.check.layer import whole_instruction
+from horizon.compiler.layout import place_tensors
+from horizon.compiler.tasks import list_tasks
 from horizon.hbir import Graph, Node
 from horizon.hbir.graph import TensorInfo
+from horizon.hbm.records import DataType
 from horizon.march import Array, Machine, SimpleUnit, TensorUnit, load
-from tests.horizon.hbir.programs import ONE, conv_attributes, tensor
+from tests.horizon.hbir.programs import ONE, conv_attributes, conv_program, tensor
 
 FREE = SimpleUnit(0.0, 0.0, 1e12)
 MACHINE = replace(
@@ -122,7 +127,7 @@ def test_a_few_outputs_too_many() -> None:
     net.conv("first", "x", 18)
     (found,) = advice(net.graph("first"), "outputs")
     assert found.found == "18 outputs use 2 of 2 groups of 16: 56 %"
-    assert found.change == "16 outputs, 2 fewer, take 1 groups"
+    assert found.change == "16 outputs, 2 fewer, take 1 group"
     assert us(found.gain) == 4
 
 
@@ -234,6 +239,19 @@ def test_rows_that_fit() -> None:
     net = Net((1, 8, 16, 8))
     net.conv("half", "x", 16, stride=(2, 2))
     assert not advice(net.graph("half", multiple=2), "rows")
+
+
+@pytest.mark.parametrize(("width", "used"), [(3, 0.75), (4, 1.0), (5, 5 / 8)])
+def test_rows_of_a_transposed_convolution_are_those_of_its_phases(width: int, used: float) -> None:
+    """Stride 2: every other column of the output has the same taps, ``width`` of them."""
+    values = {"stride": (2, 2), "padding": (1, 1)}
+    rng = np.random.default_rng(0)
+    weight = conv_attributes(rng, "conv_transpose2d", (8, 4, 4, 8), "int8", False, **values)
+    graph = conv_program("conv_transpose2d", (1, 4, width, 8), weight, "int8", "int8", None)
+    tasks = list_tasks(place_tensors(graph, True, False, DataType.int8))
+    whole = whole_instruction(graph, tasks[0])
+    assert whole.out.shape == (1, 8, 2 * width, 8)
+    assert columns_used(whole, Array(4, 8, 16, 1, 0)) == used
 
 
 def test_the_same_of_several_layers_is_said_once_and_ordered() -> None:
