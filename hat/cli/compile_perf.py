@@ -22,6 +22,9 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
 
 import horizon.march
 from hat.cli import common
@@ -118,7 +121,8 @@ def run(args: argparse.Namespace) -> int:
     if network.checkpoint is None:
         print(f"{network.warning}\n")
     if len(machines) == 1:
-        result = compile_and_estimate(graph, options, machines[0])
+        with progress(1, opt):
+            result = compile_and_estimate(graph, options, machines[0])
         files = write(result, folder, hbm, name)
         print_rows(result, files, network, options, name)
         code = 0
@@ -191,6 +195,13 @@ def print_rows(
     print(f"\n{speed_line(result.figures)}")
 
 
+def progress(machines: int, opt: str) -> tqdm[NoReturn]:
+    """A bar on a terminal: O3 can take minutes where there is little SRAM."""
+    return tqdm(
+        total=machines, desc=f"compiling at {opt}", unit="machine", leave=False, disable=None
+    )
+
+
 def compare(
     graph: Graph,
     machines: Sequence[Machine],
@@ -203,17 +214,22 @@ def compare(
     """Compile for several machines; 1 if one of them cannot run the network."""
     found = []
     started = time.perf_counter()
-    with contextlib.closing(results(graph, machines, options, jobs)) as done:
+    with (
+        contextlib.closing(results(graph, machines, options, jobs)) as done,
+        progress(len(machines), options.opt) as bar,
+    ):
         for result in done:
             found.append(result)
             own = folder / result.machine.name
-            if result.error:
-                print(f"{result.machine.name}: {result.error}\n", flush=True)
-                continue
-            files = write(result, own, own / "model.hbm", name)
-            print(f"{result.machine.name}, {options.opt}: {result.machine.title}")
-            print(speed_line(result.figures))
-            print(f"{files['html']}\n", flush=True)
+            text = f"{result.machine.name}: {result.error}\n"
+            if not result.error:
+                files = write(result, own, own / "model.hbm", name)
+                text = (
+                    f"{result.machine.name}, {options.opt}: {result.machine.title}\n"
+                    f"{speed_line(result.figures)}\n{files['html']}\n"
+                )
+            bar.write(text)
+            bar.update()
     record = {
         "name": name,
         "size": list(size),

@@ -136,6 +136,34 @@ def test_a_checkpoint_of_another_network_is_not(
     assert hbm.read(tmp_path / "out" / "model.hbm") != program
 
 
+def test_a_config_without_a_folder_of_checkpoints(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = re.sub("^ckpt_dir = .*$", "", config.read_text(), flags=re.MULTILINE)
+    config.write_text(text)
+    assert compile_perf(config) == 0
+    assert f"RANDOM WEIGHTS: {config} names no ckpt_dir. Times" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compile_perf(config) == 0
+    out = tmp_path / "out"
+    before = (out / "model.hbm").read_bytes()
+    (out / "model.hbir").unlink()
+    (out / "model.hbir").mkdir()
+    assert compile_perf(config, "--opt", "O0") == 2
+    assert "model.hbir: cannot write this file" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {
+        "model.hbm",
+        "model.hbir",
+        "small.html",
+        "small.json",
+    }
+    assert (out / "model.hbm").read_bytes() != before  # whole files, each
+
+
 def test_the_estimate_does_not_depend_on_the_weights(four_stages: Path, tmp_path: Path) -> None:
     for name, words in (
         ("trained", []),
