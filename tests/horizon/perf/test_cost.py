@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from horizon.hbm.records import Instruction, Opcode, Space, WeightLayout
+from horizon.hbm.records import DataType, Instruction, Opcode, Space, WeightLayout
 from horizon.march import Machine
 from horizon.perf.cost import Costs
 from tests.horizon.perf.examples import MACHINE, conv, instruction, load, store, view, with_unit
@@ -133,6 +133,55 @@ def test_what_costs_the_same_is_computed_once():
     first = costs.of(conv((2, 3, 10, 20), 17, (3, 3), pad=(1, 1)))
     assert costs.of(conv((2, 3, 10, 20), 17, (3, 3), layer="other", stride=(2, 2))) is first
     assert costs.of(conv((2, 3, 10, 20), 17, (3, 3), dtype="int16")) is not first
+
+
+def variants() -> list[Instruction]:
+    """Instructions that differ in one thing each, and so in what they cost."""
+    base = conv((2, 3, 10, 4), 17, (3, 3))
+    residual = view((2, 3, 10, 4))
+    up = conv((1, 5, 5, 1), 8, (3, 3), transposed=True, stride=(2, 2))
+    wide, narrow = view((1, 2, 3, 3), "int16"), view((1, 2, 3, 3))
+    gaps = (48, 24, 8, 1)
+    return [
+        base,
+        replace(base, kernel=(1, 3)),
+        replace(base, weight_layout=WeightLayout.rows),
+        replace(base, out=view((2, 3, 10, 4), "int16")),
+        replace(base, out=view((2, 3, 12, 4))),
+        replace(base, a=view((2, 3, 10, 17), "int16")),
+        replace(base, a=view((2, 3, 10, 33))),
+        replace(base, b=residual),
+        replace(base, b=replace(residual, dtype=DataType.int16)),
+        replace(base, weight=view((1, 1, 1, 128))),
+        up,
+        replace(up, pad=(1, 1)),
+        replace(up, stride=(3, 3)),
+        instruction(Opcode.rescale, wide, narrow),
+        instruction(Opcode.copy, wide, wide),
+        load(65),
+        load(97),
+        store(65),
+        instruction(Opcode.load, narrow, replace(narrow, space=Space.ddr)),
+        instruction(Opcode.load, narrow, view((1, 2, 3, 3), space=Space.ddr, strides=gaps)),
+        instruction(
+            Opcode.load, replace(narrow, space=Space.ddr), replace(narrow, space=Space.input)
+        ),
+        instruction(Opcode.store, view((1, 2, 3, 3), space=Space.ddr, strides=gaps), narrow),
+        instruction(
+            Opcode.store,
+            view((1, 2, 3, 3), space=Space.output, strides=gaps),
+            view((1, 2, 3, 3), space=Space.ddr, strides=gaps),
+        ),
+    ]
+
+
+def test_only_what_costs_the_same_is_taken_for_the_same():
+    machine = replace(MACHINE, sram_bytes_per_cycle=0.125)
+    shared = Costs(machine, 2)
+    for one in variants():
+        found, expected = shared.of(one), Costs(machine, 2).of(one)
+        for name in found.__slots__:
+            assert getattr(found, name) == getattr(expected, name), one
 
 
 def test_facts_beside_the_times():
