@@ -18,6 +18,11 @@ from tests.horizon.perf.examples import MACHINE, conv, instruction, load, progra
 WORK = 60 * 20 * 17 * 9  # products of the convolution below; it takes 10 + 36 * 29 s
 
 
+def rounded(bound: float) -> object:
+    """Bounds may be given a little less than the formula's value."""
+    return pytest.approx(bound, rel=1e-8)
+
+
 @pytest.fixture
 def found() -> Estimate:
     """Two layers; the second one's load runs ahead of the first one's work."""
