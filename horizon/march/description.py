@@ -55,8 +55,9 @@ def load(name_or_path: str | os.PathLike[str]) -> Machine:
 
 def _machine(top: Table) -> Machine:
     name, title = top.text("name"), top.text("title")
-    if not re.fullmatch(r"[\w.-]+", name):
-        top.fail("name", f"{name!r}", "one word of letters, digits, '_', '-' and '.'")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        expected = "one word of letters, digits, '_', '-' and '.' that begins with none of '-.'"
+        top.fail("name", f"{name!r}", expected)
     units = _units(top)
     cores, workers = top.count("cores"), top.count("workers")
     sequential, clock_hz = top.flag("sequential"), top.quantity("clock_hz")

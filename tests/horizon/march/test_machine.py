@@ -233,6 +233,7 @@ WRONG = {
     ),
     "title": ('"My accelerator"', '""', "title is ''; expected a text"),
     "name": ('"mine"', '"my machine"', "name is 'my machine'; expected one word"),
+    "a folder's name": ('"mine"', '".."', r"name is '\.\.'; expected one word"),
     "unit": ('"tensor"', '"vpu"', "units is a list with 'vpu'; expected a list of some of load"),
     "units twice": ('"tensor"', '"load"', "units is .*; expected each name once"),
     "units of lists": ('"tensor"', "[]", r"units is a list with \[\]"),
