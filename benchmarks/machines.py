@@ -45,7 +45,12 @@ from horizon.runtime import Model
 # Times of the full network at 384x512 that were published, in ms: a frame on each core.
 PUBLISHED = {("full", "bayes"): 12.4, ("full", "bayes-e"): 41.0}
 PUBLISHED_SIZE = (384, 512)
-ONE_LEVEL = {"pyr_lvls": 2, "flow_pred_lvl": 2, "out_channels": [16, 32]}
+ONE_LEVEL = {
+    "pyr_lvls": 2,
+    "flow_pred_lvl": 2,
+    "out_channels": [16, 32],
+    "loss_weights": [1.0],
+}
 COLUMNS = (
     "network",
     "machine",
@@ -126,7 +131,7 @@ def compare(comparison: Comparison, opts: list[str]) -> list[dict[str, Any]]:
             except InputError as error:
                 row = dict.fromkeys(COLUMNS, "")
                 row |= {"network": comparison.name, "machine": name, "opt": opt}
-                row |= {"differing": f"refused: {error}"}
+                row |= {"differing": "refused", "why": str(error)}
             rows.append(row)
             print(*row.values(), file=sys.stderr, flush=True)
     return rows
@@ -147,8 +152,11 @@ def main() -> int:
     rows = []
     for name, model in networks().items():
         rows += compare(Comparison(name, model, images), args.opts)
-    shown = [tuple(f"{v:.2f}" if isinstance(v, float) else v for v in r.values()) for r in rows]
-    print_table(shown, COLUMNS)
+    shown = [[row[name] for name in COLUMNS] for row in rows]
+    print_table([[f"{v:.2f}" if isinstance(v, float) else v for v in r] for r in shown], COLUMNS)
+    for row in rows:
+        if "why" in row:
+            print(f"{row['network']}, {row['machine']}, {row['opt']}: {row['why']}")
     wrong = sum(bool(row["counted"] == "differ") for row in rows)
     wrong += sum(row["differing"] for row in rows if isinstance(row["differing"], int))
     result = {

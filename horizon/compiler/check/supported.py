@@ -17,13 +17,16 @@ from horizon.march import Machine
 def list_problems(
     placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
 ) -> list[Problem]:
-    """All of them, in the order of the program's layers; none if it compiles."""
+    """All of them, none if it compiles.
+
+    Missing units come first, since no change of a number helps there; then in the order of layers.
+    """
     graph = placed.graph
     problems = [problem for node in graph.nodes for problem in node_problems(graph, node, machine)]
     problems += memory_problems(placed, tasks, machine, level)
     problems += copy_problems(placed, tasks, machine, level)
     places = {node.name: place for place, node in enumerate(graph.nodes)}
-    return sorted(problems, key=lambda problem: places.get(problem.layer, -1))
+    return sorted(problems, key=lambda p: (p.kind != "unit", places.get(p.layer, -1)))
 
 
 def refuse_unsupported(
