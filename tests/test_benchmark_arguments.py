@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import board_validation, runtime_speed
+from benchmarks import board_validation, host_estimate, runtime_speed
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,23 @@ def test_validation(
     with pytest.raises(SystemExit, match="2"):
         board_validation.main()
     assert "expected --pairs and --rounds of 1 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rounds", "0"], "--rounds: expected 1 or more, found 0"),
+        (["--march", "nothing"], "machine 'nothing' is unknown"),
+        (["--march", "bayes"], "expected the description of a CPU"),
+    ],
+)
+def test_host_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["host_estimate", *words])
+    with pytest.raises(SystemExit, match="2"):
+        host_estimate.main()
+    assert message in capsys.readouterr().err
