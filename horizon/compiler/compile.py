@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from horizon.compiler.candidates import Candidate, make_candidates
 from horizon.compiler.check.sizes import check_outputs, check_tensor_sizes
 from horizon.compiler.check.supported import refuse_unsupported
 from horizon.compiler.constants import collect_constants
 from horizon.compiler.emit import Region, emit_program, regions_of
-from horizon.compiler.fit import make_plans
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
-from horizon.compiler.plan import Plan
 from horizon.compiler.schedule import list_operations
 from horizon.compiler.search import fastest
 from horizon.compiler.tasks import list_tasks
@@ -66,10 +65,10 @@ def compile_program(
     refuse_unsupported(placed, tasks, machine, level)
     constants = collect_constants(graph, tasks)
 
-    def build(plan: Plan) -> Compiled:
-        operations = list_operations(placed, tasks, plan, constants)
-        program = emit_program(placed, plan, operations, constants, machine, level)
+    def build(one: Candidate) -> Compiled:
+        operations = list_operations(one.placed, one.tasks, one.plan, constants)
+        program = emit_program(one.placed, one.plan, operations, constants, machine, level)
         return Compiled(program, graph, regions_of(operations))
 
-    plans = make_plans(placed, tasks, machine, level)
-    return fastest(plans, build, lambda compiled: compiled.program, machine)
+    candidates = make_candidates(placed, tasks, machine, level)
+    return fastest(candidates, build, lambda compiled: compiled.program, machine)

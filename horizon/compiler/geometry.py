@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from horizon.compiler.tasks import Task
 from horizon.hbm.records import Pair, Quad
 
 Interval = tuple[int, int]  # start and stop along one axis of a tensor
+T = TypeVar("T", int, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ def needed(task: Task, operand: str, axis: int, out: Interval) -> Interval | Non
     """The part of an operand's axis that ``out`` of the output's needs; None for all of it.
 
     Parts are inside of the operand and never empty: a tile that sees nothing but padding gets the
-    nearest row or column, from which it reads nothing.
+    nearest row or column, from which it reads nothing. Where the task's operands are parts of
+    tensors themselves, parts are counted from the operands' first elements.
 
     Args:
         operand: "a", "b" or "out".
@@ -39,12 +43,39 @@ def needed(task: Task, operand: str, axis: int, out: Interval) -> Interval | Non
         return out
     if task.op == "warp" and operand == "a":
         return None
-    side = task.operands[operand].shape[axis]
+    first = task.out.start[axis]
+    part = tensor_part(task, operand, axis, (start + first, stop + first))
+    source = task.operands[operand]
+    begin, side = source.start[axis], source.shape[axis]
+    return _inside(part[0] - begin, part[1] - begin, side)
+
+
+def needed_sizes(
+    task: Task, operand: str, axis: int, starts: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """The sizes of ``needed`` for many parts at once, where it is not None."""
+    if operand == "out" or axis in (0, 3):
+        return stops - starts
+    first = task.out.start[axis]
+    begin, end = tensor_part(task, operand, axis, (starts + first, stops + first))
+    source = task.operands[operand]
+    low = np.clip(begin - source.start[axis], 0, source.shape[axis] - 1)
+    high = np.clip(end - source.start[axis], low + 1, source.shape[axis])
+    return np.asarray(high - low)
+
+
+def tensor_part(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[T, T]:
+    """The rows (columns) of a whole input that some of the whole output's need, inside or not.
+
+    Args:
+        axis: 1 or 2.
+        out: start and stop, or arrays of them.
+    """
     if task.is_convolution and operand == "a":
-        return _window(task, axis - 1, out, side)
+        return _window(task, axis - 1, out)
     if task.op == "correlation" and operand == "b":
         reach = _attributes(task)["max_displacement"]
-        return _inside(start - reach, stop + reach, side)
+        return out[0] - reach, out[1] + reach
     return out
 
 
@@ -65,7 +96,8 @@ def local_padding(task: Task, out: Box, a: Box) -> Pair:
     pads = []
     for axis in (0, 1):
         pad, stride = values["padding"][axis], values["stride"][axis]
-        begin, source = out.start[1 + axis], a.start[1 + axis]
+        begin = task.out.start[1 + axis] + out.start[1 + axis]
+        source = task.a.start[1 + axis] + a.start[1 + axis]
         if task.op == "conv2d":
             pads.append(pad - begin * stride + source)
         else:
@@ -75,20 +107,25 @@ def local_padding(task: Task, out: Box, a: Box) -> Pair:
 
 def correlation_padding(task: Task, out: Box, b: Box) -> Pair:
     """The place of a correlation's first displacement in a part of its second operand."""
+    assert task.b is not None
     reach = _attributes(task)["max_displacement"]
-    return reach - out.start[1] + b.start[1], reach - out.start[2] + b.start[2]
+    top, left = (
+        reach - (task.out.start[axis] + out.start[axis]) + (task.b.start[axis] + b.start[axis])
+        for axis in (1, 2)
+    )
+    return top, left
 
 
-def _window(task: Task, axis: int, out: Interval, side: int) -> Interval:
+def _window(task: Task, axis: int, out: tuple[T, T]) -> tuple[T, T]:
     values = _attributes(task)
     start, last = out[0], out[1] - 1
     pad, stride = values["padding"][axis], values["stride"][axis]
     kernel = values["weight"].shape[1 + axis]
     if task.op == "conv2d":
         reach = values["dilation"][axis] * (kernel - 1)
-        return _inside(start * stride - pad, last * stride - pad + reach + 1, side)
+        return start * stride - pad, last * stride - pad + reach + 1
     # out = in * stride - pad + tap, for taps 0..kernel-1
-    return _inside(-((kernel - 1 - start - pad) // stride), (last + pad) // stride + 1, side)
+    return -((kernel - 1 - start - pad) // stride), (last + pad) // stride + 1
 
 
 def _inside(start: int, stop: int, side: int) -> Interval:

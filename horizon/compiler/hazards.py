@@ -29,6 +29,9 @@ def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> 
     """
     owners = _earlier_owners(operations, ranges)
     histories = {name: _History() for name in owners}
+    before: dict[
+        str, np.ndarray
+    ] = {}  # what the earlier owners of each block's bytes are done with
     counts = [0] * len(Unit)
     waited = np.zeros((len(Unit), len(Unit)), np.int64)
     result = []
@@ -41,8 +44,10 @@ def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> 
             assert access.block is not None
             touched.append((histories[access.block], _box(access), name == "out"))
             np.maximum(needs, histories[access.block].conflicts(*touched[-1][1:]), out=needs)
-            for owner in owners[access.block]:
-                np.maximum(needs, histories[owner].last, out=needs)
+            if access.block not in before:
+                ended = [histories[owner].last for owner in owners[access.block]]
+                before[access.block] = np.max([np.zeros_like(needs), *ended], axis=0)
+            np.maximum(needs, before[access.block], out=needs)
         for history, box, writes in touched:
             history.add(unit, counts[unit], box, writes)
         needs[unit] = 0

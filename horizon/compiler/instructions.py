@@ -60,6 +60,6 @@ def parameters(
         _, height, width, _ = graph.tensors[node.output].shape
         fields |= {
             "fraction_bits": offset_fraction_bits(height, width),
-            "origin": out.start[1:3],
+            "origin": (task.out.start[1] + out.start[1], task.out.start[2] + out.start[2]),
         }
     return fields

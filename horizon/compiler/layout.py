@@ -9,7 +9,7 @@ input of the program), the tensor is copied; ``tasks`` finds that from the place
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from horizon.compiler.passes.rewrite import producers, use_counts
 from horizon.hbir.graph import Graph, TensorInfo
@@ -43,16 +43,17 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Place:
-    """The part of a buffer where a tensor starts."""
+    """The part of a buffer where a tensor, or a part of one, starts."""
 
     buffer: str
     batch: int = 0
     channel: int = 0
+    row: int = 0
 
     def moved(self, axis: int, start: int) -> Place:
         if axis == 0:
-            return Place(self.buffer, self.batch + start, self.channel)
-        return Place(self.buffer, self.batch, self.channel + start)
+            return replace(self, batch=self.batch + start)
+        return replace(self, channel=self.channel + start)
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,17 @@ def dense_buffer(info: TensorInfo) -> Buffer:
     pack those quickest.
     """
     dtype = DataType[info.dtype]
-    batch, height, width, channels = info.shape
+    return Buffer(info.name, Space.none, dtype, info.shape, dense_strides(info.shape, dtype))
+
+
+def dense_strides(shape: Quad, dtype: DataType) -> Quad:
+    """Bytes, NHWC; the gaps are those of ``dense_buffer``."""
+    _, height, width, channels = shape
     pixel = channels * dtype.size
     align = 16 if pixel >= WIDE_PIXEL else 4 if pixel > 4 else 1
     pixel += -pixel % align
     row = width * pixel
-    strides = (height * row, row, pixel, dtype.size)
-    return Buffer(info.name, Space.none, dtype, (batch, height, width, channels), strides)
+    return height * row, row, pixel, dtype.size
 
 
 def nchw_buffer(name: str, space: Space, dtype: DataType, shape: Quad, index: int) -> Buffer:

@@ -30,6 +30,19 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Proportions:
+    """What cascades are chosen by.
+
+    Attributes:
+        products: multiply-accumulates that take as long as a byte of memory.
+        share: of the SRAM that a stripe's buffers and weights may take.
+    """
+
+    products: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Level:
     """The choices of one level.
 
@@ -38,6 +51,8 @@ class Level:
         in_place: concats and slices are no copies.
         reuse_memory: tensors that are not needed at the same time share memory.
         policies: of whose plans the fastest is taken.
+        cascades: by what to choose the layers that are carried out stripe by stripe.
+        striping: the policies for programs with such layers.
     """
 
     number: int
@@ -45,6 +60,8 @@ class Level:
     in_place: bool
     reuse_memory: bool
     policies: tuple[Policy, ...]
+    cascades: tuple[Proportions, ...] = ()
+    striping: tuple[Policy, ...] = ()
 
 
 ALL_ARENAS = ("size", "lifetime", "area", "time")
@@ -54,13 +71,20 @@ OVERLAPPED = Policy(FewestTiles(), True, True, (OUTER_CHANNELS,))
 FRUGAL = Policy(FewestBytes(), True, True, BOTH, ALL_ARENAS)
 BALANCED = tuple(
     Policy(Balance(*proportions), True, True, BOTH, ALL_ARENAS)
-    for proportions in ((4096.0, 1536.0, (32, 32, 32)),)
+    for proportions in (
+        (64.0, 2048.0, (4, 8, 16)),
+        (512.0, 2048.0, (32, 32, 32)),
+        (4096.0, 2048.0, (32, 32, 32)),
+    )
 )
+CASCADES = (Proportions(4096.0, 0.9), Proportions(512.0, 0.8))
 LEVELS = {
     "O0": Level(0, False, False, False, (SERIAL,)),
     "O1": Level(1, True, True, True, (SERIAL,)),
     "O2": Level(2, True, True, True, (SERIAL, OVERLAPPED)),
-    "O3": Level(3, True, True, True, (SERIAL, OVERLAPPED, FRUGAL, *BALANCED)),
+    "O3": Level(
+        3, True, True, True, (SERIAL, OVERLAPPED, FRUGAL, *BALANCED), CASCADES, (FRUGAL, *BALANCED)
+    ),
 }
 
 

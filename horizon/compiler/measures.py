@@ -71,14 +71,13 @@ class Balance:
 
         What has one slot is loaded while nothing is computed, each time but the first.
         """
-        parts, tiles = loops.shapes.parts, loops.shapes.tiles
+        tiles = loops.shapes.tiles
         compute = self._work(loops.shapes) + tiles * self.startup / 2
         memory = np.zeros(tiles.shape)
         alone = np.zeros(tiles.shape)
         edges = np.zeros(tiles.shape)
-        for name, part in parts.items():
-            fills = loops.fills[name]
-            time = loops.moved[name] * part.rounded + fills * self.startup
+        for name, fills in loops.fills.items():
+            time = loops.lines[name] + fills * self.startup
             memory = memory + time
             if name not in loops.doubled:
                 alone = alone + time * (1 - 1 / fills)

@@ -182,7 +182,8 @@ class _Tiler:
         buffer = self.placed.buffers[operand.place.buffer]
         space = self.plan.spaces[buffer.name]
         n, y, x, c = box.start
-        at = (n + operand.place.batch, y, x, c + operand.place.channel)
+        place = operand.place
+        at = (n + place.batch, y + place.row, x, c + place.channel)
         offset = sum(index * step for index, step in zip(at, buffer.strides, strict=True))
         view = View(space, buffer.dtype, box.shape, buffer.strides, offset, buffer.index)
         return Access(buffer.name, view, at, operand.tensor, _moved(operand.start, box.start))

@@ -13,13 +13,13 @@ from horizon.hbm.records import Program
 from horizon.march import Machine
 from horizon.perf import estimate
 
-Plan = TypeVar("Plan")
+Candidate = TypeVar("Candidate")
 Built = TypeVar("Built")
 
 
 def fastest(
-    plans: Iterable[Plan],
-    build: Callable[[Plan], Built],
+    candidates: Iterable[Candidate],
+    build: Callable[[Candidate], Built],
     program_of: Callable[[Built], Program],
     machine: Machine,
 ) -> Built:
@@ -27,12 +27,12 @@ def fastest(
 
     What there is only one of is not timed.
     """
-    remaining = iter(plans)
+    remaining = iter(candidates)
     best = build(next(remaining))
     key = None
-    for plan in remaining:
+    for candidate in remaining:
         key = key or _key(program_of(best), machine)
-        other = build(plan)
+        other = build(candidate)
         other_key = _key(program_of(other), machine)
         if other_key < key:
             best, key = other, other_key

@@ -13,7 +13,7 @@ from functools import reduce
 
 import numpy as np
 
-from horizon.compiler.geometry import needed
+from horizon.compiler.geometry import needed, needed_sizes
 from horizon.compiler.layout import Buffer
 from horizon.compiler.tasks import Task, weight_layout
 from horizon.hbm.records import DataType, Quad, WeightLayout
@@ -93,7 +93,7 @@ class Loops:
 
     Attributes:
         fills: how often each operand is loaded or stored.
-        moved: bytes of that, by operand.
+        moved, lines: bytes of that, by operand, and in whole lines of memory.
         traffic: bytes in all.
         need: bytes of the slots.
     """
@@ -107,6 +107,7 @@ class Loops:
         self.count: dict[str, np.ndarray] = {}
         self.fills: dict[str, np.ndarray] = {}
         self.moved: dict[str, np.ndarray] = {}
+        self.lines: dict[str, np.ndarray] = {}
         nothing = np.zeros_like(shapes.tiles)
         for name, part in shapes.parts.items():
             fills = self._fills(part.axes)
@@ -116,6 +117,7 @@ class Loops:
             # Passes over the operand, each of which moves it once as a whole.
             own = _product([counts[axis] for axis in part.axes]) if part.axes else 1
             self.moved[name] = part.total * (fills // own)
+            self.lines[name] = self.moved[name] * part.rounded
         self.traffic = sum(self.moved.values(), nothing)
         self.need = sum((self.slot[name] * self.count[name] for name in self.slot), nothing)
 
@@ -132,10 +134,10 @@ class Loops:
                 fills = fills * np.where(changing, counts[axis], 1)
         return fills
 
-    def at(self, array: np.ndarray, place: int) -> int:
+    def at(self, array: np.ndarray, place: int) -> float:
         """The value of an array that belongs to a tile shape, by its place among all of them."""
         index = np.unravel_index(place, self.need.shape)
-        return int(array[tuple(np.minimum(index, np.array(array.shape) - 1))])
+        return float(array[tuple(np.minimum(index, np.array(array.shape) - 1))])
 
     def shape_at(self, place: int) -> Quad:
         """A tile shape by its place."""
@@ -204,8 +206,8 @@ def _parts(
             continue
         axes.append(axis)
         sizes = [_sizes(task, name, axis, tile) for tile in options[axis]]
-        larger.append(_along(axis, [max(sides) for sides in sizes]))
-        totals.append(_along(axis, [sum(sides) for sides in sizes]))
+        larger.append(_along(axis, [int(sides.max()) for sides in sizes]))
+        totals.append(_along(axis, [int(sides.sum()) for sides in sizes]))
     size = types[name].size
     run = _runs(larger, buffers[operand.place.buffer])
     rounded = -(-run // LINE) * LINE / run
@@ -223,14 +225,10 @@ def _runs(sides: list[np.ndarray], buffer: Buffer) -> np.ndarray:
     return run
 
 
-def _sizes(task: Task, name: str, axis: int, tile: int) -> list[int]:
+def _sizes(task: Task, name: str, axis: int, tile: int) -> np.ndarray:
     side = task.out.shape[axis]
-    sizes = []
-    for start in range(0, side, tile):
-        part = needed(task, name, axis, (start, min(start + tile, side)))
-        assert part is not None
-        sizes.append(part[1] - part[0])
-    return sizes
+    starts = np.arange(0, side, tile)
+    return needed_sizes(task, name, axis, starts, np.minimum(starts + tile, side))
 
 
 def _along(axis: int, values: list[int]) -> np.ndarray:

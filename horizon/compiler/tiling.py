@@ -24,6 +24,8 @@ class Tiling:
         order: the axes of the loops over tiles, outermost first.
         slots: operands that are loaded or stored, with bytes and number of their slots.
         traffic: bytes that are loaded and stored.
+        lines: the same in whole lines of memory.
+        transfers: loads and stores.
         cost: by the measure that it was chosen with, to be compared with others of that measure.
     """
 
@@ -31,6 +33,8 @@ class Tiling:
     order: Quad
     slots: dict[str, tuple[int, int]]
     traffic: int
+    lines: int
+    transfers: int
     cost: float
 
     @property
@@ -86,12 +90,15 @@ class Tilings:
     def __getitem__(self, number: int) -> Tiling:
         loops, place = self._spaces[self._owners[number]], int(self._places[number])
         slots = {
-            name: (loops.at(loops.slot[name], place), loops.at(loops.count[name], place))
+            name: (int(loops.at(loops.slot[name], place)), int(loops.at(loops.count[name], place)))
             for name in loops.slot
         }
-        traffic = loops.at(loops.traffic, place)
+        traffic = int(loops.at(loops.traffic, place))
         cost = self._measure.task_cost(float(self._costs[number]), traffic)
-        return Tiling(loops.shape_at(place), loops.order, slots, traffic, cost)
+        lines = round(sum(loops.at(part, place) for part in loops.lines.values()))
+        fills = sum(loops.at(part, place) for part in loops.fills.values())
+        shape = loops.shape_at(place)
+        return Tiling(shape, loops.order, slots, traffic, lines, round(fills), cost)
 
     @property
     def smallest(self) -> int:
