@@ -77,13 +77,13 @@ BALANCED = tuple(
         (4096.0, 2048.0, (32, 32, 32)),
     )
 )
-CASCADES = (Proportions(4096.0, 0.9), Proportions(512.0, 0.8))
+CASCADES = (Proportions(4096.0, 0.9),)
 LEVELS = {
     "O0": Level(0, False, False, False, (SERIAL,)),
     "O1": Level(1, True, True, True, (SERIAL,)),
     "O2": Level(2, True, True, True, (SERIAL, OVERLAPPED)),
     "O3": Level(
-        3, True, True, True, (SERIAL, OVERLAPPED, FRUGAL, *BALANCED), CASCADES, (FRUGAL, *BALANCED)
+        3, True, True, True, (SERIAL, OVERLAPPED, FRUGAL, *BALANCED), CASCADES, BALANCED[1:]
     ),
 }
 
