@@ -159,7 +159,8 @@ def make_cases(machine: Machine, cases: Sequence[tuple[str, tuple[int, int]]]) -
     for name, size in cases:
         if name not in models:
             file, options = NETWORKS[name]
-            models[name] = random_program(Config.fromfile(CONFIGS / file, parse_opts(list(options))))
+            config = Config.fromfile(CONFIGS / file, parse_opts(list(options)))
+            models[name] = random_program(config)
         program = compile_model(models[name], size, march="host").program
         model = Model(hbm.to_bytes(program), machine.workers)
         made.append(Case(name, size, program, estimate(program, machine), model))

@@ -27,6 +27,7 @@ NAMES = (
     "full_size",
     "executors",
     "runtime_speed",
+    "machines",
     "host_estimate",
     "board_validation",
 )
