@@ -29,9 +29,8 @@ def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> 
     """
     owners = _earlier_owners(operations, ranges)
     histories = {name: _History() for name in owners}
-    before: dict[
-        str, np.ndarray
-    ] = {}  # what the earlier owners of each block's bytes are done with
+    # The last uses of those that had a block's bytes before: they are over when it is first used.
+    before: dict[str, np.ndarray] = {}
     counts = [0] * len(Unit)
     waited = np.zeros((len(Unit), len(Unit)), np.int64)
     result = []
