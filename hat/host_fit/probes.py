@@ -77,15 +77,18 @@ class _Chain:
         return graph
 
     def begin(self, size: tuple[int, int], batch: int = 1) -> TensorInfo:
-        """Images, and from them the first maps of ``size``, which ``last`` is then."""
-        times = 4 if size[0] * size[1] * 16 * 3 <= LARGEST_ELEMENTS else 2
+        """Images, and from them maps of ``size``, halved as networks do it; ``last`` is these."""
+        halvings = 2 if size[0] * size[1] * 16 * 3 <= LARGEST_ELEMENTS else 1
+        height, width = (side << halvings for side in size)
         channels = self.pick((3, 3, 3, 1))
         images = []
         for _ in range(batch):
-            images.append(self._tensor((1, times * size[0], times * size[1], channels), "int8"))
+            images.append(self._tensor((1, height, width, channels), "int8"))
             self.inputs.append(images[-1].name)
-        joined = images[0] if batch == 1 else self.concat(images, axis=0)
-        return self.convolution(joined, self.pick((4, 8, 16, 24)), (3, 3), stride=times)
+        x = images[0] if batch == 1 else self.concat(images, axis=0)
+        for _ in range(halvings):
+            x = self.convolution(x, self.pick((8, 12, 16, 24)), (3, 3), stride=2)
+        return x
 
     def end(self, info: TensorInfo) -> None:
         self.outputs.append(info.name)
