@@ -77,7 +77,6 @@ BALANCED = tuple(
         (4096.0, 2048.0, (32, 32, 32)),
     )
 )
-THOROUGH = (FRUGAL, *BALANCED)
 CASCADES = (Proportions(4096.0, 0.9),)
 LEVELS = {
     "O0": Level(0, False, False, False, (SERIAL,)),
