@@ -83,7 +83,7 @@ LEVELS = {
     "O1": Level(1, True, True, True, (SERIAL,)),
     "O2": Level(2, True, True, True, (SERIAL, OVERLAPPED)),
     "O3": Level(
-        3, True, True, True, (SERIAL, OVERLAPPED, FRUGAL, *BALANCED), CASCADES, BALANCED[1:]
+        3, True, True, True, (SERIAL, OVERLAPPED, *BALANCED), CASCADES, (FRUGAL, *BALANCED[1:])
     ),
 }
 

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from horizon import hbm
 from horizon.compiler import Compiled, compile_program
 from horizon.compiler.candidates import make_candidates
 from horizon.compiler.cascade import Cascade, Group, cascaded, make_stripe
@@ -25,8 +26,10 @@ from horizon.hbir.graph import Node, TensorInfo, verify
 from horizon.hbm.records import DataType
 from horizon.march import Machine, load
 from horizon.perf import estimate
+from horizon.runtime import Model
 from tests.horizon.compiler.checks import LEVELS, check, small
-from tests.horizon.compiler.random_graphs import random_graph
+from tests.horizon.compiler.interpreter import from_file, to_file
+from tests.horizon.compiler.random_graphs import random_graph, random_inputs
 
 HEIGHT, WIDTH, CHANNELS = 48, 40, 16
 
@@ -145,6 +148,30 @@ def test_cascades_are_taken_where_they_pay() -> None:
     without = estimate(compile_program(deep(), machine, "O2").program, machine)
     assert found.latency < 0.9 * without.latency
     assert found.loaded + found.stored < (without.loaded + without.stored) / 2
+
+
+def executed(compiled: Compiled, seed: int) -> dict[str, np.ndarray]:
+    """The executor's outputs as the graph's integers."""
+    program = compiled.program
+    inputs = to_file(program, random_inputs(compiled.graph, seed))
+    return from_file(program, Model(hbm.to_bytes(program)).run(inputs))
+
+
+def test_the_executor_s_integers_are_those_without_cascades() -> None:
+    machine = small(49152)
+    pairs = [tuple(compile_program(deep(), machine, opt) for opt in ("O1", "O3"))]
+    assert [compiled.program.ddr_bytes > 0 for compiled in pairs[0]] == [True, False]
+    for seed in range(20):
+        graph = random_graph(seed, 12)
+        compiled = forced(graph, small(16384), seed)
+        if compiled is not None:
+            pairs.append((compile_program(graph, small(16384), "O1"), compiled))
+    assert len(pairs) > 5
+    for seed, (plain, striped) in enumerate(pairs):
+        wanted, found = executed(plain, seed), executed(striped, seed)
+        assert list(found) == list(wanted)
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
 def test_a_machine_that_copies_nothing_within_its_memory_has_no_cascades() -> None:
