@@ -18,12 +18,23 @@ from horizon.march.table import Table
 FOLDER = Path(__file__).parent
 # Program files place constants and memories at multiples of it.
 SMALLEST_ALIGNMENT = 64
+# A name becomes that of a folder; a report lists the instructions of each core.
+LONGEST_NAME, MOST_CORES = 64, 256
+NAME = (
+    "one word of letters, digits, '_', '-' and '.' that begins with none of '-.' and has at most "
+    f"{LONGEST_NAME} of them"
+)
 Limits = dict[str, dict[str, int | tuple[str, ...]]]
 
 
 def available() -> tuple[str, ...]:
     """Names of the machines that come along."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def is_name(text: str) -> bool:
+    """Whether a machine may be called so: ``NAME`` in words."""
+    return re.fullmatch(r"\w[\w.-]*", text) is not None and len(text) <= LONGEST_NAME
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Machine:
@@ -55,11 +66,10 @@ def load(name_or_path: str | os.PathLike[str]) -> Machine:
 
 def _machine(top: Table) -> Machine:
     name, title = top.text("name"), top.text("title")
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        expected = "one word of letters, digits, '_', '-' and '.' that begins with none of '-.'"
-        top.fail("name", f"{name!r}", expected)
+    if not is_name(name):
+        top.fail("name", f"{name!r}", NAME)
     units = _units(top)
-    cores, workers = top.count("cores"), top.count("workers")
+    cores, workers = top.count("cores", MOST_CORES), top.count("workers")
     sequential, clock_hz = top.flag("sequential"), top.quantity("clock_hz")
     memory = top.table("memory")
     machine = Machine(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from typing import Any, NoReturn
 
 from horizon.errors import InputError
@@ -11,7 +10,8 @@ from horizon.march.machine import Source
 
 PROVENANCES = ("published", "assumed", "fitted")
 LARGEST_NUMBER = 2**40
-LARGEST_QUANTITY = 1e15
+# Within these no time, rate or sum of a report leaves the range of float.
+SMALLEST_QUANTITY, LARGEST_QUANTITY = 1e-15, 1e15
 EXAMPLE = f'{{ value = 1, provenance = "{PROVENANCES[1]}", source = "..." }}'
 
 
@@ -69,20 +69,20 @@ class Table:
             self.fail(key, f"{value}", "each name once")
         return tuple(name for name in known if name in value)
 
-    def count(self, key: str) -> int:
+    def count(self, key: str, largest: int = LARGEST_NUMBER) -> int:
         """A positive integer that says where it comes from."""
         value = self._number(key, int, "an integer")
-        if not 1 <= value <= LARGEST_NUMBER:
-            self.fail(f"{key}.value", f"{value}", f"1..{LARGEST_NUMBER}")
+        if not 1 <= value <= largest:
+            self.fail(f"{key}.value", f"{value}", f"1..{largest}")
         return int(value)
 
     def quantity(self, key: str, zero: bool = False, largest: float = LARGEST_QUANTITY) -> float:
         """A positive number, or 0 where ``zero``, that says where it comes from."""
-        value = float(self._number(key, int | float, "a number"))
-        if not math.isfinite(value) or not 0 <= value <= largest or (value == 0 and not zero):
-            low = "0 or more" if zero else "more than 0"
-            self.fail(f"{key}.value", f"{value:g}", f"{low} and at most {largest:g}")
-        return value
+        value = self._number(key, int | float, "a number")
+        smallest = 0.0 if zero else SMALLEST_QUANTITY
+        if not smallest <= value <= largest:  # nan is not either
+            self.fail(f"{key}.value", f"{value}", f"{smallest:g} to {largest:g}")
+        return float(value)
 
     def _number(self, key: str, kind: Any, kind_text: str) -> Any:
         entry = Table(self._take(key, dict, EXAMPLE), self._path, f"{self._prefix}{key}.")
