@@ -18,6 +18,7 @@ from hat.host_fit.least_squares import fit
 from hat.host_fit.measure import Timing, check
 from horizon.hbm.records import DataType, Instruction, Opcode, WeightLayout
 from horizon.march import Machine
+from horizon.march.keys import number
 from horizon.perf.cost import Costs
 
 SWEEPS = 2
@@ -83,7 +84,7 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
         # round: from a bad start the search would not see which.
         trials = [
             _fitted_by_kind(numbers.with_numbers(machine, {SRAM: value}), by_kind, by_unit)
-            for value in (numbers.number(machine, SRAM), *BYTES_PER_CYCLE)
+            for value in (number(machine, SRAM), *BYTES_PER_CYCLE)
         ]
         machine, _ = min(trials, key=lambda trial: trial[1])
         machine, _ = _fitted(machine, numbers.fitted_keys(), timings)
@@ -168,7 +169,7 @@ def _fitted(
     """The machine with the best values of some numbers, and the loss."""
     seconds = np.array([timing.seconds for timing in timings])
     limits = np.array([numbers.limits(key) for key in keys])
-    start = np.array([numbers.number(machine, key) for key in keys])
+    start = np.array([number(machine, key) for key in keys])
 
     def changed(values: np.ndarray) -> Machine:
         return numbers.with_numbers(machine, dict(zip(keys, map(float, values), strict=True)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from hat.host_fit import numbers
 from horizon.march import Machine
+from horizon.march.keys import number
 from horizon.march.limits import INPUT_TYPES
 
 DIGITS = 4
@@ -39,7 +39,7 @@ def _numbers(machine: Machine) -> tuple[list[str], dict[str, list[str]]]:
     tables: dict[str, list[str]] = {"memory": []}
     for key, source in machine.sources.items():
         table, _, name = key.rpartition(".")
-        value = _value(machine, key)
+        value = number(machine, key)
         line = (
             f"{name} = {{ value = {_number(value, source.provenance)}, "
             f"provenance = {_text(source.provenance)}, source = {_text(source.text)} }}"
@@ -58,16 +58,6 @@ def _with_tables_of_tables_last(tables: dict[str, list[str]]) -> Iterator[tuple[
 def _rank(table: str) -> int:
     order = ("memory", "load", "store", "tensor", "vector", "aux", "transform", "limits")
     return order.index(table.partition(".")[0])
-
-
-def _value(machine: Machine, key: str) -> float:
-    first, _, rest = key.partition(".")
-    if first == "limits":
-        op, _, name = rest.partition(".")
-        value = machine.limits[op][name]
-        assert not isinstance(value, tuple)
-        return value
-    return numbers.number(machine, key)
 
 
 def _number(value: float, provenance: str) -> str:

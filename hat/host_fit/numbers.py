@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from horizon.march import Array, Machine
+from horizon.march.keys import path
 
 UNITS = ("load", "store", "vector", "aux", "transform")
 ARRAYS = ("conv", "narrow", "correlation")
@@ -44,19 +45,11 @@ def limits(key: str) -> tuple[float, float]:
     return LIMITS[key.rpartition(".")[2]]
 
 
-def number(machine: Machine, key: str) -> float:
-    """The value of a key, such as "tensor.conv.drain_cycles" or "clock_hz"."""
-    place: Any = machine
-    for name in _path(machine, key):
-        place = place[name] if isinstance(place, Mapping) else getattr(place, name)
-    return float(place)
-
-
 def with_numbers(machine: Machine, values: Mapping[str, float]) -> Machine:
     """The machine with other values of these keys."""
     changed: Any = machine
     for key, value in values.items():
-        changed = _changed(changed, _path(machine, key), value)
+        changed = _changed(changed, path(machine, key), value)
     result: Machine = changed
     return result
 
@@ -69,14 +62,6 @@ def array_of(machine: Machine, name: str) -> Array:
 def with_array(machine: Machine, name: str, array: Array) -> Machine:
     result: Machine = _changed(machine, ["tensor", name], array)
     return result
-
-
-def _path(machine: Machine, key: str) -> list[str]:
-    """The names of attributes that lead to a number."""
-    first, *rest = key.split(".")
-    if first in machine.simple:
-        return ["simple", first, *rest]
-    return rest if first == "memory" else [first, *rest]
 
 
 def _changed(place: Any, path: list[str], value: Any) -> Any:

@@ -92,5 +92,6 @@ def spread(
     """
     begin, finish, total = (np.array(values, float) for values in (start, end, amount))
     length = np.maximum(finish - begin, np.finfo(float).tiny)
-    done = [(np.clip((edge - begin) / length, 0, 1) * total).sum() for edge in edges[:-1]]
+    with np.errstate(over="ignore"):  # what takes no time beside the run is done at once
+        done = [(np.clip((edge - begin) / length, 0, 1) * total).sum() for edge in edges[:-1]]
     return np.diff([*done, total.sum()])

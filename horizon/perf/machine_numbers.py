@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from horizon.march import Machine
+from horizon.march.keys import number
 from horizon.perf.bound import peak
 
 PROVENANCES = ("published", "assumed", "fitted")
 NOT_TIMING = "limits."
+ARRAYS = ("conv", "narrow", "correlation")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Number:
 def machine_numbers(machine: Machine) -> list[Number]:
     """All of them in the file's order; the limits of operators are the checker's."""
     return [
-        Number(key, _value(machine, key), source.provenance, source.text)
+        Number(key, number(machine, key), source.provenance, source.text)
         for key, source in machine.sources.items()
         if not key.startswith(NOT_TIMING)
     ]
@@ -44,19 +45,8 @@ def provenance_counts(machine: Machine) -> dict[str, int]:
     return {name: counts[name] for name in PROVENANCES}
 
 
-def peak_macs(machine: Machine, array: str = "conv") -> float:
-    """Per second and core, with int8 inputs; 0 without a tensor unit."""
-    return 0.0 if machine.tensor is None else peak(machine, array)
-
-
-def _value(machine: Machine, key: str) -> float:
-    first, *rest = key.split(".")
-    if first in machine.simple:
-        place: Any = machine.simple[first]
-    elif first == "memory":
-        place = machine
-    else:
-        place, rest = machine, [first, *rest]
-    for name in rest:
-        place = getattr(place, name)
-    return float(place)
+def peak_macs(machine: Machine, *arrays: str) -> float:
+    """The most per second and core, with int8 inputs, of some arrays or of all; 0 without any."""
+    if machine.tensor is None:
+        return 0.0
+    return max(peak(machine, array) for array in arrays or ARRAYS)

@@ -65,6 +65,10 @@ def memory_text(count: int) -> str:
     return _scaled(count, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")), "bytes")
 
 
+def count_text(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 

@@ -14,6 +14,7 @@ from horizon.perf.machine_numbers import peak_macs, provenance_counts
 from horizon.perf.markup import (
     bytes_text,
     colour_of,
+    count_text,
     escape,
     macs_text,
     memory_text,
@@ -69,7 +70,7 @@ def _asset(name: str) -> str:
 
 def _headline(estimate: Estimate) -> str:
     program, machine = estimate.program, estimate.machine
-    cores = f"{estimate.cores} core{'s' if estimate.cores > 1 else ''}"
+    cores = count_text(estimate.cores, "core")
     moved = estimate.loaded + estimate.stored
     figures = [
         (number(estimate.fps, 4), "frames per second", f"{cores}, a frame each"),
@@ -90,10 +91,10 @@ def _headline(estimate: Estimate) -> str:
         for tensor in program.inputs
     )
     return f"""<header>
-<h1>{escape(program.name)} <span>on {escape(machine.name)}</span></h1>
-<p class="sub">{escape(machine.title)}. Compiled at O{program.opt}:
-{len(program.instructions):,} instructions, {len(estimate.layers)} layers,
-input {escape(shapes)}.</p>
+<h1><bdi>{escape(program.name)}</bdi> <span>on {escape(machine.name)}</span></h1>
+<p class="sub"><bdi>{escape(machine.title)}</bdi>. Compiled at O{program.opt}:
+{count_text(len(program.instructions), "instruction")},
+{count_text(len(estimate.layers), "layer")}, input <bdi>{escape(shapes)}</bdi>.</p>
 {_weights(program)}<ul class="figures">{boxes}</ul>
 <div class="columns"><div>
 <p>{escape(_bound(estimate))}</p>
@@ -149,7 +150,7 @@ def _machine_line(estimate: Estimate) -> str:
     units = "one unit at a time" if machine.sequential else "units side by side"
     workers = f", {machine.workers} threads each" if machine.workers > 1 else ""
     return (
-        f"{machine.cores} core{'s' if machine.cores > 1 else ''}{workers} at {clock}, {units}; "
+        f"{count_text(machine.cores, 'core')}{workers} at {clock}, {units}; "
         f"peak {macs_text(peak_macs(machine))}/s and {sram}; DDR "
         f"{bytes_text(machine.ddr_bytes_per_second)}/s at {percent(machine.ddr_efficiency)} "
         f"efficiency, {bytes_text(bandwidth(machine, estimate.cores))}/s for each working core."

@@ -53,7 +53,7 @@ def as_json(estimate: Estimate, *, details: bool = True) -> dict[str, Any]:
     }
     if details:
         # Each core works on a frame of its own, all at the same pace.
-        result["details"] = [_instructions(estimate) for _ in range(estimate.cores)]
+        result["details"] = [_instructions(estimate)] * estimate.cores
     return result
 
 
@@ -181,7 +181,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def mac_utilisation(estimate: Estimate) -> float:
-    """Multiply-accumulates of the whole run, of what the convolutions' array could do in it."""
+    """Multiply-accumulates of the whole run, of what the best array could do in it."""
     peak = peak_macs(estimate.machine)
     return estimate.macs / (peak * estimate.latency) if peak else 0.0
 

@@ -90,7 +90,7 @@ def roofline(estimate: Estimate) -> str:
     times = running(estimate)
     axes = _axes(estimate, times, traffic)
     marks = _marks(estimate, times, axes, traffic)
-    taken = [_roof_box(axes, rate) for rate, _ in _horizontals(estimate)]
+    taken = [box for _, _, box in _titles(estimate, axes)]
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Roofline: '
         f'multiply-accumulates per second over those per byte of {traffic.memory}">',
@@ -205,11 +205,10 @@ def _roofs(estimate: Estimate, axes: Axes, traffic: Traffic) -> Iterator[str]:
         f'<text class="roof-text" transform="translate({x + along[0]:.1f} {y + along[1]:.1f}) '
         f'rotate({angle:.1f})" dy="-7">{traffic.memory}: {bytes_text(rate)}/s</text>'
     )
-    for other, title in _horizontals(estimate):
+    for other, title, box in _titles(estimate, axes):
         if other != peak:
             y = axes.at_y(other)
             yield _line(axes.at_x(max(left, other / rate)), y, axes.at_x(right), y, "roof low")
-        box = _roof_box(axes, other)
         yield _text(box[2], box[3] - 3, title, "end roof-text")
 
 
@@ -222,10 +221,17 @@ def _horizontals(estimate: Estimate) -> list[tuple[float, str]]:
     return [(rate, f"{', '.join(same)}: {macs_text(rate)}/s") for rate, same in found.items()]
 
 
-def _roof_box(axes: Axes, rate: float) -> Box:
-    """Where the title of a horizontal roof stands: above its right end."""
-    y, right = axes.at_y(rate), WIDTH - RIGHT - 4
-    return right - 250, y - 20, right, y - 4
+def _titles(estimate: Estimate, axes: Axes) -> list[tuple[float, str, Box]]:
+    """Horizontal roofs, their titles and places: above the right end, beside those in the way."""
+    found: list[tuple[float, str, Box]] = []
+    for rate, title in _horizontals(estimate):
+        y, right, width = axes.at_y(rate), WIDTH - RIGHT - 4.0, LETTER * len(title) + 12
+        box = right - width, y - 20, right, y - 4
+        while others := [other for _, _, other in found if _meet(box, other)]:
+            right = min(other[0] for other in others) - 6
+            box = right - width, y - 20, right, y - 4
+        found.append((rate, title, box))
+    return found
 
 
 def _circle(mark: Mark) -> str:

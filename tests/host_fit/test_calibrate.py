@@ -16,6 +16,7 @@ from hat.host_fit.probes import probe_graphs
 from horizon.compiler import compile_program
 from horizon.hbm import Instruction
 from horizon.march import Array, Machine, SimpleUnit, Source, TensorUnit, load
+from horizon.march.keys import number
 
 HOST = load("host")
 # Twice as many threads as the description, and nothing as in it.
@@ -83,8 +84,8 @@ def test_numbers_without_noise_are_found_again(fitted: Machine) -> None:
     assert found.correlation.products_per_cycle == pytest.approx(speed, rel=0.01)
     for key in numbers.fitted_keys():
         if not key.startswith("tensor.correlation"):
-            value = numbers.number(KNOWN, key)
-            assert numbers.number(fitted, key) == pytest.approx(value, rel=0.01), key
+            value = number(KNOWN, key)
+            assert number(fitted, key) == pytest.approx(value, rel=0.01), key
 
 
 def test_what_the_model_cannot_describe_does_not_pull_at_the_rest(timings: list[Timing]) -> None:
@@ -123,8 +124,8 @@ def test_descriptions_are_read_back(fitted: Machine, tmp_path) -> None:
     assert found.sources == machine.sources
     assert (found.workers, found.clock_hz, found.sequential) == (4, 2e9, True)
     for key in numbers.fitted_keys():
-        expected = numbers.number(machine, key)
-        assert numbers.number(found, key) == pytest.approx(expected, rel=1e-3), key
+        expected = number(machine, key)
+        assert number(found, key) == pytest.approx(expected, rel=1e-3), key
 
 
 @pytest.mark.parametrize("name", ["host", "bayes", "bernoulli2", "edge256"])
@@ -143,6 +144,6 @@ def test_numbers_are_replaced_where_they_are() -> None:
     values = {"load.pixel_cycles": 7.0, "tensor.narrow.drain_cycles": 8.0, "clock_hz": 9e9}
     values |= {"memory.sram_bytes_per_cycle": 10.0, "tensor.startup_cycles": 11.0}
     changed = numbers.with_numbers(HOST, values)
-    assert {key: numbers.number(changed, key) for key in values} == values
-    back = numbers.with_numbers(changed, {key: numbers.number(HOST, key) for key in values})
+    assert {key: number(changed, key) for key in values} == values
+    back = numbers.with_numbers(changed, {key: number(HOST, key) for key in values})
     assert back == HOST
