@@ -12,13 +12,15 @@ from horizon.march import load
 
 
 def test_a_short_measurement_gives_a_machine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fit_host, "POOR", 0.0)
     out = tmp_path / "my_cpu.toml"
     words = ["--out", str(out), "--seconds", "0.1", "--chains", "20", "--threads", "1"]
     assert run_command("fit_host", [*words, "--clock-ghz", "2.5"]) == 0
     printed = capsys.readouterr().out
     assert "convolution, int8" in printed
+    assert "warning: half of the instructions are more than 0% off" in printed
     machine = load(out)
     assert (machine.name, machine.workers, machine.clock_hz) == ("my_cpu", 1, 2.5e9)
     assert machine.sequential
