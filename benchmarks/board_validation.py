@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.calibration_choices import CONFIG
 from benchmarks.training_step import machine
-from hat.cli import common
+from hat.cli.checkpoints import resolve_checkpoints
 from hat.cli.sections import trained_model, validation_loader
 from hat.config import Config
 from hat.data.files import write_json
@@ -31,7 +31,7 @@ from hat.deploy.board_program import BoardProgram
 from hat.deploy.build import compile_model, padded_size
 from hat.engine.board_predictor import BoardPredictor
 from hat.engine.evaluate import evaluate
-from hat.registry import build_from_registry
+from hat.registry import resolve
 from horizon import hbm
 
 RESULT = Path(__file__).parent / "results" / "board_validation.json"
@@ -54,9 +54,9 @@ def main() -> None:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     config = Config.fromfile(args.config)
-    section = config.section(SECTION)
-    common.resolve_checkpoints(section, config, "int_infer")
-    predictor: BoardPredictor = build_from_registry(section, SECTION)
+    recipe = resolve(config.section(SECTION), SECTION)
+    resolve_checkpoints(recipe, config, "int_infer")
+    predictor: BoardPredictor = recipe.build()
     size = padded_size(predictor.model, predictor.image_size())
     program = BoardProgram(hbm.to_bytes(compile_model(predictor.model, size).program), threads=1)
     network, _ = trained_model(config, "infer_cfg", "float")

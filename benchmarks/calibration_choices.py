@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from hat.cli import common
+from hat.cli.checkpoints import stage_checkpoint
 from hat.cli.sections import validation_loader
 from hat.config import Config
 from hat.data.files import write_json
@@ -79,7 +80,7 @@ class Study:
 
     def __init__(self, config: Config, args: argparse.Namespace) -> None:
         self.config = config
-        checkpoint = common.stage_checkpoint(config, "float", args.ckpt)
+        checkpoint = stage_checkpoint(config, "float", args.ckpt)
         self.weights, self.source = load_checkpoint(checkpoint)["state_dict"], str(checkpoint)
         self.processor = build_from_registry(config.section("val_batch_processor"), "")
         self.val_loader = validation_loader(config)

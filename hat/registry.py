@@ -1,12 +1,14 @@
 """Names in configs to objects in Python.
 
 A config describes an object as ``dict(type=..., **arguments)``. ``type`` is a registered name
-(``"PwcnetHead"``) or a callable (``torch.optim.Adam``). ``build_from_registry`` builds such a
-dict from the inside out and knows the path of every key, so that a mistake is reported as, for
-example, ``float_trainer.model.head.use_rez: ...``.
+(``"PwcnetHead"``) or a callable (``torch.optim.Adam``). Two steps lead to the object: ``resolve``
+turns every such dict into a :class:`Component`, which knows the class; ``build`` calls them from
+the inside out. Both know the path of every key, so that a mistake is reported as, for example,
+``float_trainer.model.head.use_rez: ...``. Whatever has to change between the config and the object
+(a checkpoint's path, the length of a test run) changes a Component's arguments, by its class.
 
-A class may list arguments in ``deferred_args``: they are handed over as a ``Deferred`` that the
-class builds itself, later, with what only it knows (an optimizer needs the model's parameters).
+A class may list arguments in ``deferred_args``: they are handed over as Components that the class
+builds itself, later, with what only it knows (an optimizer needs the model's parameters).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hat.errors import InputError
@@ -64,28 +66,126 @@ class Registry:
 OBJECT_REGISTRY = Registry()
 
 
-class Deferred:
-    """A typed dict that its receiver builds: ``deferred.build(params=...)``."""
+class Component:
+    """One object that a config describes, before it is built.
 
-    def __init__(self, config: Mapping[str, Any], path: str) -> None:
-        self.config = config
+    Whether the config gave the type as a name or as a class makes no difference from here on.
+
+    Attributes:
+        target: what builds the object: a class or another callable.
+        arguments: what it is called with; may hold further components, also in lists and dicts.
+        path: where the config describes it, such as ``float_trainer.callbacks.3``.
+    """
+
+    def __init__(self, target: Callable[..., Any], arguments: dict[str, Any], path: str) -> None:
+        self.target = target
+        self.arguments = arguments
         self.path = path
 
+    def is_a(self, *kinds: type) -> bool:
+        """Whether the object will be an instance of one of ``kinds``."""
+        return isinstance(self.target, type) and issubclass(self.target, kinds)
+
+    def replaced(self, **arguments: Any) -> Component:
+        """The same component with some of its arguments replaced or added."""
+        return Component(self.target, {**self.arguments, **arguments}, self.path)
+
+    def without(self, *names: str) -> Component:
+        """The same component without the arguments ``names``."""
+        kept = {key: value for key, value in self.arguments.items() if key not in names}
+        return Component(self.target, kept, self.path)
+
     def build(self, **extra: Any) -> Any:
-        """Build the object; ``extra`` adds to the config's arguments and wins over them."""
-        return build_from_registry({**self.config, **extra}, self.path)
+        """Build the arguments, then the object.
+
+        Args:
+            extra: arguments that are objects already; they win over the config's.
+
+        Raises:
+            InputError: a missing or unknown argument, or a value that the object refuses
+                (ValueError or TypeError), each with the path of the key.
+        """
+        check_arguments(self.target, {**self.arguments, **extra}, self.path)
+        deferred = getattr(self.target, "deferred_args", ())
+        built = {
+            key: value if key in deferred else build(value)
+            for key, value in self.arguments.items()
+            if key not in extra
+        }
+        try:
+            return self.target(**built, **extra)
+        except InputError as error:
+            text = str(error)
+            if text.startswith(self.path):
+                raise
+            raise InputError(f"{self.path}: {text}") from error
+        except (ValueError, TypeError) as error:
+            name = getattr(self.target, "__name__", str(self.target))
+            raise InputError(
+                f"{self.path or name}: {name} refuses its arguments: {error}"
+            ) from error
 
 
 def is_typed(value: Any) -> bool:
     return isinstance(value, Mapping) and "type" in value
 
 
+def resolve(config: Any, path: str = "") -> Any:
+    """What ``config`` describes: each typed dict as a Component, lists and plain dicts walked.
+
+    Nothing is built, and ``config`` itself is neither changed nor referred to by the result's
+    lists and dicts.
+
+    Raises:
+        InputError: an unknown type, or an argument that a type does not take.
+    """
+    if is_typed(config):
+        target = resolve_type(config, path)
+        arguments = {
+            key: resolve(value, _join(path, key)) for key, value in config.items() if key != "type"
+        }
+        check_known(target, arguments, path)
+        return Component(target, arguments, path)
+    if isinstance(config, Mapping):
+        return {key: resolve(value, _join(path, key)) for key, value in config.items()}
+    if isinstance(config, list | tuple) and not hasattr(config, "_fields"):
+        return type(config)(
+            resolve(value, _join(path, index)) for index, value in enumerate(config)
+        )
+    return config
+
+
+def build(value: Any) -> Any:
+    """``value``, as :func:`resolve` returns it, with every Component built, innermost first."""
+    if isinstance(value, Component):
+        return value.build()
+    if isinstance(value, dict):
+        return {key: build(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(build(item) for item in value)
+    return value
+
+
+def build_from_registry(config: Any, path: str = "") -> Any:
+    """Resolve and build in one go; ``config`` itself is never changed."""
+    return build(resolve(config, path))
+
+
+def components(value: Any) -> Iterator[Component]:
+    """Every Component in ``value``, outermost first."""
+    if isinstance(value, Component):
+        yield value
+        yield from components(value.arguments)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from components(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from components(item)
+
+
 def resolve_type(config: Mapping[str, Any], path: str = "") -> Callable[..., Any]:
     """The callable that ``config["type"]`` names."""
-    if "type" not in config:
-        raise InputError(
-            f"{path or 'config'}: no 'type' key; found the keys {sorted(map(str, config))}"
-        )
     kind = config["type"]
     if isinstance(kind, str):
         return OBJECT_REGISTRY.get(kind, path)
@@ -97,76 +197,41 @@ def resolve_type(config: Mapping[str, Any], path: str = "") -> Callable[..., Any
     )
 
 
-def build_from_registry(config: Any, path: str = "") -> Any:
-    """Build everything that ``config`` describes, innermost first.
-
-    Lists, tuples and plain dicts are walked; a typed dict becomes an object; anything else is
-    returned as it is. ``config`` itself is never changed.
-
-    Raises:
-        InputError: unknown type or argument, missing argument, or a value that the object
-            refuses (ValueError or TypeError), each with the path of the key.
-    """
-    if is_typed(config):
-        target = resolve_type(config, path)
-        arguments = {key: value for key, value in config.items() if key != "type"}
-        deferred = getattr(target, "deferred_args", ())
-        check_arguments(target, arguments, path)
-        built = {
-            key: (_defer if key in deferred else build_from_registry)(value, _join(path, key))
-            for key, value in arguments.items()
-        }
-        try:
-            return target(**built)
-        except InputError as error:
-            text = str(error)
-            raise InputError(text if text.startswith(path) else f"{path}: {text}") from error
-        except (ValueError, TypeError) as error:
-            name = getattr(target, "__name__", str(target))
-            raise InputError(f"{path or name}: {name} refuses its arguments: {error}") from error
-    if isinstance(config, Mapping):
-        return {key: build_from_registry(value, _join(path, key)) for key, value in config.items()}
-    if isinstance(config, list | tuple) and not hasattr(config, "_fields"):
-        return type(config)(
-            build_from_registry(value, _join(path, str(index)))
-            for index, value in enumerate(config)
-        )
-    return config
-
-
-def _defer(value: Any, path: str) -> Any:
-    """A typed dict, or a list of them, as Deferred; anything else is built now."""
-    if is_typed(value):
-        return Deferred(value, path)
-    if isinstance(value, list | tuple):
-        return [_defer(item, _join(path, index)) for index, item in enumerate(value)]
-    return build_from_registry(value, path)
-
-
-def check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], path: str) -> None:
-    """Compare ``arguments`` with the signature of ``target``; InputError on a mismatch."""
-    try:
-        parameters = inspect.signature(target).parameters
-    except (ValueError, TypeError):  # a builtin without a signature checks for itself
+def check_known(target: Callable[..., Any], arguments: Mapping[str, Any], path: str) -> None:
+    """InputError for an argument that the signature of ``target`` does not have."""
+    parameters = _parameters(target)
+    if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
-    name = getattr(target, "__name__", str(target))
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    known = [
-        key for key, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
+    known = _names(parameters)
     for key in arguments:
-        if key not in known and not open_ended:
+        if key not in known:
+            name = getattr(target, "__name__", str(target))
             raise InputError(
                 f"{_join(path, key)}: {name} has no argument {key!r}{nearest(key, known)}; "
                 f"it takes: {', '.join(known)}"
             )
-    missing = [
-        key
-        for key in known
-        if parameters[key].default is inspect.Parameter.empty and key not in arguments
-    ]
-    if missing:
-        raise InputError(f"{path or name}: {name} needs the argument {missing[0]!r}")
+
+
+def check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], path: str) -> None:
+    """InputError for an unknown argument or for a missing one."""
+    check_known(target, arguments, path)
+    parameters = _parameters(target) or {}
+    for key in _names(parameters):
+        if parameters[key].default is inspect.Parameter.empty and key not in arguments:
+            name = getattr(target, "__name__", str(target))
+            raise InputError(f"{path or name}: {name} needs the argument {key!r}")
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(target).parameters
+    except (ValueError, TypeError):  # a builtin without a signature checks for itself
+        return None
+
+
+def _names(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    stars = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [key for key, p in parameters.items() if p.kind not in stars]
 
 
 def _join(path: str, key: object) -> str:

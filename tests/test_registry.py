@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hat.errors import InputError
-from hat.registry import Deferred, Registry, build_from_registry
+from hat.registry import Component, Registry, build_from_registry
 
 
 class Leaf:
@@ -32,7 +32,7 @@ def test_builds_nested_objects_and_leaves_the_config_alone():
 
 def test_deferred_arguments_are_built_by_their_owner():
     tree = build_from_registry({"type": Tree, "leaves": [], "late": {"type": Leaf, "size": 3}})
-    assert isinstance(tree.late, Deferred)
+    assert isinstance(tree.late, Component)
     assert tree.late.build(name="given").name == "given"
 
 

@@ -11,7 +11,6 @@ Exit code 1: an output integer differs.
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 import horizon.hbm
 from hat.cli import common
+from hat.cli.checkpoints import resolve_checkpoints
 from hat.cli.compile_settings import (
     OPTIONAL,
     REQUIRED,
@@ -30,6 +30,7 @@ from hat.cli.compile_settings import (
     opt_level,
     program_name,
 )
+from hat.cli.logs import setup_logging
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
@@ -37,7 +38,7 @@ from hat.deploy.board_program import BoardProgram, program_file
 from hat.deploy.build import DEFAULT_MARCH, compile_model, padded_size
 from hat.engine.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment, BoardPredictor
 from hat.errors import InputError
-from hat.registry import build_from_registry
+from hat.registry import Component, resolve
 from hat.visualize.flow_viz import make_folder
 
 SECTION = "align_bpu_predictor"
@@ -74,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"{option} {getattr(args, name)}: expected a number above 0")
     config = common.load_config(args)
     file = program_file(args.model) if args.model else None
-    section = copy.deepcopy(config.section(SECTION))
-    common.resolve_checkpoints(section, config, "int_infer", args.ckpt)
-    common.setup_logging(quiet=True)
-    predictor = build_from_registry(section, SECTION)
+    recipe: Component = resolve(config.section(SECTION), SECTION)
+    resolve_checkpoints(recipe, config, "int_infer", args.ckpt)
+    setup_logging(quiet=True)
+    predictor = recipe.build()
     if not isinstance(predictor, BoardPredictor):
         raise InputError(
             f"{config.path}: {SECTION}.type gives a {type(predictor).__name__}; expected a "

@@ -1,22 +1,16 @@
-"""What several commands share: config arguments, models of a stage, logging, errors."""
+"""What several commands share: config arguments, device arguments, tables."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from hat.config import Config, parse_opts
-from hat.engine import distributed
-from hat.engine.checkpoint import STAGES, checkpoint_path, stage_in_name
-from hat.errors import InputError
+from hat.engine.checkpoint import STAGES
 
-LOADING = ("LoadCheckpoint", "LoadIntegerModel")
+STAGE_VARIABLE = "HAT_TRAINING_STEP"
 
 
 def add_config_arguments(
@@ -60,86 +54,14 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config that ``args.config`` names, with ``args.opts`` applied."""
+    """The config that ``args.config`` names, with ``args.opts`` applied.
+
+    Configs of several stages in one file choose by the environment variable HAT_TRAINING_STEP,
+    which holds the stage of the command.
+    """
+    if getattr(args, "stage", None):
+        os.environ[STAGE_VARIABLE] = args.stage
     return Config.fromfile(args.config, parse_opts(args.opts))
-
-
-def stage_checkpoint(config: Config, stage: str, ckpt: str | Path | None = None) -> Path:
-    """The checkpoint to use: ``ckpt``, or the best one of ``stage`` in the config's ``ckpt_dir``.
-
-    Where that does not exist yet, the one in ``shipped_ckpt_dir``, if the config names such a
-    folder; it is said that this one is taken.
-    """
-    if ckpt is not None:
-        return Path(ckpt)
-    own = checkpoint_path(config.section("ckpt_dir"), stage)
-    shipped_dir = config.get("shipped_ckpt_dir")
-    if own.exists() or shipped_dir is None:
-        return own
-    shipped = checkpoint_path(shipped_dir, stage)
-    if not shipped.exists():
-        return own
-    if distributed.is_main():
-        print(f"{own} does not exist yet; using the shipped {shipped}")
-    return shipped
-
-
-def resolve_checkpoints(
-    section: dict[str, Any], config: Config, stage: str, ckpt: str | Path | None = None
-) -> None:
-    """Decide in place which files the converters of ``{stage}_predictor`` or ``_trainer`` load.
-
-    ``ckpt`` replaces the last one's file. A file that does not exist gives way to its stage's in
-    ``shipped_ckpt_dir``, if there is one.
-
-    Raises:
-        InputError: ``ckpt`` without a converter that loads.
-    """
-    loads = list(loading_converters(section))
-    if ckpt is not None:
-        if not loads:
-            raise InputError(
-                f"{stage}: model_convert_pipeline has no LoadCheckpoint or LoadIntegerModel whose "
-                "path --ckpt could replace"
-            )
-        loads.pop()["checkpoint_path"] = ckpt
-    for load in loads:
-        if not Path(load["checkpoint_path"]).exists():
-            stand_in = stage_checkpoint(config, stage_in_name(load["checkpoint_path"]) or stage)
-            if stand_in.exists():
-                load["checkpoint_path"] = stand_in
-
-
-def loading_converters(section: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The configs of the converters in a trainer's or predictor's section that read a file."""
-    for converter in (section.get("model_convert_pipeline") or {}).get("converters", []):
-        if isinstance(converter, dict) and converter.get("type") in LOADING:
-            yield converter
-
-
-def setup_logging(log_file: Path | None = None, quiet: bool = False) -> None:
-    """Log to the terminal (warnings only if ``quiet``) and, if given, to ``log_file``."""
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-        handler.close()
-    terminal: logging.Handler = _TqdmHandler()
-    terminal.setLevel(logging.WARNING if quiet else logging.INFO)
-    handlers = [terminal]
-    if log_file is not None:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
-        root.addHandler(handler)
-    root.setLevel(logging.INFO)
-
-
-class _TqdmHandler(logging.Handler):
-    """Writes lines above a progress bar instead of through it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def print_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:

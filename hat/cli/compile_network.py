@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hat.cli import common
+from hat.cli.checkpoints import stage_checkpoint
 from hat.config import Config
 from hat.deploy.random_program import SECTIONS, random_program
 from hat.deploy.structure import first_difference
@@ -51,7 +51,7 @@ def load_network(config: Config, ckpt: str | None) -> Network:
     """
     if ckpt is not None:
         return Network(LoadIntegerModel(ckpt)(), Path(ckpt))
-    path = common.stage_checkpoint(config, "int_infer") if "ckpt_dir" in config else None
+    path = stage_checkpoint(config, "int_infer") if "ckpt_dir" in config else None
     if path is None:
         return Network(random_program(config), None, f"{config.path} names no ckpt_dir")
     if not path.exists():

@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from hat.analysis import profile
 from hat.cli import common
+from hat.cli.logs import setup_logging
 from hat.cli.profile_inputs import Stage, image_pairs, load_stage
 from hat.data.files import write_file, write_json
 from hat.engine import distributed
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.num_pairs < 1:
         raise InputError(f"--num-pairs {args.num_pairs}: expected at least 1")
     config = common.load_config(args)
-    common.setup_logging(quiet=True)
+    setup_logging(quiet=True)
     chosen = sorted(
         zip(args.stages, args.ckpts or (None, None), strict=True),
         key=lambda stage: STAGES.index(stage[0]),

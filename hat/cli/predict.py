@@ -8,7 +8,6 @@ model is read from its file; the config's model is not built.
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,13 @@ from typing import Any
 import torch
 
 from hat.cli import common
+from hat.cli.checkpoints import loading_converters, resolve_checkpoints
+from hat.cli.logs import setup_logging
 from hat.data.files import write_json
 from hat.engine import distributed
+from hat.engine.convert import LoadCheckpoint
 from hat.engine.predictor import Predictor
-from hat.registry import build_from_registry
+from hat.registry import Component, resolve
 from hat.seeding import seed_everything
 from hat.visualize.flow_viz import make_folder
 
@@ -45,14 +47,14 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     """Evaluate in this process (one of the process group's)."""
     config = common.load_config(args)
     section = f"{args.stage}_predictor"
-    predictor_config = copy.deepcopy(config.section(section))
-    common.resolve_checkpoints(predictor_config, config, args.stage, args.ckpt)
-    require_stage(predictor_config, args)
-    if predictor_config.get("device") is None:
-        predictor_config["device"] = device
-    common.setup_logging(quiet=True)
+    recipe: Component = resolve(config.section(section), section)
+    resolve_checkpoints(recipe, config, args.stage, args.ckpt)
+    require_stage(recipe, args)
+    if recipe.arguments.get("device") is None:
+        recipe.arguments["device"] = device
+    setup_logging(quiet=True)
     seed_everything(config.get("seed", 0))
-    predictor: Predictor = build_from_registry(predictor_config, section)
+    predictor: Predictor = recipe.build()
     started = time.perf_counter()
     results = predictor.fit()
     if not distributed.is_main():
@@ -75,11 +77,11 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     return 0
 
 
-def require_stage(predictor: dict[str, Any], args: argparse.Namespace) -> None:
+def require_stage(recipe: Component, args: argparse.Namespace) -> None:
     """Metrics are never shown under another stage's name than that of ``--ckpt``."""
-    converters = (predictor.get("model_convert_pipeline") or {}).get("converters", [])
-    if args.ckpt and converters[-1].get("type") == "LoadCheckpoint":
-        converters[-1].setdefault("stage", args.stage)
+    last = list(loading_converters(recipe))[-1:]
+    if args.ckpt and last and last[0].is_a(LoadCheckpoint):
+        last[0].arguments.setdefault("stage", args.stage)
 
 
 def show(content: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from hat.cli import common
+from hat.cli.checkpoints import stage_checkpoint
 from hat.config import Config
 from hat.engine.checkpoint import PREPARED, check_stage, load_checkpoint, possible_stages
 from hat.engine.convert import (
@@ -20,7 +20,7 @@ from hat.engine.convert import (
 )
 from hat.engine.data_loading import build_eval_loader
 from hat.errors import InputError
-from hat.registry import Deferred, build_from_registry, nearest
+from hat.registry import build_from_registry, nearest, resolve
 from hat.seeding import seed_everything
 
 
@@ -68,7 +68,7 @@ def trained_model(
         InputError: no checkpoint (says which command makes it), one of another stage, or one that
             does not fit.
     """
-    path = common.stage_checkpoint(config, stage, ckpt)
+    path = stage_checkpoint(config, stage, ckpt)
     if stage == "int_infer":
         return LoadIntegerModel(path)().eval(), path
     converters: list[Any] = [LoadCheckpoint(path, stage=stage)]
@@ -81,7 +81,7 @@ def trained_model(
 def validation_loader(config: Config, **changes: Any) -> Any:
     """The config's ``val_data_loader`` with ``changes``, read in this process."""
     section = {**config.section("val_data_loader"), "num_workers": 0, **changes}
-    return build_eval_loader(Deferred(section, "val_data_loader"))
+    return build_eval_loader(resolve(section, "val_data_loader"))
 
 
 def qat_mode(config: Config, stage: str) -> str:

@@ -21,7 +21,7 @@ from hat.engine.data_loading import build_eval_loader
 from hat.engine.processors import BatchProcessor
 from hat.engine.shared_metrics import SharedMetrics
 from hat.errors import InputError
-from hat.registry import OBJECT_REGISTRY, Deferred
+from hat.registry import OBJECT_REGISTRY, Component
 from horizon.quantization import IntegerModel
 
 if TYPE_CHECKING:  # training does without the compiler
@@ -95,7 +95,7 @@ class BoardPredictor:
 
     def __init__(
         self,
-        data_loader: Deferred | Sequence[Any],
+        data_loader: Component | Sequence[Any],
         batch_processor: BatchProcessor,
         metrics: Sequence[Any],
         model: nn.Module | None = None,
@@ -111,7 +111,7 @@ class BoardPredictor:
                 f"{type(integer).__name__}"
             )
         self.model = integer.to(self.device).eval()
-        loaders = [data_loader] if isinstance(data_loader, Deferred) else list(data_loader)
+        loaders = [data_loader] if isinstance(data_loader, Component) else list(data_loader)
         self.loaders = [build_eval_loader(loader) for loader in loaders]
         self.batch_processor = batch_processor
         self.metrics = [metric.to(self.device) for metric in metrics]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,8 +16,11 @@ from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import batches, build_train_loader, set_epoch
 from hat.engine.processors import BatchProcessor
 from hat.engine.single_pass import SinglePass
-from hat.registry import OBJECT_REGISTRY, Deferred
+from hat.registry import OBJECT_REGISTRY, Component
 from horizon.quantization import FakeQuantState, finish_calibration, set_fake_quantize
+
+if TYPE_CHECKING:
+    from hat.engine.pipeline_test import PipelineTest
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Calibrator(SinglePass):
     def __init__(
         self,
         model: nn.Module,
-        data_loader: Deferred,
+        data_loader: Component,
         batch_processor: BatchProcessor,
         num_steps: int,
         model_convert_pipeline: ModelConvertPipeline | None = None,
@@ -75,6 +78,10 @@ class Calibrator(SinglePass):
             )
         self.log_interval = log_interval
         self.seed = seed
+
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
+        return {**arguments, "num_steps": test.steps}
 
     @property
     def length(self) -> str:

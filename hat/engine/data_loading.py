@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from hat.engine import distributed
 from hat.errors import InputError
-from hat.registry import Deferred, build_from_registry, is_typed, resolve_type
+from hat.registry import Component, build
 
 
 class ResumableSampler(Sampler[int]):
@@ -55,32 +55,31 @@ class ShardSampler(Sampler[int]):
         return len(self.indices)
 
 
-def build_train_loader(config: Deferred, seed: int) -> tuple[DataLoader, ResumableSampler]:
+def build_train_loader(config: Component, seed: int) -> tuple[DataLoader, ResumableSampler]:
     """The training data loader and its sampler.
 
     ``shuffle`` beside a ``sampler``, which ``DataLoader`` refuses, is handed to the sampler.
     Without a sampler, DistributedSampler gives an order that (seed, epoch) determines.
     """
-    arguments, dataset = _take_apart(config)
-    shuffle = bool(arguments.pop("shuffle", False))
-    sampler_config = arguments.pop("sampler", None) or {"type": DistributedSampler}
-    if is_typed(sampler_config):
-        path = f"{config.path}.sampler"
+    dataset = build_dataset(config)
+    shuffle = bool(config.arguments.get("shuffle", False))
+    sampler = config.arguments.get("sampler") or Component(
+        DistributedSampler, {}, f"{config.path}.sampler"
+    )
+    if isinstance(sampler, Component):
         extra: dict[str, Any] = {"dataset": dataset}
-        if issubclass_safe(resolve_type(sampler_config, path), DistributedSampler):
+        if sampler.is_a(DistributedSampler):
             extra["num_replicas"] = distributed.world_size()
             extra["rank"] = distributed.rank()
-            extra["shuffle"] = sampler_config.get("shuffle", shuffle)
-            extra["seed"] = sampler_config.get("seed", seed)
-        sampler = Deferred(sampler_config, path).build(**extra)
-    else:
-        sampler = sampler_config
+            extra["shuffle"] = sampler.arguments.get("shuffle", shuffle)
+            extra["seed"] = sampler.arguments.get("seed", seed)
+        sampler = sampler.build(**extra)
     resumable = ResumableSampler(sampler)
-    loader = Deferred(arguments, config.path).build(
+    loader = config.without("shuffle").build(
         dataset=dataset,
         sampler=resumable,
         generator=torch.Generator().manual_seed(seed),
-        **_defaults(arguments),
+        **_defaults(config),
     )
     if len(loader) == 0:
         raise InputError(
@@ -89,14 +88,13 @@ def build_train_loader(config: Deferred, seed: int) -> tuple[DataLoader, Resumab
     return loader, resumable
 
 
-def build_eval_loader(config: Deferred) -> DataLoader:
+def build_eval_loader(config: Component) -> DataLoader:
     """A data loader for evaluation; several processes share its samples, each taken once."""
-    arguments, dataset = _take_apart(config)
-    arguments.pop("sampler", None)
-    if arguments.pop("shuffle", False):
+    dataset = build_dataset(config)
+    if config.arguments.get("shuffle", False):
         raise InputError(f"{config.path}.shuffle: evaluation takes the samples in order; set False")
-    return Deferred(arguments, config.path).build(
-        dataset=dataset, sampler=ShardSampler(dataset), **_defaults(arguments)
+    return config.without("shuffle").build(
+        dataset=dataset, sampler=ShardSampler(dataset), **_defaults(config)
     )
 
 
@@ -123,25 +121,16 @@ def batches(loader: Iterable[Any]) -> Iterator[Any]:
         raise InputError(text.rpartition(name)[2].strip()) from None
 
 
-def _take_apart(config: Deferred) -> tuple[dict[str, Any], Any]:
-    """The arguments of a data loader's config without its data set, and the data set, built."""
-    arguments = dict(config.config)
-    if not is_data_loader(arguments, config.path):
+def build_dataset(config: Component) -> Any:
+    """The data set of a data loader's config; InputError if it describes something else."""
+    if not config.is_a(DataLoader):
         raise InputError(f"{config.path}.type: expected torch.utils.data.DataLoader")
-    dataset = build_from_registry(arguments.pop("dataset", None), f"{config.path}.dataset")
-    return arguments, dataset
+    return build(config.arguments.get("dataset"))
 
 
-def is_data_loader(config: Any, path: str) -> bool:
-    return is_typed(config) and issubclass_safe(resolve_type(config, path), DataLoader)
-
-
-def issubclass_safe(value: Any, parent: type) -> bool:
-    return isinstance(value, type) and issubclass(value, parent)
-
-
-def _defaults(arguments: dict[str, Any]) -> dict[str, Any]:
+def _defaults(config: Component) -> dict[str, Any]:
     """What a loader needs besides its config."""
+    arguments = config.arguments
     return {
         # pinned memory serves copies to a GPU; without one it would only warn
         "pin_memory": bool(arguments.get("pin_memory")) and torch.cuda.is_available(),

@@ -15,7 +15,7 @@ from hat.engine.convert import ModelConvertPipeline, freeze_scales
 from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
-from hat.registry import OBJECT_REGISTRY, Deferred
+from hat.registry import OBJECT_REGISTRY, Component
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Predictor:
 
     def __init__(
         self,
-        data_loader: Deferred | Sequence[Any],
+        data_loader: Component | Sequence[Any],
         batch_processor: BatchProcessor,
         model: nn.Module | None = None,
         device: torch.device | str | int | None = None,
@@ -54,7 +54,7 @@ class Predictor:
         pipeline = model_convert_pipeline or ModelConvertPipeline()
         self.model = pipeline(model).to(self.device).eval()
         freeze_scales(self.model)
-        loaders = [data_loader] if isinstance(data_loader, Deferred) else list(data_loader)
+        loaders = [data_loader] if isinstance(data_loader, Component) else list(data_loader)
         self.loaders = [build_eval_loader(loader) for loader in loaders]
         self.batch_processor = batch_processor
         self.update = metric_update(callbacks)

@@ -40,6 +40,8 @@ class SinglePass(ABC):
         self.val_metrics = [metric.to(self.device) for metric in val_metrics]
         self.val_results: dict[str, float] = {}
         self.epoch = self.step = self.step_in_epoch = 0
+        self.settings: dict[str, str] = {}
+        self.stage = ""
 
     @abstractmethod
     def run(self) -> None:

@@ -7,26 +7,33 @@ that a run which was killed and resumed ends with the same bits as one that was 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hat.engine import distributed
-from hat.engine.callbacks.base import Callback
+from hat.engine.callbacks.base import Callback, callback_states, restore_callbacks
 from hat.engine.checkpoint import load_weights
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import batches, build_train_loader, set_epoch
 from hat.engine.ema import averaged_model
-from hat.engine.optimizer import build_optimizer
+from hat.engine.optimizer import build_optimizer, configured_groups, restore_optimizer
 from hat.engine.processors import BatchProcessor
+from hat.engine.settings import changed_settings
 from hat.engine.sync_batchnorm import convert_sync_batchnorm
 from hat.engine.updater import Updater
 from hat.errors import InputError
-from hat.registry import OBJECT_REGISTRY, Deferred
+from hat.registry import OBJECT_REGISTRY, Component
+
+if TYPE_CHECKING:
+    from hat.engine.pipeline_test import PipelineTest
+
+logger = logging.getLogger(__name__)
 
 
 @OBJECT_REGISTRY.register(name="distributed_data_parallel_trainer")
@@ -61,8 +68,8 @@ class DistributedDataParallelTrainer:
     def __init__(
         self,
         model: nn.Module,
-        data_loader: Deferred,
-        optimizer: Deferred,
+        data_loader: Component,
+        optimizer: Component,
         batch_processor: BatchProcessor,
         device: torch.device | str | int | None = None,
         stop_by: str = "epoch",
@@ -99,6 +106,9 @@ class DistributedDataParallelTrainer:
             model = convert_sync_batchnorm(model, self.device)
         self.model = model
         self.optimizer = build_optimizer(optimizer, model)
+        self._configured = configured_groups(self.optimizer)
+        self.settings: dict[str, str] = {}  # what a resumed run is compared by
+        self.stage = ""
         self.ema = None if ema_decay is None else averaged_model(model, ema_decay)
         self.updater = Updater(model, self.optimizer, clip_grad_norm, max_skipped_steps)
         self._replica = self._wrap(model)
@@ -115,6 +125,10 @@ class DistributedDataParallelTrainer:
         checkpoint = model_convert_pipeline.checkpoint if model_convert_pipeline else None
         self._resume_from = checkpoint if resume_optimizer or resume_epoch_or_step else None
         self._resume_parts = (resume_optimizer, resume_epoch_or_step)
+
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
+        return {**arguments, "stop_by": "step", "num_steps": test.steps}
 
     @property
     def eval_model(self) -> nn.Module:
@@ -165,7 +179,9 @@ class DistributedDataParallelTrainer:
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs besides ``eval_model``'s weights."""
         state: dict[str, Any] = {
+            "settings": self.settings,
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_settings": self._configured,
             "epoch": self.epoch,
             "step": self.step,
             "step_in_epoch": self.step_in_epoch,
@@ -173,7 +189,7 @@ class DistributedDataParallelTrainer:
             "world_size": distributed.world_size(),
             "val_results": dict(self.val_results),
             "rng": torch.get_rng_state(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": callback_states(self.callbacks),
         }
         if self.device.type == "cuda":
             state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
@@ -187,8 +203,11 @@ class DistributedDataParallelTrainer:
     ) -> None:
         """Continue from ``checkpoint`` (see :mod:`hat.engine.checkpoint`).
 
+        The config is obeyed where it has changed since, and each change is logged as a warning.
+
         Raises:
-            InputError: it was not saved for resuming, or by another number of processes.
+            InputError: it was not saved for resuming, by another number of processes, or with
+                another optimizer.
         """
         state = checkpoint.get("resume")
         if state is None:
@@ -200,8 +219,18 @@ class DistributedDataParallelTrainer:
         if self.ema is not None:
             load_weights(self.model, state.get("model", checkpoint["state_dict"]), "resume")
             self.ema.n_averaged.fill_(state.get("ema_updates", 0))
+        changes = changed_settings(state.get("settings") or self.settings, self.settings)
         if optimizer:
-            self.optimizer.load_state_dict(state["optimizer"])
+            groups = restore_optimizer(
+                self.optimizer, state["optimizer"], state.get("optimizer_settings")
+            )
+            changes = changes or groups  # without settings in the file these are what is known
+        if changes and distributed.is_main():
+            logger.warning(
+                "The config differs from that of the run which is resumed, and is obeyed from "
+                "here on:\n  %s",
+                "\n  ".join(changes),
+            )
         if counters:
             if state["world_size"] != distributed.world_size():
                 raise InputError(
@@ -216,8 +245,7 @@ class DistributedDataParallelTrainer:
             torch.set_rng_state(state["rng"])
             if "cuda_rng" in state and self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-            for callback, saved in zip(self.callbacks, state["callbacks"], strict=False):
-                callback.load_state_dict(saved)
+            restore_callbacks(self.callbacks, state["callbacks"])
 
     def _run_epoch(self) -> None:
         start = self.step_in_epoch * (self.loader.batch_size or 1)

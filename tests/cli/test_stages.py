@@ -20,7 +20,7 @@ from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.checkpoint import STAGES, load_checkpoint
 from hat.engine.data_loading import build_eval_loader
-from hat.registry import Deferred, build_from_registry
+from hat.registry import build_from_registry, resolve
 from hat.run_log import read_log
 from tests.conftest import ROOT
 
@@ -89,7 +89,7 @@ def test_what_was_trained_is_what_runs(four_stages: Path) -> None:
     qat = trained_model(config, "infer_cfg", "qat")[0]
     integer = trained_model(config, "infer_cfg", "int_infer")[0]
     calibrated = trained_model(config, "infer_cfg", "calibration")[0]
-    loader = build_eval_loader(Deferred(config.val_data_loader, "val_data_loader"))
+    loader = build_eval_loader(resolve(config.val_data_loader, "val_data_loader"))
     processor = build_from_registry(config.val_batch_processor)
     pairs = 0
     for batch in loader:

@@ -84,7 +84,7 @@ def test_killed_and_resumed_ends_with_the_same_bits(tiny_config, tmp_path):
 def test_workers_do_not_change_the_result(tiny_config):
     results = []
     for workers in ("0", "2"):
-        assert train(tiny_config, "--opts", "data_num_workers", workers) == 0
+        assert train(tiny_config, "--overwrite", "--opts", "data_num_workers", workers) == 0
         results.append(weights(tiny_config))
     assert same(*results)
 
@@ -92,7 +92,7 @@ def test_workers_do_not_change_the_result(tiny_config):
 def test_another_seed_is_another_run(tiny_config):
     assert train(tiny_config) == 0
     first = weights(tiny_config)
-    assert train(tiny_config, "--opts", "seed", "1") == 0
+    assert train(tiny_config, "--overwrite", "--opts", "seed", "1") == 0
     assert not same(first, weights(tiny_config))
 
 
@@ -101,7 +101,7 @@ def test_fine_tuning_starts_from_the_given_weights(tiny_config, tmp_path):
     given = tmp_path / "given.pth.tar"
     save_checkpoint(given, {"state_dict": weights(tiny_config, "best")})
     words = ["--ckpt", str(given), "--opts", "lr", "0.0", "float_trainer.num_steps", "1"]
-    assert train(tiny_config, *words) == 0
+    assert train(tiny_config, "--overwrite", *words) == 0
     before, after = load_checkpoint(given)["state_dict"], weights(tiny_config)
     names = [name for name in before if name.endswith("conv.weight")]
     assert names

@@ -90,6 +90,12 @@ class FlyingChairs(Dataset[Sample]):
         # In shared memory: workers that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: Any) -> dict[str, Any]:
+        """Generated pairs stand in for a data set that does not exist yet."""
+        path = str(arguments["data_path"])
+        return arguments if Path(path).exists() else {**arguments, "data_path": test.stand_in(path)}
+
     def _open_raw(self, split_name: str | None, skip_missing: bool) -> None:
         path = self.data_path
         if not any((path / folder).is_dir() for folder in DATA_FOLDERS):

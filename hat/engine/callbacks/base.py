@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from hat.engine import distributed
+from hat.errors import InputError
 
 if TYPE_CHECKING:
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
+
+logger = logging.getLogger(__name__)
 
 
 class Callback:
@@ -33,3 +40,53 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def callback_states(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:
+    """The state of each callback that has one, by its name."""
+    states = {name: callback.state_dict() for name, callback in _named(callbacks).items()}
+    return {name: state for name, state in states.items() if state}
+
+
+def restore_callbacks(
+    callbacks: Sequence[Callback], states: dict[str, dict[str, Any]] | list[dict[str, Any]]
+) -> None:
+    """Give each callback the state that was saved under its name.
+
+    A state that no callback takes, and a callback that finds none, are logged as warnings.
+
+    Raises:
+        InputError: states without names (files of version 0.1.0) of another number of callbacks.
+    """
+    own = _named(callbacks)
+    if isinstance(states, list):
+        if len(states) != len(own):
+            raise InputError(
+                f"callbacks: the run that is resumed has {len(states)}, this one has {len(own)}, "
+                "and the checkpoint does not name them; resume with the callbacks of the run"
+            )
+        states = {name: state for name, state in zip(own, states, strict=True) if state}
+    for name, callback in own.items():
+        if name in states:
+            callback.load_state_dict(states[name])
+        elif callback.state_dict() and distributed.is_main():
+            logger.warning(
+                "Callback %s: not in the run that is resumed; it starts without a past", name
+            )
+    for name in states:
+        if name not in own and distributed.is_main():
+            logger.warning(
+                "Callback %s: in the run that is resumed, not in this config; what it knew is lost",
+                name,
+            )
+
+
+def _named(callbacks: Sequence[Callback]) -> dict[str, Callback]:
+    """Callbacks by the names of their classes; further ones of a class are numbered from 2."""
+    named: dict[str, Callback] = {}
+    for callback in callbacks:
+        name, number = type(callback).__name__, 1
+        while (key := name if number == 1 else f"{name} {number}") in named:
+            number += 1
+        named[key] = callback
+    return named

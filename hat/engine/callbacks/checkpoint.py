@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
-from hat.engine.checkpoint import model_content, save_checkpoint
+from hat.engine.checkpoint import load_checkpoint, model_content, save_checkpoint
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 
 if TYPE_CHECKING:
+    from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,10 @@ class Checkpoint(Callback):
         self.best_value: float | None = None
         self._judged_step = -1.0
 
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
+        return {**arguments, "save_dir": test.folder}
+
     def on_step_end(self, trainer: Trainer) -> None:
         self._save_if_best(trainer)
         if self.interval_by == "step" and trainer.step % self.save_interval == 0:
@@ -94,6 +99,18 @@ class Checkpoint(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_value = state.get("best_value")
         self._judged_step = state.get("judged_step", -1.0)
+
+    def on_loop_begin(self, trainer: Trainer) -> None:
+        """A run that goes on from an earlier step keeps its best checkpoint until it is beaten."""
+        path = self._path("best")
+        if trainer.step == 0 or self.monitor_metric_key is None or not path.is_file():
+            return
+        value = load_checkpoint(path).get("metrics", {}).get(self.monitor_metric_key)
+        if value is not None and self._better(value):
+            self.best_value = value
+
+    def _path(self, which: str) -> Path:
+        return self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"
 
     def _save_if_best(self, trainer: Trainer) -> None:
         """Judge the newest validation, once."""
@@ -125,7 +142,7 @@ class Checkpoint(Callback):
         if not distributed.is_main():
             return
         content: dict[str, Any] = {
-            "stage": self.name_prefix.rstrip("-"),
+            "stage": trainer.stage or self.name_prefix.rstrip("-"),
             "epoch": trainer.epoch,
             "step": trainer.step,
             "metrics": dict(trainer.val_results),
@@ -134,7 +151,7 @@ class Checkpoint(Callback):
         state = {} if which == "best" else trainer.state_dict()
         if state:
             content["resume"] = state
-        path = self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"
+        path = self._path(which)
         save_checkpoint(path, content)
         if which != "last":
             logger.info("Saved %s", path)

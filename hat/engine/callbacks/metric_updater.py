@@ -11,6 +11,7 @@ from hat.engine.callbacks.base import Callback
 from hat.registry import OBJECT_REGISTRY
 
 if TYPE_CHECKING:
+    from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ class MetricUpdater(Callback):
         self.reset_metrics_by = reset_metrics_by
         self.log_prefix = log_prefix
         self._steps_since_log = 0
+
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
+        return {**arguments, "step_log_freq": 1}
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         self._reset(trainer)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.registry import OBJECT_REGISTRY
 
 if TYPE_CHECKING:
+    from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ class StatsMonitor(Callback):
         if log_freq < 1:
             raise ValueError(f"log_freq must be at least 1, found {log_freq}")
         self.log_freq = log_freq
+
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
+        return {**arguments, "log_freq": 1}
 
     def on_loop_begin(self, trainer: Trainer) -> None:
         self._restart(trainer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from hat.data.files import write_file
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
+from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 from hat.run_log import read_log
 
@@ -47,10 +49,18 @@ class TrainingLog(Callback):
         if self._writer is None:
             return
         line = {"step": trainer.step, "epoch": trainer.epoch, "time": round(time.time(), 1)}
-        with self.path.open("a") as file:
-            file.write(json.dumps({**line, **scalars}) + "\n")
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, trainer.step)
+        values = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**line, **values}, allow_nan=False) + "\n")
+            for name, value in scalars.items():
+                self._writer.add_scalar(name, value, trainer.step)
+        except OSError as error:
+            self._writer = None  # it would try again when it is closed
+            raise InputError(
+                f"{self.path}: the log could not be written ({error.strerror or error}); free some "
+                "space or choose another ckpt_dir, then continue with --resume"
+            ) from error
 
     def on_loop_end(self, trainer: Trainer) -> None:
         if self._writer is not None:

@@ -14,9 +14,10 @@ from hat.engine.callbacks.base import Callback
 from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
-from hat.registry import OBJECT_REGISTRY, Deferred
+from hat.registry import OBJECT_REGISTRY, Component
 
 if TYPE_CHECKING:
+    from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Validation(Callback):
 
     def __init__(
         self,
-        data_loader: Deferred,
+        data_loader: Component,
         batch_processor: BatchProcessor,
         callbacks: Sequence[Any] = (),
         val_model: nn.Module | None = None,
@@ -63,6 +64,10 @@ class Validation(Callback):
         self.val_on_train_end = val_on_train_end
         self.max_batches = max_batches
         self._last_step = -1
+
+    @staticmethod
+    def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
+        return {**arguments, "max_batches": test.batches}
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.interval_by == "step" and trainer.step % self.val_interval == 0:
