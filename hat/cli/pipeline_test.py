@@ -7,7 +7,6 @@ the data has arrived. Where an earlier stage's checkpoint is missing, its pipeli
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from hat.data.synthesis.data_set import generate_data_set
 from hat.data.synthesis.settings import GeneratorSettings
 from hat.engine import distributed
 from hat.engine.checkpoint import stage_in_name
+from horizon.cpus import usable_cpus
 
 FOLDER = "pipeline_test"
 STEPS = 3
@@ -81,7 +81,7 @@ def _stand_in(missing: str, folder: Path, split: str) -> Path:
         print(f"{missing} does not exist; the pipeline test uses generated pairs instead.")
         settings = GeneratorSettings(PAIRS, num_val=PAIRS // 4, size=(384, 512), seed=0)
         if not (raw / "generator.json").exists():
-            generate_data_set(raw, settings, num_workers=os.cpu_count() or 1)
+            generate_data_set(raw, settings, num_workers=usable_cpus())
         pack_flyingchairs(raw, raw, split, workers=0)
     distributed.barrier()
     return packed
