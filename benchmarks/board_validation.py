@@ -33,6 +33,7 @@ from hat.engine.board_predictor import BoardPredictor
 from hat.engine.evaluate import evaluate
 from hat.registry import resolve
 from horizon import hbm
+from horizon.cpus import usable_cpus
 
 RESULT = Path(__file__).parent / "results" / "board_validation.json"
 SECTION = "align_bpu_predictor"
@@ -60,7 +61,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     size = padded_size(predictor.model, predictor.image_size())
     program = BoardProgram(hbm.to_bytes(compile_model(predictor.model, size).program), threads=1)
     network, _ = trained_model(config, "infer_cfg", "float")
-    workers = len(os.sched_getaffinity(0))
+    workers = usable_cpus()
     loader = validation_loader(config, num_workers=workers)
     batches = math.ceil(args.pairs / loader.batch_size)
     pairs = min(batches * loader.batch_size, len(loader.dataset))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from hat.data.files import write_json
+from horizon.cpus import usable_cpus
 
 
 def network_parser(
@@ -22,7 +23,7 @@ def network_parser(
         parser.add_argument("--batch-size", type=int, default=batch_size)
     parser.add_argument("--size", type=int, nargs=2, default=size, metavar=("H", "W"))
     parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=min(torch.get_num_threads(), usable_cpus()))
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     return parser
 

@@ -43,6 +43,7 @@ from hat.config import Config
 from hat.data.files import write_json
 from horizon import hbm
 from horizon.compiler import compile_program
+from horizon.cpus import usable_cpus
 from horizon.hbir import Graph, resized
 from horizon.hbir import run as run_reference
 from horizon.quantization import IntegerModel
@@ -235,7 +236,7 @@ def run_tool(case: Case, tool: Tool, table: Table) -> None:
             return tool.missing
         return [tool.infer(case.files[program], case.images[0], kernels, threads)]
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for job, found in zip(jobs, pool.map(infer, jobs), strict=True):
             table.add(case, f"{tool.name}, {job[1]}", found, job[0], job[2])
 

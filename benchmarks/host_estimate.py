@@ -41,6 +41,7 @@ from hat.errors import InputError
 from hat.host_fit.calibrate import kind_of
 from hat.host_fit.measure import QUANTILE
 from horizon import hbm
+from horizon.cpus import usable_cpus
 from horizon.hbm import Program
 from horizon.march import Machine
 from horizon.perf import Estimate, estimate
@@ -206,7 +207,7 @@ def main() -> int:
         parser.error(f"--march: {error}")
     if not (machine.sequential and machine.constants_in_place):
         parser.error(f"--march {args.march}: expected the description of a CPU, as fit_host makes")
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     if machine.workers > cores:
         parser.error(f"--march {args.march}: {machine.workers} workers, but only {cores} cores")
     torch.set_num_threads(1)

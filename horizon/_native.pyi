@@ -54,9 +54,11 @@ def run_instruction(
 
     The record's places, shapes, strides and types are not read: they come from the arrays.
     ``weight``: flat int8 in the record's weight layout. ``table``: 16 bytes per channel entry.
-    ``threads``: 0 for all cores. Raises InputError where a program with this instruction would
-    be refused, ValueError for arrays of another kind, MemoryError.
+    ``threads``: 0 for all CPUs; never more than those. Raises InputError where a program with this
+    instruction would be refused, ValueError for arrays of another kind, MemoryError.
     """
 
 def kernels_name() -> str: ...
 def available_kernels() -> list[str]: ...
+def usable_cpus() -> int: ...
+def cpu_quota(root: str) -> float | None: ...

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "executor/cpus.h"
+
 namespace horizon {
 namespace {
 
@@ -44,9 +46,10 @@ struct Spaces {
 int checked_threads(int threads) {
   if (threads < 0 || threads > kMaxThreads) {
     throw std::invalid_argument("threads: found " + std::to_string(threads) + ", expected 0 to " +
-                                std::to_string(kMaxThreads) + "; 0 takes all cores");
+                                std::to_string(kMaxThreads) + "; 0 takes all CPUs");
   }
-  return threads == 0 ? available_cores() : threads;
+  const int usable = usable_cpus();
+  return threads == 0 ? usable : std::min(threads, usable);
 }
 
 const Kernels& chosen_kernels() {

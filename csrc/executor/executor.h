@@ -26,9 +26,10 @@ struct Counters {
 
 class Session {
  public:
-  // `program` must outlive the session. `threads`: the caller included; 0 takes all cores that the
-  // process may use. Throws OutOfMemory, std::system_error (no thread) or std::invalid_argument
-  // (threads out of range, HORIZON_KERNELS names no kernels of this CPU).
+  // `program` must outlive the session. `threads`: the caller included; there are never more than
+  // the CPUs that this process may use, and 0 takes them all. Throws OutOfMemory, std::system_error
+  // (no thread) or std::invalid_argument (threads out of range, HORIZON_KERNELS names no kernels of
+  // this CPU, HORIZON_CPUS is no number).
   Session(const Program& program, int threads);
 
   // One pointer for each input and output, in the program's order, to bytes_of(tensor) bytes. From
@@ -68,7 +69,8 @@ class Session {
 
 inline constexpr int kMaxThreads = 1024;
 
-// `threads`, or the number of cores for 0. Throws std::invalid_argument outside 0..kMaxThreads.
+// `threads`, but at most usable_cpus(); 0 means that many. Throws std::invalid_argument outside
+// 0..kMaxThreads.
 int checked_threads(int threads);
 
 // Kernels by HORIZON_KERNELS or the best. Throws std::invalid_argument.

@@ -3,7 +3,6 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <memory>
 
 namespace horizon {
@@ -39,15 +38,6 @@ std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& value, std::uint
 }
 
 }  // namespace
-
-int available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) {
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  }
-  return std::max(1, CPU_COUNT(&set));
-}
 
 Threads::Threads(int count) : owner_(getpid()) {
   workers_.reserve(static_cast<std::size_t>(count - 1));

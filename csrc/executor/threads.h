@@ -14,9 +14,6 @@
 
 namespace horizon {
 
-// The cores that this process may use.
-int available_cores();
-
 class Threads {
  public:
   using Work = void (*)(const void* context, int member);

@@ -114,8 +114,9 @@ HRT_API hrt_status hrt_model_output(const hrt_model* model, uint32_t index, hrt_
 HRT_API hrt_status hrt_model_layer(const hrt_model* model, uint32_t instruction,
                                    const char** layer);
 
-/* Allocates all that runs need. threads: for each run, the caller's included; 0: one for each core
- * that the process may use. */
+/* Allocates all that runs need. threads: for each run, the caller's included; 0: one for each CPU
+ * that the process may use (by its affinity and its control group's limit; the environment variable
+ * HORIZON_CPUS replaces that number). There are never more than those. */
 HRT_API hrt_status hrt_session_create(const hrt_model* model, int threads, hrt_session** session);
 HRT_API void hrt_session_close(hrt_session* session);
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <system_error>
 
+#include "executor/cpus.h"
 #include "executor/executor.h"
 #include "executor/names.h"
 #include "python/model.h"
@@ -120,4 +121,6 @@ NB_MODULE(_native, m) {
         "weight"_a.none(), "table"_a, "threads"_a);
   m.def("kernels_name", [] { return chosen_kernels().name; });
   m.def("available_kernels", &available_kernels);
+  m.def("usable_cpus", &usable_cpus);
+  m.def("cpu_quota", &cpu_quota, "root"_a);
 }

@@ -95,7 +95,7 @@ void infer(std::span<char* const> arguments) {
   if (format != "bin" && format != "npy") {
     throw UsageError("option --dump_format: found " + format + ", expected bin or npy");
   }
-  const int threads = options.number("core_num", 0, 1, kMaxThreads);
+  const int threads = options.cpus("core_num", 0);
   const Program program = Program::open(options.required("model_file"));
   const std::vector<Bytes> inputs = read_inputs(options.required("input_file"), program);
 

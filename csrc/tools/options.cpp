@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
+
+#include "executor/cpus.h"
+#include "executor/executor.h"
 
 namespace horizon {
 
@@ -52,6 +56,16 @@ int Options::number(const std::string& key, int otherwise, int low, int high) co
                      std::to_string(low) + " to " + std::to_string(high));
   }
   return found;
+}
+
+int Options::cpus(const std::string& key, int otherwise) const {
+  const int found = number(key, otherwise, 1, kMaxThreads);
+  const int usable = usable_cpus();
+  if (found <= usable) return found;
+  std::fprintf(stderr, "hrt_model_exec: --%s %d: this process may use %d CPU%s; %d %s used\n",
+               key.c_str(), found, usable, usable == 1 ? "" : "s", usable,
+               usable == 1 ? "is" : "are");
+  return usable;
 }
 
 std::vector<std::string> split(const std::string& list) {

@@ -25,6 +25,9 @@ class Options {
   std::string required(const std::string& key) const;
   // A whole number in low..high.
   int number(const std::string& key, int otherwise, int low, int high) const;
+  // Of threads, 1..kMaxThreads. More than the CPUs that this process may use are cut down to those,
+  // and standard error says so.
+  int cpus(const std::string& key, int otherwise) const;
 
  private:
   std::map<std::string, std::string> values_;

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "executor/cpus.h"
 #include "executor/executor.h"
 #include "hbm/program.h"
 #include "tools/array_file.h"
@@ -119,10 +120,10 @@ void perf(std::span<char* const> arguments) {
   const Options options(arguments, {"model_file", "input_file", "frame_count", "thread_num",
                                     "core_num", "core_id", "profile_path"});
   const int frames = options.number("frame_count", 200, 1, 100'000'000);
-  const int frames_in_flight = options.number("thread_num", 1, 1, kMaxThreads);
+  const int frames_in_flight = options.cpus("thread_num", 1);
   const int core_id = options.number("core_id", 0, 0, CPU_SETSIZE);
   const bool alone = frames_in_flight == 1 && core_id == 0;
-  const int cores = options.number("core_num", alone ? available_cores() : 1, 1, kMaxThreads);
+  const int cores = options.cpus("core_num", alone ? usable_cpus() : 1);
   if (core_id != 0 && cores != 1) {
     throw UsageError("--core_id " + std::to_string(core_id) + " is one core, --core_num " +
                      std::to_string(cores) + " asks for more; leave one of them out");

@@ -11,7 +11,6 @@ Exit code 1: an output integer differs.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +39,7 @@ from hat.engine.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment
 from hat.errors import InputError
 from hat.registry import Component, resolve
 from hat.visualize.flow_viz import make_folder
+from horizon.cpus import usable_cpus
 
 SECTION = "align_bpu_predictor"
 COLUMNS = ("EPE", "1px", "3px", "5px", "Fl-all", "EPE s0-10", "EPE s10-40", "EPE s40+")
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             f"{config.path}: {SECTION}.type gives a {type(predictor).__name__}; expected a "
             "BoardPredictor, which runs a compiled program beside the integer model"
         )
-    workers = args.num_workers or len(os.sched_getaffinity(0))
+    workers = args.num_workers or usable_cpus()
     results = []
     for index, loader in enumerate(predictor.loaders):
         source, origin = (file, str(file)) if file else compiled(config, predictor, index, args)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from hat.host_fit.description import description
 from hat.host_fit.measure import COPIED, Measured, copy_bandwidth, measure
 from hat.host_fit.probes import probe_graphs
 from horizon.compiler import compile_program
+from horizon.cpus import usable_cpus
 from horizon.march import Machine, Source
 from horizon.runtime import kernels_name
 
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
-    threads = len(os.sched_getaffinity(0)) if args.threads is None else args.threads
+    threads = usable_cpus() if args.threads is None else args.threads
     _check(args, out, threads)
     base = horizon.march.load(BASE)
     graphs = probe_graphs(args.chains)

@@ -11,7 +11,6 @@ data or other settings, a folder without photographs, a damaged photograph, a fu
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from hat.data.synthesis.data_set import generate_data_set
@@ -19,6 +18,7 @@ from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import GeneratorSettings
 from hat.data.synthesis.statistics import PUBLISHED_STATISTICS
 from hat.errors import InputError
+from horizon.cpus import usable_cpus
 
 __all__ = ["add_arguments", "run"]
 
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-workers",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=usable_cpus(),
         help="processes (default: one for each CPU)",
     )
 

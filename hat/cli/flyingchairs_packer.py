@@ -8,12 +8,12 @@ kill -9, is continued by the same command. Errors (exit 2): no raw data set, mis
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from hat.data.packers.flyingchairs import pack_flyingchairs
 from hat.errors import InputError
+from horizon.cpus import usable_cpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-workers",
         type=int,
-        default=os.cpu_count() or 1,
+        default=usable_cpus(),
         help="encoding processes (default: all cores; 0: in this process)",
     )
     parser.add_argument(

@@ -7,7 +7,6 @@ the data has arrived. Where an earlier stage's checkpoint is missing, its pipeli
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from hat.engine import distributed
 from hat.engine.checkpoint import stage_in_name
 from hat.engine.pipeline_test import PipelineTest
 from hat.registry import Component
+from horizon.cpus import usable_cpus
 
 FOLDER = "pipeline_test"
 PAIRS = 32
@@ -55,7 +55,7 @@ def _stand_in(missing: str, folder: Path) -> Path:
         print(f"{missing} does not exist; the pipeline test uses generated pairs instead.")
         settings = GeneratorSettings(PAIRS, num_val=PAIRS // 4, size=(384, 512), seed=0)
         if not (raw / "generator.json").exists():
-            generate_data_set(raw, settings, num_workers=len(os.sched_getaffinity(0)))
+            generate_data_set(raw, settings, num_workers=usable_cpus())
         pack_flyingchairs(raw, raw, split, workers=0)
     distributed.barrier()
     return packed

@@ -19,6 +19,7 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
 from hat.errors import InputError
+from horizon.cpus import usable_cpus
 
 
 def rank() -> int:
@@ -146,7 +147,7 @@ def _spawned(
 ) -> None:
     os.environ.update(RANK=str(index), WORLD_SIZE=str(len(ids)), LOCAL_RANK=str(index))
     if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // len(ids)))
+        torch.set_num_threads(max(1, usable_cpus() // len(ids)))
     try:
         codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
     except InputError as error:

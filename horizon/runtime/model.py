@@ -74,15 +74,16 @@ class Model:
     Args:
         source: path of a .hbm file, or its bytes. A file is mapped, so replace it by renaming,
             not by writing into it.
-        threads: of each run, the caller's included; default: all cores of the process. The results
-            do not depend on it. With many runs at once, 1 is quickest.
+        threads: of each run, the caller's included; default: as many as the CPUs that the process
+            may use (:func:`horizon.cpus.usable_cpus`), and never more than those. The results do
+            not depend on it. With many runs at once, 1 is quickest.
 
     Attributes:
         name, march, opt: what was compiled, for which machine, at which level (0..3).
         size_multiple: height and width of images are multiples of it.
         inputs, outputs: ``Tensor`` descriptions.
         memory: ``Memory``.
-        threads: of each run.
+        threads: of each run, as many as there are.
 
     Raises:
         InputError: the file cannot be read or is no valid program; ``threads`` is not positive;

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from horizon import hbm
+from horizon.cpus import usable_cpus
 from horizon.hbm import Opcode
 from horizon.runtime import available_kernels
 from tests.csrc.native import HRT_MODEL_EXEC
@@ -121,7 +122,7 @@ def test_every_instruction_set_writes_the_same(files, tmp_path, kernels):
 def test_perf_prints_what_users_know(files):
     found = run("perf", "--model_file", files / "model.hbm", "--frame_count=20")
     assert (found.returncode, found.stderr) == (0, "")
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     for expected in ("Thread number is: 1", "Frame count   is: 20", f"Core number   is: {cores}"):
         assert expected in found.stdout
     latency = float(re.search(r"Average latency is: (\S+) ms", found.stdout)[1])
@@ -146,6 +147,28 @@ def test_perf_with_frames_in_flight_and_cores(files, options, threads, cores):
     assert f"Thread number is: {threads}\n" in found.stdout
     assert "Frame count   is: 9\n" in found.stdout
     assert f"Core number   is: {cores}\n" in found.stdout
+
+
+@pytest.mark.parametrize("option", ["--thread_num", "--core_num"])
+def test_more_threads_than_cpus_are_not_made_and_this_is_said(files, option):
+    environment = os.environ | {"HORIZON_CPUS": "2"}
+    words = ("perf", "--model_file", files / "model.hbm", "--frame_count=3")
+    found = run(*words, option, 1000, env=environment)
+    said = f"hrt_model_exec: {option} 1000: this process may use 2 CPUs; 2 are used\n"
+    assert (found.returncode, found.stderr) == (0, said)
+    line = "Thread number is: 2\n" if option == "--thread_num" else "Core number   is: 2\n"
+    assert line in found.stdout
+    found = run(*words, option, -1, env=environment)
+    assert found.returncode == 2
+    assert f"option {option}: found -1, expected a whole number from 1 to 1024" in found.stderr
+
+
+def test_infer_takes_no_more_threads_than_cpus(files):
+    words = ("--model_file", files / "model.hbm", "--input_file", files / "image.bin")
+    found = run("infer", *words, "--core_num=9", env=os.environ | {"HORIZON_CPUS": "1"})
+    said = "hrt_model_exec: --core_num 9: this process may use 1 CPU; 1 is used\n"
+    assert (found.returncode, found.stderr) == (0, said)
+    assert ", 1 threads," in found.stdout
 
 
 def test_the_profile(files, tmp_path):

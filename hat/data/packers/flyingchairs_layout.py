@@ -20,6 +20,7 @@ import numpy as np
 from hat.data.flow_io import read_flo
 from hat.data.image_io import read_ppm
 from hat.errors import InputError
+from horizon.cpus import usable_cpus
 
 __all__ = ["SPLITS", "SUFFIXES", "RawFolder", "find_raw_folder", "packer_command", "read_pair"]
 
@@ -149,5 +150,5 @@ def packer_command(root: str | os.PathLike[str], split_name: str) -> str:
     """The command that packs a split, for messages."""
     return (
         f"python3 tools/datasets/flyingchairs_packer.py --src-data-dir {root} "
-        f"--split-name {split_name} --pack-type lmdb --num-workers {os.cpu_count() or 1}"
+        f"--split-name {split_name} --pack-type lmdb --num-workers {usable_cpus()}"
     )

@@ -139,3 +139,9 @@ def test_it_runs_without_torch(tmp_path):
     command = [sys.executable, "-c", code, str(path)]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.stdout == "[0, 8, -5, 1000]\n", found.stderr
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1000, 2), (None, 2), (1, 1)])
+def test_there_are_no_more_threads_than_cpus(monkeypatch, asked, given):
+    monkeypatch.setenv("HORIZON_CPUS", "2")
+    assert Model(hbm.to_bytes(network("edge256").program), threads=asked).threads == given
