@@ -27,9 +27,9 @@ from hat.cli.checkpoints import resolve_checkpoints
 from hat.cli.sections import trained_model, validation_loader
 from hat.config import Config
 from hat.data.files import write_json
+from hat.deploy.board_predictor import BoardPredictor
 from hat.deploy.board_program import BoardProgram
 from hat.deploy.build import compile_model, padded_size
-from hat.engine.board_predictor import BoardPredictor
 from hat.engine.evaluate import evaluate
 from hat.registry import resolve
 from horizon import hbm

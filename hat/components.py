@@ -2,6 +2,7 @@
 
 import hat.data.datasets
 import hat.data.transforms
+import hat.deploy.board_predictor
 import hat.engine
 import hat.metrics
 import hat.models

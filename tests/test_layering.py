@@ -14,6 +14,21 @@ from tests.conftest import ROOT
 TORCH_ROOMS = ("horizon/nn", "horizon/quantization")
 # Ground floor first. What lies beside the rooms (errors, files, _native) is below all of them.
 FLOORS = ("march", "hbir", "nn", "hbm", "quantization", "perf", "compiler", "runtime")
+# The rooms of hat: ground floor first; rooms of one floor know nothing of each other.
+HAT_FLOORS = (
+    ("data",),
+    ("metrics", "models"),
+    ("visualize", "engine"),
+    ("analysis", "export", "deploy", "host_fit"),
+    ("cli",),
+)
+# Files beside the rooms stand below all of them, but for these, each with the rooms it may use.
+HAT_FILES = {
+    "run_log": ("data",),
+    "inference": ("data", "metrics"),
+    "components": ("data", "metrics", "models", "visualize", "engine", "deploy"),
+    "__init__": ("data",),
+}
 
 
 def modules(path: Path) -> set[str]:
@@ -33,12 +48,14 @@ def imports(path: Path) -> set[str]:
     return {name.split(".")[0] for name in modules(path)}
 
 
-def rooms(path: Path) -> set[str]:
-    """The rooms of horizon that a file imports from."""
+def rooms(path: Path, package: str = "horizon") -> set[str]:
+    """The rooms of a package that a file imports from."""
+    known = FLOORS if package == "horizon" else sum(HAT_FLOORS, ())
     parts = (name.split(".") for name in modules(path))
-    return {part[1] for part in parts if part[0] == "horizon" and part[1:] and part[1] in FLOORS}
+    return {part[1] for part in parts if part[0] == package and part[1:] and part[1] in known}
 
 
+HAT = sorted((ROOT / "hat").rglob("*.py"))
 HORIZON = sorted((ROOT / "horizon").rglob("*.py"))
 
 
@@ -57,6 +74,17 @@ def test_a_room_imports_only_from_the_floors_below(path):
         assert rooms(path) <= {room, *FLOORS[: FLOORS.index(room)]}
     else:
         assert not rooms(path), "what all rooms stand on imports none of them"
+
+
+@pytest.mark.parametrize("path", HAT, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_of_hat_imports_only_from_the_floors_below(path):
+    room, *inside = path.relative_to(ROOT / "hat").parts
+    if not inside:
+        assert rooms(path, "hat") <= set(HAT_FILES.get(path.stem, ()))
+        return
+    floor = next((index for index, floor in enumerate(HAT_FLOORS) if room in floor), None)
+    assert floor is not None, "a new room needs its floor"
+    assert rooms(path, "hat") <= {room, *sum(HAT_FLOORS[:floor], ())}
 
 
 @pytest.mark.parametrize(

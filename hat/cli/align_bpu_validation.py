@@ -33,9 +33,9 @@ from hat.cli.logs import setup_logging
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
+from hat.deploy.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment, BoardPredictor
 from hat.deploy.board_program import BoardProgram, program_file
 from hat.deploy.build import DEFAULT_MARCH, compile_model, padded_size
-from hat.engine.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment, BoardPredictor
 from hat.errors import InputError
 from hat.registry import Component, resolve
 from hat.visualize.flow_viz import make_folder

@@ -1,7 +1,6 @@
 """Training and evaluation loops, and what they are made of."""
 
 from hat.engine import (
-    board_predictor,
     calibrator,
     callbacks,
     convert,
@@ -12,7 +11,6 @@ from hat.engine import (
 )
 
 __all__ = [
-    "board_predictor",
     "calibrator",
     "callbacks",
     "convert",

@@ -18,8 +18,8 @@ import torch
 from hat.cli.main import run_command
 from hat.cli.sections import trained_model
 from hat.config import Config
+from hat.deploy.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, equal_sizes
 from hat.deploy.build import compile_model
-from hat.engine.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, equal_sizes
 from horizon import hbm, march
 from horizon.compiler import compile_program
 from horizon.quantization import IntegerModel
