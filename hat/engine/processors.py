@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hat.data.transforms.torchvision_adapter import without_torchvision
 from hat.engine.updater import Updater
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
@@ -39,7 +40,9 @@ class BatchProcessor:
         if need_grad_update and loss_collector is None:
             raise ValueError("need_grad_update=True needs a loss_collector")
         self.need_grad_update = need_grad_update
-        self.batch_transforms = list(batch_transforms or [])
+        self.batch_transforms = without_torchvision(
+            batch_transforms, "give it to TorchVisionAdapter by its name"
+        )
         self.loss_collector = loss_collector
         self.enable_amp = enable_amp
 

@@ -20,6 +20,7 @@ from hat.data.packers.flyingchairs_layout import (
     read_pair,
 )
 from hat.data.packers.lmdb_reader import LmdbReader
+from hat.data.transforms.torchvision_adapter import without_torchvision
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 
@@ -69,7 +70,9 @@ class FlyingChairs(Dataset[Sample]):
         if seed < 0:
             raise ValueError(f"seed is {seed}; expected 0 or more")
         self.data_path = Path(data_path)
-        self.transforms = list(transforms or [])
+        self.transforms = without_torchvision(
+            transforms, "give TorchVisionAdapter its name, in the batch_transforms"
+        )
         self.to_rgb = to_rgb
         self.seed = seed
         self._reader: LmdbReader | None = None
