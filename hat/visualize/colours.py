@@ -28,6 +28,9 @@ ERROR_COLOURS = np.array(
     ],
     np.uint8,
 )
+# Speed, px, with full colour at the least, unless the caller gives one: where nothing moves, a
+# network finds noise of a fraction of a pixel, which is to look like it.
+LEAST_SCALE = 1.0
 UNKNOWN_COLOUR = np.zeros(3, np.uint8)
 
 
@@ -38,6 +41,15 @@ def largest_speed(flow: np.ndarray, valid: np.ndarray | None = None) -> float:
     return float(speed[known].max(initial=0.0))
 
 
+def colour_scale(*flows: tuple[np.ndarray, np.ndarray | None]) -> float:
+    """Speed, px, with full colour for the first of the (flow, valid) in which anything moves.
+
+    It is the largest speed there, and ``LEAST_SCALE`` at the least.
+    """
+    largest = (largest_speed(flow, valid) for flow, valid in flows)
+    return max(next(filter(None, largest), 0.0), LEAST_SCALE)
+
+
 def flow_colours(
     flow: np.ndarray, max_flow: float | None = None, valid: np.ndarray | None = None
 ) -> np.ndarray:
@@ -45,8 +57,8 @@ def flow_colours(
 
     Args:
         flow: (H, W, 2), px.
-        max_flow: speed, px, with full colour; faster pixels look like it. The largest speed of
-            the field if None.
+        max_flow: speed, px, with full colour; faster pixels look like it. If None, the largest
+            speed of the field, and ``LEAST_SCALE`` at the least.
         valid: (H, W), zero where the flow is unknown. Such pixels, and those that are not
             finite, are black.
 
@@ -57,7 +69,7 @@ def flow_colours(
         ValueError: ``max_flow`` is not positive.
     """
     if max_flow is None:
-        max_flow = largest_speed(flow, valid) or 1.0
+        max_flow = colour_scale((flow, valid))
     if not max_flow > 0:
         raise ValueError(f"max_flow: expected a speed above 0 px, found {max_flow!r}")
     known = np.isfinite(flow).all(axis=2)

@@ -1,7 +1,8 @@
-"""The side-by-side figure: images, flow with its legend and, with ground truth, the error."""
+"""The flow picture with its legend, and the figure of a pair with flow, truth and error."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -22,6 +23,7 @@ DPI = 100
 # Limits of a panel's longer side, px: small images are enlarged to be seen, large ones reduced.
 LONG_SIDE = (400, 960)
 MIN_PANEL = (300, 150)
+MIN_LEGEND = 120  # px of height, to be read beside a picture that is smaller
 INK = "#222222"
 
 
@@ -80,6 +82,12 @@ class Sheet:
             verticalalignment="baseline",
         )
 
+    def rgb(self) -> np.ndarray:
+        """The drawn pixels, uint8 (height, width, 3)."""
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
     def png(self) -> bytes:
         buffer = BytesIO()
         self.figure.savefig(buffer, format="png", dpi=DPI)
@@ -89,6 +97,40 @@ class Sheet:
 def points(px: float) -> float:
     """A length in the figure's pixels as a font size."""
     return px * 72 / DPI
+
+
+def flow_picture(flow: np.ndarray, max_flow: float) -> np.ndarray:
+    """Paint (H, W, 2), px, with the colour wheel at its right: uint8 RGB.
+
+    The first H rows and W columns are the flow alone.
+    """
+    return beside(
+        flow_colours(flow, max_flow),
+        lambda sheet, size, font: draw_wheel(sheet, (0, 0), size, max_flow, font),
+    )
+
+
+def error_picture(error: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Paint an end-point error (H, W), px, with the colours' steps at its right: uint8 RGB."""
+    return beside(
+        error_colours(error, valid),
+        lambda sheet, size, font: draw_error_steps(sheet, (round(font), 0), size, font),
+    )
+
+
+def beside(
+    image: np.ndarray, draw_legend: Callable[[Sheet, tuple[int, int], float], None]
+) -> np.ndarray:
+    """An image with a legend at its right, on white; at least as high as the legend needs."""
+    height, width = image.shape[:2]
+    font = float(np.clip(min(height, width) / 20, 12, 32))
+    size = round(8 * font), max(height, MIN_LEGEND)
+    sheet = Sheet(*size)
+    draw_legend(sheet, size, font)
+    picture = np.full((size[1], width + size[0], 3), 255, np.uint8)
+    picture[:height, :width] = image
+    picture[:, width:] = sheet.rgb()
+    return picture
 
 
 def pair_figure(pair: Pair, max_flow: float) -> bytes:

@@ -10,8 +10,8 @@ from hat.data.files import write_file
 from hat.data.image_io import write_png
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-from hat.visualize.colours import error_colours, flow_colours, largest_speed
-from hat.visualize.figure import Pair, pair_figure
+from hat.visualize.colours import colour_scale, error_colours, flow_colours
+from hat.visualize.figure import Pair, error_picture, flow_picture, pair_figure
 
 
 @OBJECT_REGISTRY.register
@@ -22,7 +22,10 @@ class FlowViz:
         is_plot: also write the side-by-side figure.
         save_path: folder of the pictures, made if missing; a call may give another.
         max_flow: speed, px, with full colour, to compare pictures with each other. If None, the
-            largest speed of the true flow where there is one, else of the predicted flow.
+            largest speed of the true flow where there is one, else of the predicted flow, and 1 px
+            at the least: still images are white and no magnified noise.
+        legend: draw what the colours mean, in px, at the right of the colour-wheel picture and of
+            the error map. False leaves these at the size of the images.
     """
 
     def __init__(
@@ -30,12 +33,14 @@ class FlowViz:
         is_plot: bool = True,
         save_path: str | Path | None = None,
         max_flow: float | None = None,
+        legend: bool = True,
     ) -> None:
         if max_flow is not None and not max_flow > 0:
             raise ValueError(f"max_flow: expected a speed above 0 px or None, found {max_flow!r}")
         self.is_plot = is_plot
         self.save_path = save_path
         self.max_flow = max_flow
+        self.legend = legend
 
     def __call__(
         self,
@@ -76,10 +81,11 @@ class FlowViz:
         pair = Pair(image1, image2, flow, gt_flow, gt_valid)
         scale = self.max_flow or self._scale(pair)
         files = {"flow": folder / f"{name}_flow.png"}
-        write_png(files["flow"], flow_colours(flow, scale))
+        write_png(files["flow"], (flow_picture if self.legend else flow_colours)(flow, scale))
         if gt_flow is not None:
             files["error"] = folder / f"{name}_error.png"
-            write_png(files["error"], error_colours(pair.error, gt_valid))
+            paint = error_picture if self.legend else error_colours
+            write_png(files["error"], paint(pair.error, gt_valid))
         if self.is_plot:
             files["figure"] = folder / f"{name}_figure.png"
             write_file(files["figure"], pair_figure(pair, scale))
@@ -88,8 +94,10 @@ class FlowViz:
     @staticmethod
     def _scale(pair: Pair) -> float:
         """One scale for both flows, so that equal colours are equal flows."""
-        true = 0.0 if pair.gt_flow is None else largest_speed(pair.gt_flow, pair.gt_valid)
-        return true or largest_speed(pair.flow) or 1.0
+        predicted = (pair.flow, None)
+        if pair.gt_flow is None:
+            return colour_scale(predicted)
+        return colour_scale((pair.gt_flow, pair.gt_valid), predicted)
 
 
 def make_folder(path: str | Path) -> Path:

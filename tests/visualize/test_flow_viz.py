@@ -12,7 +12,8 @@ from hat.data.image_io import read_image
 from hat.errors import InputError
 from hat.registry import build_from_registry
 from hat.visualize import FlowViz, error_colours, flow_colours
-from hat.visualize.figure import Pair, pair_figure
+from hat.visualize.colours import ERROR_COLOURS, colour_scale
+from hat.visualize.figure import Pair, error_picture, flow_picture, pair_figure
 
 
 def pair(height: int, width: int) -> Pair:
@@ -32,8 +33,11 @@ def test_files_of_a_pair_with_ground_truth(tmp_path: Path) -> None:
         "figure": "a_figure.png",
     }
     scale = float(np.hypot(*p.gt_flow.transpose(2, 0, 1)).max())  # type: ignore[union-attr]
-    np.testing.assert_array_equal(read_image(files["flow"]), flow_colours(p.flow, scale))
-    np.testing.assert_array_equal(read_image(files["error"]), error_colours(p.error))
+    shown, error = (read_image(files[kind]) for kind in ("flow", "error"))
+    np.testing.assert_array_equal(shown[:40, :60], flow_colours(p.flow, scale))
+    np.testing.assert_array_equal(error[:40, :60], error_colours(p.error))
+    assert shown.shape[0] > 40 < error.shape[0]  # the legend needs more room
+    assert (shown[40:, :60] == 255).all()
     assert sorted(path.name for path in files["flow"].parent.iterdir()) == sorted(
         path.name for path in files.values()
     )
@@ -41,7 +45,7 @@ def test_files_of_a_pair_with_ground_truth(tmp_path: Path) -> None:
 
 def test_without_ground_truth_and_figure(tmp_path: Path) -> None:
     p = pair(40, 60)
-    files = FlowViz(is_plot=False, max_flow=20.0)(
+    files = FlowViz(is_plot=False, max_flow=20.0, legend=False)(
         p.image1, p.image2, p.flow, "b", save_path=tmp_path
     )
     assert list(files) == ["flow"]
@@ -72,6 +76,62 @@ def test_figure_shows_the_images_and_fits(size: tuple[int, int], truth: bool) ->
         assert boxes[1][2] > boxes[0][3]  # image 2 right of image 1
     border = np.concatenate([image[:5].ravel(), image[-5:].ravel(), image[:, -3:].ravel()])
     assert (border == 255).all()  # nothing runs over the edge
+
+
+def test_still_images_are_white(tmp_path: Path) -> None:
+    """What a network finds where nothing moves, hundredths of a pixel, is no colourful noise."""
+    noise = np.random.default_rng(0).normal(0, 0.02, (200, 300, 2)).astype(np.float32)
+    grey = np.full((200, 300, 3), 128, np.uint8)
+    for truth in (None, noise[::-1].copy()):
+        files = FlowViz()(grey, grey, noise, "still", truth, save_path=tmp_path)
+        picture = read_image(files["flow"])
+        assert picture[:200, :300].min() > 220
+        figure = read_image(files["figure"]).astype(int)
+        # what has colours is the legend: the panels are grey and nearly white, the error map aside
+        if truth is None:
+            colourful = figure.max(axis=2) - figure.min(axis=2) > 60
+            assert colourful.any()
+            assert not colourful[:, : figure.shape[1] * 3 // 4].any()
+
+
+def test_scale_has_a_floor_that_the_user_may_lower() -> None:
+    slow, fast = (np.full((1, 1, 2), speed, np.float32) for speed in (0.03, 30.0))
+    still = np.zeros((1, 1, 2), np.float32)
+    assert colour_scale((slow, None)) == 1.0
+    assert colour_scale((slow, None), (fast, None)) == 1.0  # the true flow's, though slow
+    assert colour_scale((still, None), (fast, None)) == pytest.approx(30 * np.sqrt(2))
+    assert flow_colours(slow).min() > 230
+    assert flow_colours(slow, max_flow=0.04).min() < 60
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 40), (300, 3), (384, 512), (1080, 1920)])
+def test_flow_picture_has_its_scale_beside_it(size: tuple[int, int]) -> None:
+    """A wheel with all hues, and letters under it that depend on the scale."""
+    flow = np.zeros((*size, 2), np.float32)
+    pictures = [flow_picture(flow, scale) for scale in (1.0, 24.0)]
+    height, width = size
+    for picture in pictures:
+        assert (picture[:height, :width] == 255).all()
+        legend = picture[:, width:].astype(int)
+        assert legend.shape[1] < 260
+        for channel in range(3):
+            others = [c for c in range(3) if c != channel]
+            assert (legend[..., channel] - legend[..., others].max(axis=2)).max() > 100
+        assert (legend[[0, -1]] == 255).all()
+        assert (legend[:, [0, -1]] == 255).all()  # nothing is cut off
+    changed = np.nonzero((pictures[0] != pictures[1]).any(axis=2))
+    wheel_end = np.nonzero((np.ptp(pictures[0].astype(int), axis=2) > 100).any(axis=1))[0].max()
+    assert changed[0].size > 20
+    assert changed[0].min() > wheel_end
+
+
+@pytest.mark.parametrize("size", [(1, 1), (384, 512)])
+def test_error_picture_has_the_steps_beside_it(size: tuple[int, int]) -> None:
+    legend = error_picture(np.zeros(size))[:, size[1] :]
+    found = {tuple(pixel) for pixel in legend.reshape(-1, 3).tolist()}
+    assert found >= {tuple(colour) for colour in ERROR_COLOURS.tolist()}
+    assert (legend[[0, -1]] == 255).all()
+    assert (legend[:, [0, -1]] == 255).all()
 
 
 def test_mean_error_counts_valid_pixels() -> None:
