@@ -42,7 +42,8 @@ KITTI_OFFSET, KITTI_STEP = 1 << 15, 64.0  # KITTI devkit: u = (red - 2**15) / 64
 def known_flow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split a raw flow field into (flow with zeros where unknown, validity mask).
 
-    A pixel is unknown where a component is NaN or larger than 1e9 (Middlebury's convention).
+    A pixel is unknown where a component is NaN, infinite or larger than 1e9 (Middlebury's
+    convention).
     """
     with np.errstate(invalid="ignore"):
         known = (np.abs(flow) <= UNKNOWN_FLOW).all(axis=2)
@@ -52,10 +53,11 @@ def known_flow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def read_flo(path: PathLike) -> np.ndarray:
     """Read a ``.flo`` file, bit for bit: float32 (H, W, 2).
 
-    Unknown pixels keep their large values; :func:`read_flow` turns them into a mask.
+    Unknown pixels keep what marks them, a value beyond 1e9, NaN or infinity; :func:`read_flow`
+    turns them into a mask.
 
     Raises:
-        InputError: missing, damaged or truncated file, absurd size, NaN or infinite values.
+        InputError: missing, damaged or truncated file, absurd size.
     """
     data = read_file(path, "flow file")
     name = os.fspath(path)
@@ -67,13 +69,15 @@ def read_flo(path: PathLike) -> np.ndarray:
     width, height = (int(n) for n in data[4:12].view("<i4"))
     _check_size(name, width, height)
     _check_length(name, data.size - 12, width, height, 8)
-    flow = data[12:].view("<f4").reshape(height, width, 2)
-    _check_finite(name, flow)
-    return flow
+    return data[12:].view("<f4").reshape(height, width, 2)
 
 
 def write_flo(path: PathLike, flow: np.ndarray) -> None:
-    """Write a flow field (H, W, 2) as ``.flo`` (float32, little-endian)."""
+    """Write a flow field (H, W, 2) as ``.flo`` (float32, little-endian).
+
+    Raises:
+        InputError: NaN or infinite values, which readers elsewhere do not take for unknown.
+    """
     flow = _as_flow(path, flow)
     height, width = flow.shape[:2]
     header = FLO_MAGIC + np.array([width, height], "<i4").tobytes()
@@ -172,7 +176,7 @@ def write_pfm(path: PathLike, values: np.ndarray) -> None:
 def read_flow(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Read ``.flo``, ``.png`` (KITTI) or ``.pfm`` by its suffix: (flow, valid).
 
-    Unknown pixels (NaN or beyond 1e9, KITTI's mask) have zero flow and valid 0.
+    Unknown pixels (NaN, infinite or beyond 1e9, KITTI's mask) have zero flow and valid 0.
 
     Raises:
         InputError: as the reader of the format, or the suffix is none of these.

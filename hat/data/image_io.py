@@ -12,12 +12,14 @@ import numpy as np
 from hat.data.files import read_file, write_file
 from hat.errors import InputError
 
-__all__ = ["check_png", "read_image", "read_ppm", "write_png", "write_ppm"]
+__all__ = ["check_jpeg", "check_png", "read_image", "read_ppm", "write_png", "write_ppm"]
 
 PathLike = str | os.PathLike[str]
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = 1 << 16
+# 0xff 0x00 is a byte of the coded image, and the restart markers d0 to d7 stand between its parts.
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 # Netpbm: magic, width, height, maximum, separated by white space or comments, then exactly one
 # white-space character and the pixels.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
@@ -43,9 +45,8 @@ def read_image(path: PathLike) -> np.ndarray:
         return _parse_ppm(name, data)
     if head == PNG_MAGIC:
         check_png(path, data)
-    # OpenCV decodes half a JPEG to half an image and says nothing.
-    if head[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-65536:].tobytes():
-        raise InputError(f"{name}: this JPEG is truncated: it has no end marker")
+    if head[:2] == b"\xff\xd8":
+        check_jpeg(path, data)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
@@ -129,6 +130,29 @@ def check_png(path: PathLike, data: np.ndarray) -> None:
         if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
             raise InputError(f"{name}: this PNG is damaged: wrong checksum of chunk {kind!r}")
         position = end + 4
+
+
+def check_jpeg(path: PathLike, data: np.ndarray) -> None:
+    """Check that a JPEG reaches its end marker; OpenCV decodes half of one to half an image.
+
+    The segments are walked through (ITU-T T.81, annex B), because the end marker of a thumbnail
+    ends no image, and because anything may follow the image: a camera's video, a second image.
+
+    Raises:
+        InputError: the file ends before the end marker of the image.
+    """
+    content, position = data.tobytes(), 2
+    while True:
+        marker = JPEG_MARKER.search(content, position)
+        if marker is None:
+            raise InputError(
+                f"{os.fspath(path)}: this JPEG is truncated: {len(content)} bytes and no end marker"
+            )
+        position, kind = marker.end(), marker[1][0]
+        if kind == 0xD9:
+            return
+        if kind not in (0x01, 0xD8):  # all others have a length, which counts itself
+            position += int.from_bytes(content[position : position + 2], "big")
 
 
 def write_ppm(path: PathLike, rgb: np.ndarray) -> None:

@@ -15,7 +15,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from hat.data.datasets import FlyingChairs
-from hat.data.flow_io import write_flo
 from hat.data.packers.flyingchairs import pack_flyingchairs
 from hat.data.packers.lmdb_reader import META_KEY, LmdbReader
 from hat.data.records import encode_record
@@ -149,11 +148,13 @@ def test_two_data_sets_of_one_file(chairs: Path) -> None:
     assert second[0]["img_id"] == 0
 
 
-def test_unknown_flow_asks_for_a_mask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [1e10, np.nan, -np.inf])
+def test_unknown_flow_asks_for_a_mask(tmp_path: Path, value: float) -> None:
     root = write_raw_chairs(tmp_path, "11")
     flow = affine_flow(np.random.default_rng(0), 48, 64)
-    flow[5, 6] = (1e10, 1e10)
-    write_flo(root / "FlyingChairs_release" / "data" / "00002_flow.flo", flow)
+    flow[5, 6, 0] = value
+    path = root / "FlyingChairs_release" / "data" / "00002_flow.flo"
+    path.write_bytes(path.read_bytes()[:12] + flow.tobytes())
     pack_flyingchairs(root, root, "train", workers=0, progress=False)
     raw = FlyingChairs(str(root))
     assert "gt_valid" not in raw[0]

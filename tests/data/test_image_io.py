@@ -101,6 +101,43 @@ def test_damaged_images_are_errors(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
+def jpeg(rgb: np.ndarray, *flags: int) -> bytes:
+    return cv2.imencode(".jpg", rgb[..., ::-1], list(flags))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)],
+    ids=["baseline", "progressive", "restarts"],
+)
+def test_jpeg_with_a_trailer(tmp_path: Path, flags: tuple[int, ...]) -> None:
+    """A phone appends the video of a motion photo, far more than the last bytes of the image."""
+    content = jpeg(smooth_image(np.random.default_rng(4), 64, 80), *flags)
+    (tmp_path / "a.jpg").write_bytes(content)
+    (tmp_path / "b.jpg").write_bytes(content + b"ftypmp42" + bytes(200_000))
+    (tmp_path / "c.jpg").write_bytes(content + content[: len(content) // 2])  # a second image
+    image = read_image(tmp_path / "a.jpg")
+    for name in ("b.jpg", "c.jpg"):
+        np.testing.assert_array_equal(read_image(tmp_path / name), image)
+    for length in range(2, len(content) - 1, 13):
+        (tmp_path / "d.jpg").write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"d\.jpg: this JPEG is truncated"):
+            read_image(tmp_path / "d.jpg")
+
+
+def test_the_end_of_a_thumbnail_ends_no_jpeg(tmp_path: Path) -> None:
+    content = jpeg(smooth_image(np.random.default_rng(5), 64, 80))
+    thumbnail = jpeg(np.zeros((8, 8, 3), np.uint8))
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole = content[:2] + segment + b"\xff\xff" + content[3:]  # with a fill byte
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole)
+    assert read_image(path).shape == (64, 80, 3)
+    path.write_bytes(whole[:-200])
+    with pytest.raises(InputError, match="truncated"):
+        read_image(path)
+
+
 def test_real_files() -> None:
     assert read_image(shared_data("frames", "img001.jpg")).shape == (480, 640, 3)
     folder = shared_data("FlyingChairs", "FlyingChairs_release", "data")

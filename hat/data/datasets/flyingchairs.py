@@ -161,7 +161,8 @@ class FlyingChairs(Dataset[Sample]):
             unknown = bool(attributes.get("unknown"))
         else:
             images, flow = read_pair(self._raw_data, name)
-            unknown = bool(max(flow.max(), -flow.min()) > UNKNOWN_FLOW)
+            # NaN makes both extremes NaN, and no comparison with it is true
+            unknown = not max(flow.max(), -flow.min()) <= UNKNOWN_FLOW
         if not self.to_rgb:
             bgr = np.empty_like(images)
             cv2.mixChannels([images], [bgr], [0, 2, 1, 1, 2, 0, 3, 5, 4, 4, 5, 3])
@@ -169,8 +170,8 @@ class FlyingChairs(Dataset[Sample]):
         if not self.with_valid:
             if unknown:
                 raise InputError(
-                    f"{self.data_path}, pair {name!r}: a part of its flow is unknown (beyond 1e9); "
-                    "set with_valid=True for samples with a mask"
+                    f"{self.data_path}, pair {name!r}: a part of its flow is unknown (NaN "
+                    "or beyond 1e9); set with_valid=True for samples with a mask"
                 )
             return images, flow, None
         if not unknown:

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from hat.data.flow_io import UNKNOWN_FLOW
+from hat.data.flow_io import known_flow
 from hat.data.packers.flyingchairs_layout import SUFFIXES, find_raw_folder, read_pair
 from hat.data.packers.lmdb_writer import LmdbWriter
 from hat.data.records import encode_record
@@ -124,7 +123,7 @@ def encode_pair(job: tuple[Path, str]) -> Packed:
     """Read and pack one pair: (record, what the data set's description needs to know of it)."""
     data, name = job
     images, flow = read_pair(data, name)
-    unknown = int((np.abs(flow) > UNKNOWN_FLOW).any(axis=2).sum())
+    unknown = int((known_flow(flow)[1] == 0).sum())
     attributes = {"name": name, "color_space": "rgb", "unknown": unknown}
     record = encode_record({"img": images, "gt_flow": flow}, attributes)
     raw = sum((data / (name + suffix)).stat().st_size for suffix in SUFFIXES)

@@ -139,7 +139,8 @@ def _read_back(paths: DataSetPaths, settings: GeneratorSettings, index: int) -> 
         flow = read_flo(paths.pair(index)[2])
     except InputError:
         return None
-    return flow if flow.shape[:2] == settings.size else None
+    whole = flow.shape[:2] == settings.size and bool(np.isfinite(flow).all())
+    return flow if whole else None
 
 
 def is_complete(paths: DataSetPaths, settings: GeneratorSettings, index: int) -> bool:
