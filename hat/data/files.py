@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 import numpy as np
 
 from hat.errors import InputError
-from horizon.files import atomic_path
+from horizon.files import atomic_path, json_text, write_files
 
-__all__ = ["atomic_path", "read_file", "write_file", "write_json"]
+__all__ = ["atomic_path", "json_text", "read_file", "write_file", "write_files", "write_json"]
 
 
 def read_file(path: str | os.PathLike[str], what: str = "file") -> np.ndarray:
@@ -38,5 +37,5 @@ def write_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write ``content`` as indented JSON: whole or not at all."""
-    write_file(path, (json.dumps(content, indent=2) + "\n").encode())
+    """Write ``content`` as indented JSON, whole or not at all; numbers not finite are null."""
+    write_file(path, (json_text(content, indent=2) + "\n").encode())
