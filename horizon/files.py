@@ -77,6 +77,38 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
                 file.write(content)
 
 
+@contextmanager
+def staging_folder(folder: AnyPath) -> Iterator[Path]:
+    """A temporary folder whose files all move into ``folder`` if the block succeeds, or none.
+
+    ``folder`` is made if it is missing. Messages of errors in the block name the final files.
+
+    Raises:
+        InputError: as :func:`atomic_paths`, or the folder cannot be made.
+    """
+    final = Path(folder)
+    try:
+        final.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", suffix=".tmp", dir=final))
+    except OSError as error:
+        raise InputError(
+            f"{final}: cannot write to this folder: {error.strerror}; give another one"
+        ) from error
+    try:
+        yield staging
+        files = sorted(path for path in staging.rglob("*") if path.is_file())
+        targets = [final / path.relative_to(staging) for path in files]
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        _publish(list(zip(files, targets, strict=True)))
+    except OSError as error:
+        raise _cannot_write(Path(error.filename or final), error) from error
+    except InputError as error:
+        raise InputError(str(error).replace(str(staging), str(final))) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
 def json_text(content: Any, **options: Any) -> str:
     """``content`` as JSON that every reader takes: numbers that are not finite are ``null``.
 

@@ -30,6 +30,7 @@ from hat.cli.compile_settings import (
     program_name,
 )
 from hat.cli.logs import setup_logging
+from hat.cli.reads import reads
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
@@ -37,6 +38,7 @@ from hat.deploy.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment
 from hat.deploy.board_program import BoardProgram, program_file
 from hat.deploy.build import DEFAULT_MARCH, compile_model, padded_size
 from hat.errors import InputError
+from hat.outputs import check_outputs
 from hat.registry import Component, resolve
 from hat.visualize.flow_viz import make_folder
 from horizon.cpus import usable_cpus
@@ -75,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"{option} {getattr(args, name)}: expected a number above 0")
     config = common.load_config(args)
     file = program_file(args.model) if args.model else None
+    path = Path(args.json or Path(config.section("ckpt_dir")) / "align_bpu-metrics.json")
+    check_outputs([path], reads(config, model=file, ckpt=args.ckpt, machine=args.march), "--json")
     recipe: Component = resolve(config.section(SECTION), SECTION)
     resolve_checkpoints(recipe, config, "int_infer", args.ckpt)
     setup_logging(quiet=True)
@@ -95,7 +99,6 @@ def run(args: argparse.Namespace) -> int:
         data = str(getattr(loader.dataset, "data_path", index))
         show(result, program, workers, origin, f"{config.get('task_name')}, board: {data}")
         results.append({"data": data, "program": origin, "workers": workers, **asdict(result)})
-    path = Path(args.json or Path(config.section("ckpt_dir")) / "align_bpu-metrics.json")
     make_folder(path.parent)
     write_json(path, {"task": config.get("task_name"), "data_sets": results})
     print(f"\nMetrics: {path}")

@@ -14,9 +14,11 @@ from typing import Any
 
 from hat.analysis import LayerCount, OpCount, count_ops
 from hat.cli import common
+from hat.cli.reads import reads
 from hat.cli.sections import build_model, read_section
 from hat.data.files import write_json
 from hat.errors import InputError
+from hat.outputs import check_outputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
     settings = read_section(config, "calops_cfg", ("model", "input_shape"))
     shape = parse_shape(args.input_shape) if args.input_shape else settings["input_shape"]
+    if args.json:
+        check_outputs([args.json], reads(config), "--json")
     counts = count_ops(build_model(config, "calops_cfg"), check_shape(shape))
     show(counts)
     if args.json:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,13 +40,15 @@ from hat.cli.compile_settings import (
     path_text,
     program_name,
 )
+from hat.cli.reads import reads
 from hat.cli.sections import read_section
-from hat.data.files import write_file, write_json
+from hat.data.files import write_files, write_json
 from hat.deploy.build import INPUT_TYPES, OPT_LEVELS, sized_graph
 from hat.deploy.comparison import comparison_record, table
 from hat.deploy.estimate import Options, Result, compile_and_estimate, results
 from hat.deploy.estimate_rows import speed_line
 from hat.errors import InputError
+from hat.outputs import check_outputs
 from hat.visualize.flow_viz import make_folder
 from horizon.hbir import Graph
 from horizon.march import Machine
@@ -110,9 +112,16 @@ def run(args: argparse.Namespace) -> int:
     opt = args.opt or opt_level(config, settings)
     images = args.input_type or input_type(config, settings)
     details = layer_details(config, settings)
-    machines = load_machines(args.march or machine_names(config, settings))
-    for path in (folder, hbm.parent):
-        check_writable(path)
+    names = args.march or machine_names(config, settings)
+    machines = load_machines(names)
+    if len(machines) == 1:
+        outputs = list(file_paths(folder, hbm, name).values())
+    else:
+        own = [folder / machine.name for machine in machines]
+        files = [file_paths(one, one / "model.hbm", name).values() for one in own]
+        outputs = [folder / "comparison.json", *itertools.chain(*files)]
+    descriptions = {f"machine {machine}": machine for machine in names}
+    check_outputs(outputs, {**reads(config, ckpt=args.ckpt), **descriptions}, "--out-dir")
     network = load_network(config, args.ckpt)
     model = network.model
     size = tuple(args.size) if args.size else deploy_size(config, image_channels(network))
@@ -146,34 +155,27 @@ def load_machines(names: Sequence[str]) -> list[Machine]:
     return machines
 
 
-def check_writable(folder: Path) -> None:
-    """InputError, before any work, if nothing can be written to ``folder``."""
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        reason = "no folder" if not there.is_dir() else "not writable"
-        raise InputError(
-            f"{folder}: cannot write there: {there} is {reason}; give another folder with --out-dir"
-        )
-
-
 def image_channels(network: Network) -> int:
     graph = network.model.graph
     return int(graph.tensors[graph.inputs[0]].shape[3])
 
 
-def write(result: Result, folder: Path, hbm: Path, name: str) -> dict[str, Path]:
+def file_paths(folder: Path, hbm: Path, name: str) -> dict[str, Path]:
     """The files of one machine, by kind."""
-    paths = {
+    return {
         "hbm": hbm,
         "hbir": folder / "model.hbir",
         "html": folder / f"{name}.html",
         "json": folder / f"{name}.json",
     }
-    for kind, path in paths.items():
+
+
+def write(result: Result, folder: Path, hbm: Path, name: str) -> dict[str, Path]:
+    """Write the files of one machine, all of them or none; they are returned by kind."""
+    paths = file_paths(folder, hbm, name)
+    for path in paths.values():
         make_folder(path.parent)
-        write_file(path, result.files[kind])
+    write_files({path: result.files[kind] for kind, path in paths.items()})
     return paths
 
 

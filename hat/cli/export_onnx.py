@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from hat.cli import common
+from hat.cli.reads import reads
 from hat.cli.sections import build_model, read_section, trained_model, validation_loader
 from hat.config import Config
 from hat.engine.data_loading import batches
@@ -35,6 +36,7 @@ from hat.export import check_onnx, export_onnx
 from hat.export.onnx_check import image_pairs
 from hat.export.onnx_export import DEFAULT_OPSET
 from hat.export.program_export import check_program, export_program
+from hat.outputs import check_outputs
 from hat.registry import build_from_registry
 from hat.visualize.flow_viz import make_folder
 
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output or Path(settings["out_dir"]) / f"{args.stage}.onnx")
     if args.random_weights and args.stage != "float":
         raise InputError(f"--random-weights: stage {args.stage} needs a checkpoint's scales")
+    check_outputs([path], reads(config, ckpt=args.ckpt), "--output")
     if args.random_weights:
         model, source = build_model(config, "onnx_cfg"), "random"
     else:

@@ -25,9 +25,11 @@ from hat.host_fit.calibrate import KINDS, Residual, calibrate, residuals
 from hat.host_fit.description import description
 from hat.host_fit.measure import COPIED, Measured, copy_bandwidth, measure
 from hat.host_fit.probes import probe_graphs
+from hat.outputs import check_outputs
 from horizon.compiler import compile_program
 from horizon.cpus import usable_cpus
 from horizon.march import Machine, Source
+from horizon.march.description import FOLDER
 from horizon.runtime import kernels_name
 
 BASE = "host"
@@ -60,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     threads = usable_cpus() if args.threads is None else args.threads
     _check(args, out, threads)
+    own = {
+        f"{name}, a machine that comes along": FOLDER / f"{name}.toml"
+        for name in horizon.march.available()
+    }
+    check_outputs([out], own, "--out")
     base = horizon.march.load(BASE)
     graphs = probe_graphs(args.chains)
     programs = [compile_program(graph, base, opt="O1").program for graph in graphs]

@@ -20,6 +20,7 @@ Images may have any format and any size, the same for both. Ground truth is .flo
 from __future__ import annotations
 
 import argparse
+import glob
 import re
 import time
 from collections.abc import Mapping
@@ -31,8 +32,10 @@ import numpy as np
 import torch
 
 from hat.cli import common
+from hat.cli.reads import reads
 from hat.cli.sections import read_section, stage_of_file, trained_model
 from hat.config import Config
+from hat.data.files import staging_folder
 from hat.data.flow_io import read_flow, write_flo
 from hat.deploy.board_program import BoardProgram, program_file
 from hat.engine import distributed
@@ -40,13 +43,14 @@ from hat.engine.checkpoint import STAGES
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.metrics import FlowMetrics
+from hat.outputs import check_outputs
 from hat.registry import build_from_registry
-from hat.visualize.flow_viz import make_folder
 
 INPUT_KEYS = ("img1", "img2", "gt")
 REQUIRED = ("model", "process_inputs", "transforms", "process_outputs", "viz_func")
 OPTIONAL = ("infer_inputs",)
 DEFAULT_STAGE = "int_infer"
+OPTION = "--save-path"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,31 +82,33 @@ def run(args: argparse.Namespace) -> int:
         if args.model_inputs
         else {key: str(path) for key, path in settings.get("infer_inputs", {}).items()}
     )
-    folder = make_folder(args.save_path)
+    folder = Path(args.save_path)
+    viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
+    name = Path(inputs.get("img1", "")).stem
+    outputs = output_files(viz, folder, name, inputs)
+    check_outputs(outputs, {**reads(config, model=args.model, ckpt=args.ckpt), **inputs}, OPTION)
     batch = settings["process_inputs"](inputs)
-    name = Path(inputs["img1"]).stem
-    flo = folder / f"{name}.flo"
-    check_not_input(flo, inputs)
     height, width = batch["img"].shape[-2:]
     truth = read_truth(inputs["gt"], (height, width)) if "gt" in inputs else None
     pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
 
-    viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
     estimate = by_program if args.model else by_network
     flow, seconds, source = estimate(args, config, settings, batch)
 
-    files = {"flo": flo}
-    write_flo(flo, flow)
     gt_flow, gt_valid = truth if truth else (None, None)
-    files |= viz(
-        pair[..., :3],
-        pair[..., 3:],
-        flow,
-        name,
-        gt_flow=gt_flow,
-        gt_valid=gt_valid,
-        save_path=folder,
-    )
+    with staging_folder(folder) as staging:
+        write_flo(staging / f"{name}.flo", flow)
+        drawn = viz(
+            pair[..., :3],
+            pair[..., 3:],
+            flow,
+            name,
+            gt_flow=gt_flow,
+            gt_valid=gt_valid,
+            save_path=staging,
+        )
+    pictures = {kind: folder / path.relative_to(staging) for kind, path in drawn.items()}
+    files = {"flo": folder / f"{name}.flo", **pictures}
     speed = np.hypot(flow[..., 0], flow[..., 1])
     print(f"{width}x{height} pixels, {seconds:.3f} s {source}")
     print(f"Flow: mean {speed.mean():.2f} px, largest {speed.max():.2f} px")
@@ -202,13 +208,16 @@ def parse_model_inputs(text: str) -> dict[str, str]:
     return inputs
 
 
-def check_not_input(output: Path, inputs: Mapping[str, str]) -> None:
-    """InputError if ``output`` is one of the files that are read."""
-    for key, path in inputs.items():
-        if output.exists() and Path(path).exists() and output.samefile(path):
-            raise InputError(
-                f"{output}: the result would overwrite the input {key}; choose another --save-path"
-            )
+def output_files(viz: Any, folder: Path, name: str, inputs: Mapping[str, str]) -> list[Path]:
+    """What will be written to ``folder``.
+
+    Of a ``viz_func`` that does not say that by a method ``files``, as FlowViz has it, any file
+    that begins with the name of the first image.
+    """
+    flo = folder / f"{name}.flo"
+    if hasattr(viz, "files"):
+        return [flo, *viz.files(name, folder, "gt" in inputs).values()]
+    return [flo, *(path for path in folder.glob(f"{glob.escape(name)}*") if path.is_file())]
 
 
 def read_truth(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import horizon.march
 from hat.cli import common
 from hat.cli.compile_perf import load_machines
 from hat.cli.compile_settings import OPTIONAL, REQUIRED, deploy_size, machine_names, opt_level
+from hat.cli.reads import reads
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
@@ -22,6 +23,7 @@ from hat.deploy.build import OPT_LEVELS
 from hat.deploy.random_program import build_network, example_images, random_program
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
+from hat.outputs import check_outputs
 from hat.visualize.check_text import ops_table, overview, report, unquantised_text
 from horizon.compiler.check import Check, as_json, check_graph
 from horizon.hbir import Graph
@@ -55,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
         settings = read_section(config, "compile_cfg", (), (*REQUIRED, *OPTIONAL))
     machines = load_machines(args.march or config_machines(config, settings))
     opt = args.opt or opt_level(config, settings)
+    if args.json:
+        descriptions = {f"machine {machine}": machine for machine in args.march or ()}
+        check_outputs([args.json], {**reads(config, ckpt=args.ckpt), **descriptions}, "--json")
     graph, refused = program(config, args.ckpt)
     if graph is None:
         print(unquantised_text(refused))

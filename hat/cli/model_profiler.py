@@ -30,16 +30,20 @@ from tqdm import tqdm
 
 from hat.analysis import profile
 from hat.cli import common
+from hat.cli.infer import parse_model_inputs
 from hat.cli.logs import setup_logging
 from hat.cli.profile_inputs import Stage, image_pairs, load_stage
-from hat.data.files import write_file, write_json
+from hat.cli.reads import reads
+from hat.config import Config
+from hat.data.files import staging_folder, write_file, write_json
 from hat.engine import distributed
 from hat.engine.checkpoint import STAGES
 from hat.errors import InputError
 from hat.metrics import EndPointError
-from hat.visualize.flow_viz import make_folder
+from hat.outputs import check_outputs
 from hat.visualize.profile_page import profile_page
 from hat.visualize.profile_tables import print_profile_table, write_csv
+from horizon.files import AnyPath
 from horizon.quantization import check_prepared
 from horizon.quantization.profiler import (
     compare_alone,
@@ -115,18 +119,20 @@ def run(args: argparse.Namespace) -> int:
         zip(args.stages, args.ckpts or (None, None), strict=True),
         key=lambda stage: STAGES.index(stage[0]),
     )
+    default = Path(config.section("ckpt_dir")) / f"profile-{chosen[0][0]}-{chosen[1][0]}"
+    folder = Path(args.out_dir or default)
+    functions = [name for name in FUNCTIONS if name in args.functions]
+    names = [f"{name}.{kind}" for name in functions for kind in ("json", "csv")]
+    files = [folder / name for name in (*names, "profile.html")]
+    check_outputs(files, inputs(config, args), "--out-dir")
     device = distributed.default_device()
     first, second = (load_stage(config, stage, ckpt, device) for stage, ckpt in chosen)
     pairs = image_pairs(config, args.model_inputs, args.num_pairs, device)
     subject = Subject(first, second, pairs)
-    default = Path(config.section("ckpt_dir")) / f"profile-{first.name}-{second.name}"
-    folder = make_folder(args.out_dir or default)
     findings = {}
-    for name in FUNCTIONS:
-        if name in args.functions:
-            findings[name] = MEASURES[name](subject)
-            show(findings[name])
-    files = write(folder, findings)
+    for name in functions:
+        findings[name] = MEASURES[name](subject)
+        show(findings[name])
     sizes = sorted({"x".join(map(str, pair["img"].shape[:1:-1])) for pair in pairs})
     page = profile_page(
         f"{config.get('task_name', 'network')}: {first.name} and {second.name}",
@@ -137,11 +143,24 @@ def run(args: argparse.Namespace) -> int:
         ],
         [finding.section for finding in findings.values()],
     )
-    write_file(folder / "profile.html", page.encode())
+    with staging_folder(folder) as staging:
+        write(staging, findings)
+        write_file(staging / "profile.html", page.encode())
     print()
-    for file in [*files, folder / "profile.html"]:
+    for file in files:
         print(file)
     return 0
+
+
+def inputs(config: Config, args: argparse.Namespace) -> dict[str, AnyPath | None]:
+    """What is read, by name."""
+    pairs: dict[str, AnyPath | None] = {
+        f"{key} of pair {number}": path
+        for number, text in enumerate(args.model_inputs or (), start=1)
+        for key, path in parse_model_inputs(text).items()
+    }
+    ckpts = dict(zip(("first ckpt", "second ckpt"), args.ckpts or (), strict=False))
+    return {**reads(config), **pairs, **ckpts}
 
 
 def similarity(subject: Subject) -> profile.Finding:
@@ -214,11 +233,8 @@ def show(finding: profile.Finding) -> None:
         print(line)
 
 
-def write(folder: Path, findings: dict[str, profile.Finding]) -> list[Path]:
+def write(folder: Path, findings: dict[str, profile.Finding]) -> None:
     """The files of all functions."""
-    files = []
     for name, finding in findings.items():
         write_json(folder / f"{name}.json", finding.content)
         write_csv(folder / f"{name}.csv", finding.rows, finding.columns)
-        files += [folder / f"{name}.json", folder / f"{name}.csv"]
-    return files

@@ -17,10 +17,12 @@ import torch
 from hat.cli import common
 from hat.cli.checkpoints import loading_converters, resolve_checkpoints
 from hat.cli.logs import setup_logging
+from hat.cli.reads import reads
 from hat.data.files import write_json
 from hat.engine import distributed
 from hat.engine.convert import LoadCheckpoint
 from hat.engine.predictor import Predictor
+from hat.outputs import check_outputs
 from hat.registry import Component, resolve
 from hat.seeding import seed_everything
 from hat.visualize.flow_viz import make_folder
@@ -50,6 +52,9 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     recipe: Component = resolve(config.section(section), section)
     resolve_checkpoints(recipe, config, args.stage, args.ckpt)
     require_stage(recipe, args)
+    path = Path(args.json or Path(config.section("ckpt_dir")) / f"{args.stage}-metrics.json")
+    if distributed.is_main():
+        check_outputs([path], reads(config, ckpt=args.ckpt), "--json")
     if recipe.arguments.get("device") is None:
         recipe.arguments["device"] = device
     setup_logging(quiet=True)
@@ -70,7 +75,6 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
         ],
     }
     show(content)
-    path = Path(args.json or Path(config.section("ckpt_dir")) / f"{args.stage}-metrics.json")
     make_folder(path.parent)
     write_json(path, content)
     print(f"\nMetrics: {path}")

@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 
 from hat.errors import InputError
-from horizon.files import atomic_path, json_text, write_files
+from horizon.files import atomic_path, json_text, staging_folder, write_files
 
-__all__ = ["atomic_path", "json_text", "read_file", "write_file", "write_files", "write_json"]
+__all__ = [
+    "atomic_path",
+    "json_text",
+    "read_file",
+    "staging_folder",
+    "write_file",
+    "write_files",
+    "write_json",
+]
 
 
 def read_file(path: str | os.PathLike[str], what: str = "file") -> np.ndarray:

@@ -80,16 +80,19 @@ class FlowViz:
 
         pair = Pair(image1, image2, flow, gt_flow, gt_valid)
         scale = self.max_flow or self._scale(pair)
-        files = {"flow": folder / f"{name}_flow.png"}
+        files = self.files(name, folder, gt_flow is not None)
         write_png(files["flow"], (flow_picture if self.legend else flow_colours)(flow, scale))
         if gt_flow is not None:
-            files["error"] = folder / f"{name}_error.png"
             paint = error_picture if self.legend else error_colours
             write_png(files["error"], paint(pair.error, gt_valid))
         if self.is_plot:
-            files["figure"] = folder / f"{name}_figure.png"
             write_file(files["figure"], pair_figure(pair, scale))
         return files
+
+    def files(self, name: str, folder: Path, with_truth: bool) -> dict[str, Path]:
+        """The files by kind that a call with this name writes to ``folder``."""
+        kinds = {"flow": True, "error": with_truth, "figure": self.is_plot}
+        return {kind: folder / f"{name}_{kind}.png" for kind, made in kinds.items() if made}
 
     @staticmethod
     def _scale(pair: Pair) -> float:

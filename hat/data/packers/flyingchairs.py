@@ -24,6 +24,7 @@ from hat.data.packers.flyingchairs_layout import SUFFIXES, find_raw_folder, read
 from hat.data.packers.lmdb_writer import LmdbWriter
 from hat.data.records import encode_record
 from hat.errors import InputError
+from hat.outputs import check_outputs
 
 __all__ = ["PackSummary", "pack_flyingchairs"]
 
@@ -81,6 +82,8 @@ def pack_flyingchairs(
         split_name, skip_missing, "get the files, or pack what is there with --skip-missing"
     )
     final = target / f"{split_name}_lmdb"
+    read = {"raw data": raw.data, "split file": raw.split_file}
+    check_outputs([final / "data.mdb"], read, "--target-data-dir")
     plan = {"source": str(raw.data.resolve()), "split": split_name}
     # The processes start before the writer opens its files, so that none of them holds the lock.
     with _encoder(workers) as encode, LmdbWriter(final, plan, overwrite) as writer:

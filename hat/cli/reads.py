@@ -1,0 +1,33 @@
+"""What a command with a config reads: its outputs are checked against that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hat.config import Config
+from hat.engine.checkpoint import STAGES, checkpoint_path
+from hat.outputs import config_files
+from horizon.files import AnyPath
+
+LOADERS = ("data_loader", "val_data_loader", "calibration_data_loader")
+
+
+def reads(config: Config, **more: AnyPath | None) -> dict[str, AnyPath | None]:
+    """The ``inputs`` of :func:`hat.outputs.check_outputs`, by name.
+
+    These are the config, the configs that it derives from, the best checkpoints of all stages in
+    ``ckpt_dir`` and ``shipped_ckpt_dir``, the data sets, and ``more``.
+    """
+    inputs: dict[str, AnyPath | None] = {"config": config.path, **more}
+    for index, file in enumerate(config_files(config.path)[1:]):
+        inputs[f"_base_ {index}" if index else "_base_"] = file
+    for key in ("ckpt_dir", "shipped_ckpt_dir"):
+        for stage in STAGES:
+            if config.get(key) is not None:
+                inputs[f"{stage} checkpoint of {key}"] = checkpoint_path(config[key], stage)
+    for key in LOADERS:
+        loader = config.get(key)
+        data_set = loader.get("dataset") if isinstance(loader, Mapping) else None
+        if isinstance(data_set, Mapping) and data_set.get("data_path"):
+            inputs[f"{key}'s data set"] = data_set["data_path"]
+    return inputs
