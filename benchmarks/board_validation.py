@@ -11,7 +11,6 @@ part alone, and the number of differing output integers.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import statistics
@@ -26,7 +25,7 @@ from benchmarks.training_step import machine
 from hat.cli.checkpoints import resolve_checkpoints
 from hat.cli.sections import trained_model, validation_loader
 from hat.config import Config
-from hat.data.files import write_json
+from hat.data.files import json_text, write_json
 from hat.deploy.board_predictor import BoardPredictor
 from hat.deploy.board_program import BoardProgram
 from hat.deploy.build import compile_model, padded_size
@@ -49,7 +48,7 @@ def main() -> None:
     if args.pairs < 1 or args.rounds < 1:
         parser.error("expected --pairs and --rounds of 1 or more")
     content = measure(args)
-    print(json.dumps(content, indent=2))
+    print(json_text(content, indent=2))
     write_json(args.json, content)
 
 

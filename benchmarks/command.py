@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hat.data.files import write_json
+from hat.data.files import json_text, write_json
 from horizon.cpus import usable_cpus
 
 
@@ -40,6 +39,6 @@ def run(
             parser.error(f"--{name}: expected 1 or more, found {getattr(arguments, name)}")
     torch.set_num_threads(arguments.threads)
     result = measure(arguments)
-    print(json.dumps(result, indent=2))
+    print(json_text(result, indent=2))
     if arguments.json:
         write_json(arguments.json, result)

@@ -15,7 +15,6 @@ integer differs.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -40,7 +39,7 @@ from benchmarks.training_step import machine
 from hat.cli.common import print_table
 from hat.cli.sections import trained_model
 from hat.config import Config
-from hat.data.files import write_json
+from hat.data.files import json_text, write_json
 from horizon import hbm
 from horizon.compiler import compile_program
 from horizon.cpus import usable_cpus
@@ -278,7 +277,7 @@ def main() -> int:
         "differing output integers": table.differing(),
         "skipped": sum(isinstance(row["differing"], str) for row in table.rows),
     }
-    print(json.dumps(result, indent=2))
+    print(json_text(result, indent=2))
     if args.json:
         write_json(args.json, {**result, "rows": table.rows})
     return bool(table.differing())

@@ -31,7 +31,7 @@ from benchmarks.training_step import machine
 from hat.cli.common import print_table
 from hat.cli.sections import trained_model
 from hat.config import Config
-from hat.data.files import write_json
+from hat.data.files import json_text, write_json
 from hat.deploy.random_program import random_program
 from hat.errors import InputError
 from horizon import hbm
@@ -180,7 +180,7 @@ def main() -> int:
         "programs that ran": sum(isinstance(row["differing"], int) for row in rows),
         "differing output integers or byte counts": wrong,
     }
-    print(json.dumps(result, indent=2))
+    print(json_text(result, indent=2))
     if args.json:
         write_json(args.json, {**result, "rows": rows})
     return bool(wrong)

@@ -55,6 +55,11 @@ class Program {
   std::span<const std::byte> constants() const { return constants_; }
   std::string_view metadata() const { return metadata_; }
 
+  // Whether the metadata say so, in the compact form in which they are written.
+  bool has_random_weights() const {
+    return metadata_.find("\"weights\":\"random\"") != std::string_view::npos;
+  }
+
   // One scale, or one for each channel.
   std::span<const double> scales(const TensorRecord& tensor) const;
 

@@ -13,6 +13,7 @@
 #include "tools/array_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/provenance.h"
 
 namespace horizon {
 namespace {
@@ -97,6 +98,7 @@ void infer(std::span<char* const> arguments) {
   }
   const int threads = options.cpus("core_num", 0);
   const Program program = Program::open(options.required("model_file"));
+  warn_of_random_weights(program);
   const std::vector<Bytes> inputs = read_inputs(options.required("input_file"), program);
 
   std::vector<const void*> in;

@@ -7,6 +7,7 @@
 #include "hbm/program.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/provenance.h"
 
 namespace horizon {
 namespace {
@@ -42,6 +43,7 @@ void model_info(std::span<char* const> arguments) {
   const ProgramRecord& record = program.record();
   print_line("model file:", path);
   print_line("model name:", std::string(program.text(record.name)));
+  if (program.has_random_weights()) print_line("weights:", random_weights_text);
   print_line("march:", std::string(program.text(record.march)));
   print_line("opt:", "O" + std::to_string(record.opt));
   print_line("size multiple:", std::to_string(record.size_multiple));

@@ -18,6 +18,7 @@
 #include "tools/commands.h"
 #include "tools/options.h"
 #include "tools/perf_result.h"
+#include "tools/provenance.h"
 
 namespace horizon {
 namespace {
@@ -130,6 +131,7 @@ void perf(std::span<char* const> arguments) {
   }
   const auto profile_path = options.text("profile_path");
   const Program program = Program::open(options.required("model_file"));
+  warn_of_random_weights(program);
   const auto input_file = options.text("input_file");
   const std::vector<Bytes> inputs = input_file ? read_inputs(*input_file, program) : noise(program);
   if (core_id != 0) pin(core_id - 1);

@@ -68,11 +68,14 @@ def print_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:
     """Print rows under a header, columns aligned: text to the left, numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    numbers = int | float | None
+    numeric = [all(isinstance(row[i], numbers) for row in rows) for i in range(len(header))]
     align: list[Callable[[str, int], str]] = [str.rjust if n else str.ljust for n in numeric]
     for line in (list(header), ["-" * w for w in widths], *cells):
         print("  ".join(a(c, w) for a, c, w in zip(align, line, widths, strict=True)).rstrip())
 
 
 def _cell(value: Any) -> str:
+    if value is None:  # in JSON it stands for a number that is not finite
+        return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -118,8 +118,8 @@ def run(args: argparse.Namespace) -> int:
         outputs = list(file_paths(folder, hbm, name).values())
     else:
         own = [folder / machine.name for machine in machines]
-        files = [file_paths(one, one / "model.hbm", name).values() for one in own]
-        outputs = [folder / "comparison.json", *itertools.chain(*files)]
+        each = [file_paths(one, one / "model.hbm", name).values() for one in own]
+        outputs = [folder / "comparison.json", *itertools.chain(*each)]
     descriptions = {f"machine {machine}": machine for machine in names}
     check_outputs(outputs, {**reads(config, ckpt=args.ckpt), **descriptions}, "--out-dir")
     network = load_network(config, args.ckpt)

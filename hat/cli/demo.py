@@ -1,11 +1,15 @@
 """The whole chain on generated data, in a few minutes, with a report at the end.
 
-Generates and packs a small data set; trains the shipped float network a little further, calibrates
-it, trains it on fixed-point arithmetic and converts it to integers; evaluates every stage on the
-held-out pairs, beside the shipped integer network; exports that to ONNX and checks it there;
-compiles it, compares the program with it on some pairs, draws the program's flow of a few, and
-estimates its performance on a few accelerators. Each step is a command line that is printed before
-it runs.
+Generates and packs a small data set; trains the shipped float network a little further and
+calibrates it; trains the shipped fixed-point network a little further (a few steps are too few to
+train a newly calibrated one) and converts it to integers; evaluates every stage on the held-out
+pairs, before and after, and says if one has become worse; exports the shipped integer network to
+ONNX and checks it there; compiles it, compares the program with it on some pairs, draws the
+program's flow of a few, and estimates its performance on a few accelerators. Each step is a command
+line that is printed before it runs.
+
+--out-dir gets a manifest of what the demo has made. A folder with anything else in it is refused,
+and so is an earlier demo without --overwrite, which removes what that manifest names.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -21,11 +24,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hat.cli.common import print_table
+from hat.cli.demo_data import check_data_set
 from hat.config import Config
 from hat.data.files import write_file
+from hat.data.packers.flyingchairs_layout import SPLITS
+from hat.data.synthesis.settings import DataSetPaths
 from hat.deploy.comparison import COLUMNS, comparison_cells
 from hat.engine.checkpoint import checkpoint_path
+from hat.engine.versions import versions
 from hat.errors import InputError
+from hat.owned_folder import OwnedFolder
 from hat.run_log import read_log
 from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report
@@ -34,15 +42,33 @@ CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
 SHIPPED = Path("models/pwcnet_lite")
 STAGES = ("float", "calibration", "qat", "int_infer")
 ALIGNED_PAIRS = 32
+FLOAT_CKPT = checkpoint_path(SHIPPED, "float")
+BEFORE, AFTER = "before", "after the demo's training"
+WORSE = 0.005  # px of end-point error: what the second decimal shows
+ENTRIES = (
+    *("train", "compiled", "machines", "pictures", "report.html"),
+    *("align_bpu.json", "int_infer.onnx"),
+    *(f"{stage}-{when}.json" for stage in STAGES for when in ("before", "after")),
+)
 MACHINES = ("bayes", "bayes-e", "nash-e", "nash-m")
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
+Metrics = dict[str, float | None]  # None: not finite
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-dir", type=Path, default=Path("demo_out"), help="default: demo_out")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the earlier demo in --out-dir"
+    )
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument(
-        "--ckpt", default=str(checkpoint_path(SHIPPED, "float")), help="float network to start from"
+        "--data-dir", type=Path, help="of the generated pairs (default: the config's data_dir)"
+    )
+    parser.add_argument(
+        "--ckpt",
+        default=str(FLOAT_CKPT),
+        help="float network to start from; with another than the shipped one, the fixed-point "
+        "training starts from its calibration",
     )
     parser.add_argument("--num-pairs", type=int, default=256, help="generated pairs (default 256)")
     parser.add_argument("--num-val", type=int, default=128, help="held-out ones among them")
@@ -57,46 +83,73 @@ def run(args: argparse.Namespace) -> int:
             "expected 1 <= --num-pictures <= --num-val < --num-pairs, found "
             f"{args.num_pictures}, {args.num_val}, {args.num_pairs}"
         )
-    for file in (args.config, args.ckpt, checkpoint_path(SHIPPED, "int_infer")):
+    shipped = {stage: checkpoint_path(SHIPPED, stage) for stage in STAGES}
+    for file in (args.config, args.ckpt, *shipped.values()):
         if not Path(file).is_file():
             raise InputError(f"{file}: no such file; run the demo in the project's folder")
+    data_dir = args.data_dir or Path(Config.fromfile(args.config).section("data_dir"))
+    check_data_set(data_dir, args.num_pairs, args.num_val)
+    owned = OwnedFolder(args.out_dir, "hat demo", "--out-dir", ENTRIES)
+    owned.check(args.overwrite)
+    for file in (args.config, args.ckpt):
+        if args.out_dir.resolve() in Path(file).resolve().parents:
+            raise InputError(
+                f"--out-dir {args.out_dir}: holds {file}, which the demo reads; choose another"
+            )
     started = time.perf_counter()
-    chain = Chain(args.out_dir)
-    data_dir = Path(Config.fromfile(args.config).section("data_dir"))
+    with owned.run(versions(), args.overwrite):
+        report = run_chain(Chain(owned), data_dir, shipped, args, started)
+    print(f"\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
+    return 0
+
+
+def run_chain(
+    chain: Chain,
+    data_dir: Path,
+    shipped: Mapping[str, Path],
+    args: argparse.Namespace,
+    started: float,
+) -> Path:
+    """All commands one after the other; the report that is written of them."""
+    config = config_words(args)
     prepare_data(chain, data_dir, args)
     trained = args.out_dir / "train"
-    train(chain, trained, args)
-    config = ["--config", args.config, "--opts", "ckpt_dir", str(trained)]
-    metrics = {}
+    before = {}
+    for stage, ckpt in {**shipped, "float": Path(args.ckpt)}.items():
+        result = args.out_dir / f"{stage}-before.json"
+        chain.run("predict", "--stage", stage, *config, "--ckpt", str(ckpt), "--json", str(result))
+        before[stage] = read_metrics(result)
+    train(chain, trained, shipped, args)
+    after = {}
     for stage in STAGES:
-        result = args.out_dir / f"{stage}.json"
-        chain.run("predict", "--stage", stage, *config, "--json", str(result))
-        metrics[f"{stage}, after the demo's training"] = read_metrics(result)
-    shipped = str(checkpoint_path(SHIPPED, "int_infer"))
-    result = args.out_dir / "shipped.json"
+        result = args.out_dir / f"{stage}-after.json"
+        words = [*config, "ckpt_dir", str(trained)]
+        chain.run("predict", "--stage", stage, *words, "--json", str(result))
+        after[stage] = read_metrics(result)
+    integer = str(shipped["int_infer"])
     chain.run(
-        *("predict", "--stage", "int_infer", "--config", args.config),
-        *("--ckpt", shipped, "--json", str(result)),
-    )
-    metrics["int_infer, shipped"] = read_metrics(result)
-    chain.run(
-        *("export_onnx", "--stage", "int_infer", "--config", args.config, "--ckpt", shipped),
+        *("export_onnx", "--stage", "int_infer", *config, "--ckpt", integer),
         *("--output", str(args.out_dir / "int_infer.onnx"), "--num-pairs", "2"),
     )
-    program, compiled = compile_and_align(chain, shipped, args)
-    machines = estimate_machines(chain, shipped, args)
+    program, compiled = compile_and_align(chain, integer, args)
+    machines = estimate_machines(chain, integer, args)
     figures = draw(chain, data_dir, program, args)
     curves = []
     for stage in ("float", "qat"):
         curves.append(trained / f"{stage}-curve.png")
         plot_training_curve(read_log(trained / f"{stage}-log.jsonl"), curves[-1])
-    rows = [(name, *(values[key] for key in SHOWN_METRICS)) for name, values in metrics.items()]
-    report = args.out_dir / "report.html"
+    rows = [
+        (f"{stage}, {when}", *(metrics[stage].get(key) for key in SHOWN_METRICS))
+        for stage in STAGES
+        for when, metrics in ((BEFORE, before), (AFTER, after))
+    ]
+    outcome = compare(before, after)
+    report: Path = args.out_dir / "report.html"
     page = html_report(
         "From raw pairs to optical flow",
         f"{args.num_pairs} generated pairs, {args.num_val} of them held out; "
         f"{args.steps} float and {args.qat_steps} fixed-point training steps; "
-        f"{time.perf_counter() - started:.0f} s in all. {compiled}",
+        f"{time.perf_counter() - started:.0f} s in all. {outcome} {compiled}",
         [
             ("Metrics on held-out pairs", ("stage", *SHOWN_METRICS), rows),
             ("Estimated performance of the compiled network", COLUMNS, machines),
@@ -107,14 +160,35 @@ def run(args: argparse.Namespace) -> int:
     write_file(report, page.encode())
     print()
     print_table(rows, ("stage", *SHOWN_METRICS))
-    print(f"\n{compiled}\n\nReport:   {report}\nPictures: {args.out_dir / 'pictures'}")
-    return 0
+    print(f"\n{outcome}\n{compiled}")
+    return report
+
+
+def compare(
+    before: Mapping[str, Mapping[str, float | None]],
+    after: Mapping[str, Mapping[str, float | None]],
+) -> str:
+    """What the demo's training has done to each stage that is trained, in a sentence."""
+    parts, worse = [], []
+    for stage in ("float", "qat", "int_infer"):
+        first, last = before[stage].get("EPE"), after[stage].get("EPE")
+        parts.append(f"{stage} {_pixels(first)} -> {_pixels(last)} px")
+        if last is None or (first is not None and last > first + WORSE):
+            worse.append(stage)
+    text = f"End-point error on held-out pairs by the demo's training: {', '.join(parts)}."
+    if worse:
+        text += f" WORSE than before: {', '.join(worse)}."
+    return text
+
+
+def _pixels(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.2f}"
 
 
 def compile_and_align(chain: Chain, ckpt: str, args: argparse.Namespace) -> tuple[Path, str]:
     """The compiled program's file, and how it compares with the integer network, in a sentence."""
     folder, result = args.out_dir / "compiled", args.out_dir / "align_bpu.json"
-    shipped = ["--config", args.config, "--ckpt", ckpt]
+    shipped = [*config_words(args), "--ckpt", ckpt]
     chain.run("compile_perf", *shipped, "--out-dir", str(folder))
     program = folder / "model.hbm"
     chain.run(
@@ -133,33 +207,46 @@ def estimate_machines(chain: Chain, ckpt: str, args: argparse.Namespace) -> list
     """The estimate of the shipped network on each of MACHINES, as cells of COLUMNS."""
     folder = args.out_dir / "machines"
     chain.run(
-        *("compile_perf", "--config", args.config, "--ckpt", ckpt, "--out-dir", str(folder)),
+        *("compile_perf", *config_words(args), "--ckpt", ckpt, "--out-dir", str(folder)),
         *("--march", *MACHINES),
     )
     record = json.loads((folder / "comparison.json").read_text())
     return [comparison_cells(figures) for figures in record["machines"]]
 
 
-def train(chain: Chain, folder: Path, args: argparse.Namespace) -> None:
-    """All four stages, each from the one before, into ``folder``."""
-    words = ["--config", args.config, "--opts"]
-    common = {"ckpt_dir": folder}
+def train(
+    chain: Chain, folder: Path, shipped: Mapping[str, Path], args: argparse.Namespace
+) -> None:
+    """All four stages into ``folder``.
+
+    The shipped networks have settled; with larger rates than these a few steps shake them out of
+    their minimum, and are too few to find another one.
+    """
+    words = [*config_words(args), "ckpt_dir", str(folder)]
     float_opts = {
-        "lr": 1e-4,
+        "lr": 5e-6,
         # the shipped network has settled for its running statistics
         "float_trainer.freeze_bn_step": 0,
         "log_freq": max(1, args.steps // 10),
         "float_trainer.num_steps": args.steps,
     }
     qat_opts = {
-        "qat_lr": 1e-4,
+        "qat_lr": 5e-6,
+        "qat_lr_callback.lr_decay_id": [args.qat_steps // 2, args.qat_steps * 4 // 5],
         "log_freq": max(1, args.qat_steps // 10),
         "qat_trainer.num_steps": args.qat_steps,
     }
-    chain.run("train", "--stage", "float", *words, *flat(common | float_opts), "--ckpt", args.ckpt)
-    chain.run("train", "--stage", "calibration", *words, *flat(common))
-    chain.run("train", "--stage", "qat", *words, *flat(common | qat_opts))
-    chain.run("train", "--stage", "int_infer", *words, *flat(common))
+    start = ["--ckpt", str(shipped["qat"])] if Path(args.ckpt) == FLOAT_CKPT else []
+    chain.run("train", "--stage", "float", *words, *flat(float_opts), "--ckpt", args.ckpt)
+    chain.run("train", "--stage", "calibration", *words)
+    chain.run("train", "--stage", "qat", *words, *flat(qat_opts), *start)
+    chain.run("train", "--stage", "int_infer", *words)
+
+
+def config_words(args: argparse.Namespace) -> list[str]:
+    """``--config`` and ``--opts``, to which more options of the config can be added."""
+    data = args.data_dir or Config.fromfile(args.config).section("data_dir")
+    return ["--config", args.config, "--opts", "data_dir", str(data)]
 
 
 def flat(options: Mapping[str, object]) -> list[str]:
@@ -167,17 +254,17 @@ def flat(options: Mapping[str, object]) -> list[str]:
     return [str(word) for pair in options.items() for word in pair]
 
 
-def read_metrics(path: Path) -> dict[str, float]:
-    metrics: dict[str, float] = json.loads(path.read_text())["data_sets"][0]["metrics"]
+def read_metrics(path: Path) -> Metrics:
+    """The metrics of the first data set; None stands for what is not finite."""
+    metrics: Metrics = json.loads(path.read_text())["data_sets"][0]["metrics"]
     return metrics
 
 
 class Chain:
     """Runs commands of the toolkit one after the other and remembers them."""
 
-    def __init__(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    def __init__(self, folder: OwnedFolder) -> None:
+        self.folder = folder
         self.commands: list[str] = []
 
     def run(self, command: str, *words: str) -> None:
@@ -190,24 +277,26 @@ class Chain:
         self.commands.append(line)
         print(f"\n$ {line}", flush=True)
         code = subprocess.run([sys.executable, "-m", "hat.cli.main", command, *words]).returncode
+        self.folder.note()
         if code:
             raise InputError(f"the demo stopped: '{line}' ended with exit code {code}")
 
 
 def prepare_data(chain: Chain, data_dir: Path, args: argparse.Namespace) -> None:
-    """Generate and pack, unless a data set is there already."""
-    if not all((data_dir / f"{split}_lmdb").is_dir() for split in ("train", "val")):
+    """Generate and pack what is not there, or only half made."""
+    paths = DataSetPaths(data_dir)
+    if paths.under_way.exists() or not paths.summary.exists():
         chain.run(
             "flyingchairs_generator",
             *("--target-data-dir", str(data_dir)),
             *("--num-pairs", str(args.num_pairs), "--num-val", str(args.num_val)),
         )
-        for split in ("train", "val"):
-            if not (data_dir / f"{split}_lmdb").is_dir():
-                chain.run(
-                    "flyingchairs_packer",
-                    *("--src-data-dir", str(data_dir), "--split-name", split),
-                )
+    for split in SPLITS:
+        if not (data_dir / f"{split}_lmdb").is_dir():
+            chain.run(
+                "flyingchairs_packer",
+                *("--src-data-dir", str(data_dir), "--split-name", split),
+            )
 
 
 def draw(chain: Chain, data_dir: Path, program: Path, args: argparse.Namespace) -> list[Path]:
@@ -221,7 +310,7 @@ def draw(chain: Chain, data_dir: Path, program: Path, args: argparse.Namespace) 
         )
         chain.run(
             "infer",
-            *("--config", args.config, "--model", str(program), "--save-path", str(folder)),
+            *(*config_words(args), "--model", str(program), "--save-path", str(folder)),
             *("--model-inputs", f"img1:{first},img2:{second},gt:{flow}"),
         )
         figures.append(folder / f"{first.stem}_figure.png")

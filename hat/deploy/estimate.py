@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -16,6 +15,7 @@ from hat.deploy.estimate_rows import estimate_rows
 from hat.deploy.summary import summary
 from hat.errors import InputError
 from hat.processes import in_processes
+from horizon.files import json_text
 from horizon.hbir import Graph, to_text
 from horizon.march import Machine
 from horizon.perf import Estimate, as_json, estimate, html_page
@@ -115,7 +115,7 @@ def compile_and_estimate(graph: Graph, options: Options, machine: Machine) -> Re
             "hbm": data,
             "hbir": to_text(compiled.graph).encode(),
             "html": html_page(found).encode(),
-            "json": json.dumps(record).encode() + b"\n",
+            "json": json_text(record).encode() + b"\n",
         },
     )
 

@@ -61,11 +61,11 @@ def collect(records: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[float]
     """Per name the steps and values of the records that have it, in order of the steps."""
     series: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        if not _is_number(record.get("step")):
+        if record.get("step") is None or not _is_number(record["step"]):
             continue
         for name, value in record.items():
             if name != "step" and _is_number(value):
-                value = value if math.isfinite(value) else math.nan
+                value = value if value is not None and math.isfinite(value) else math.nan
                 series.setdefault(name, []).append((record["step"], value))
     columns = {}
     for name, pairs in series.items():
@@ -101,4 +101,5 @@ def draw(
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """None as well: in a log it stands for a number that is not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -54,7 +54,7 @@ def html_report(
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     cells = ["<tr>" + "".join(f"<th>{escape(name)}</th>" for name in header) + "</tr>"]
     for row in rows:
-        texts = (f"{v:.2f}" if isinstance(v, float) else str(v) for v in row)
+        texts = (f"{v:.2f}" if isinstance(v, float) else "-" if v is None else str(v) for v in row)
         cells.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + "</tr>")
     return "<table>" + "".join(cells) + "</table>"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-import json
 from typing import Any
 
+from horizon.files import json_text
 from horizon.perf.estimate import LayerEstimate
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
@@ -28,7 +28,7 @@ def escape(text: str) -> str:
 
 def script_json(value: Any) -> str:
     """JSON that may stand in a script element: nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = json_text(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -37,9 +37,14 @@ def test_numbers_that_are_not_finite_are_null() -> None:
 def test_one_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(KeyError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise KeyError
+
+    def stop() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stop()
     assert path.read_text() == "before"
     with atomic_path(path) as temporary:
         temporary.write_text("after")
@@ -56,9 +61,9 @@ def test_the_cause_is_told_where_the_temporary_file_cannot_be_removed(
         raise OSError(errno.EROFS, "removal is refused", str(self))
 
     monkeypatch.setattr(Path, "unlink", unlink)
-    with pytest.raises(InputError, match=r"a\.txt: cannot write this file: No space left"):
-        with atomic_path(tmp_path / "a.txt"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    message = r"a\.txt: cannot write this file: No space left"
+    with pytest.raises(InputError, match=message), atomic_path(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_several_files_appear_together(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ def test_of_several_files_none_appears_if_one_cannot_be_written(tmp_path: Path) 
     paths = [tmp_path / "a", tmp_path / "b", tmp_path / "missing" / "c"]
     paths[1].write_text("before")
     with pytest.raises(InputError, match=r"missing.c: cannot write this file: No such file"):
-        write_files({path: b"new" for path in paths})
+        write_files(dict.fromkeys(paths, b"new"))
     assert not paths[0].exists()
     assert paths[1].read_text() == "before"
     (tmp_path / "folder").mkdir()
@@ -103,7 +108,7 @@ def test_a_rename_that_fails_brings_the_earlier_files_back(
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     with pytest.raises(InputError, match="locked: cannot write this file: Operation not permitted"):
-        write_files({path: b"after" for path in paths})
+        write_files(dict.fromkeys(paths, b"after"))
     assert not paths[0].exists()
     assert [path.read_text() for path in paths[1:]] == ["before", "before"]
     assert len(list(tmp_path.iterdir())) == 2
