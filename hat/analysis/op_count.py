@@ -9,6 +9,8 @@ What counts as MACs:
 
 Biases, activations, additions, concatenations and scalings are no MACs. Batch normalisation is
 none either: it is folded into the convolution before it, and its parameters are listed there.
+A layer that runs twice counts twice; parameters that several layers share count once, with the
+first of these.
 
 The number that publications give is that of the convolutions, transposed ones included;
 correlation and warp are totalled apart.
@@ -75,9 +77,16 @@ def count_ops(model: nn.Module, input_shape: tuple[int, int, int, int]) -> OpCou
     counts: dict[nn.Module, LayerCount] = {}
     order: list[nn.Module] = []
     handles = []
+    counted: set[int] = set()
     for name, module in model.named_modules():
-        parameters = sum(p.numel() for p in module.parameters(recurse=False))
-        if parameters or isinstance(module, Correlation | GridSample):
+        own = list(module.parameters(recurse=False))
+        # Tied parameters are those of the layer that has them first.
+        new = {
+            id(parameter): parameter.numel() for parameter in own if id(parameter) not in counted
+        }
+        counted |= new.keys()
+        parameters = sum(new.values())
+        if own or isinstance(module, Correlation | GridSample):
             counts[module] = LayerCount(
                 name, describe(module), parameters, is_convolution=isinstance(module, CONVOLUTIONS)
             )

@@ -11,6 +11,7 @@ Exit code 1: an output integer differs.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -93,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     for index, loader in enumerate(predictor.loaders):
         source, origin = (file, str(file)) if file else compiled(config, predictor, index, args)
         program = BoardProgram(source, threads=1)
+        for warning in program.warnings(program.size, program.size):
+            print(f"warning: {warning}", file=sys.stderr)
         total = min(len(loader.dataset), args.num_pairs or len(loader.dataset))  # type: ignore[arg-type]
         with tqdm(total=total, unit="pair", disable=None) as bar:
             result = predictor.fit(program, workers, index, args.num_pairs, bar.update)

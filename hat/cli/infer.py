@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import glob
 import re
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,6 +152,8 @@ def by_program(
         )
     size = image.shape[:2]
     inner = fitting_size(size, program.size)
+    for warning in program.warnings(size, inner):
+        print(f"warning: {warning}", file=sys.stderr)
     started = time.perf_counter()
     if inner != size:
         halves = [image[..., i : i + 3] for i in (0, 3)]

@@ -14,9 +14,13 @@ import numpy as np
 
 from hat.data.transforms import board_image
 from hat.errors import InputError
+from horizon.hbm import RANDOM_WEIGHTS, read_metadata
 from horizon.runtime import Model
 
 CHANNELS = 6
+LEAST_SCALE = 0.7
+LEAST_SHARE = 0.25
+"""Below these the flow of a picture was seen to be wrong by more than its own length."""
 
 
 class BoardProgram:
@@ -30,6 +34,7 @@ class BoardProgram:
         size: (H, W) of its images.
         reduction: how many times smaller the flow is.
         scales: (2, 1, 1), px per step of the flow's integers.
+        random_weights: whether the program says that its weights are not trained.
 
     Raises:
         InputError: the file is missing or no valid program, or not one of an optical flow network.
@@ -39,6 +44,7 @@ class BoardProgram:
         self.source = "the program" if isinstance(source, bytes) else os.fspath(source)
         self.model = Model(source, threads)
         self._check()
+        self.random_weights = _has_random_weights(source)
         (image,), (flow,) = self.model.inputs, self.model.outputs
         self.input_name, self.output_name = image.name, flow.name
         self.input_type = np.dtype(image.dtype)
@@ -70,6 +76,32 @@ class BoardProgram:
                 "(compile_perf.py --size HEIGHT WIDTH) or use smaller images"
             )
         return self.size
+
+    def warnings(self, size: tuple[int, int], inner: tuple[int, int]) -> list[str]:
+        """What has to be known of the flow between images of a size, in sentences.
+
+        Args:
+            size: (H, W) of the images.
+            inner: (h, w) to which they are scaled, within the program's size.
+        """
+        found = []
+        if self.random_weights:
+            found.append(
+                f"{self.source}: its weights are RANDOM, so the flow means nothing; compile a "
+                "trained checkpoint (compile_perf.py --ckpt FILE)"
+            )
+        scale = max(inner) / max(size)
+        share = inner[0] * inner[1] / (self.size[0] * self.size[1])
+        if scale < LEAST_SCALE or share < LEAST_SHARE:
+            multiple = self.model.size_multiple
+            fitting = " ".join(str(-(-side // multiple) * multiple) for side in size)
+            found.append(
+                f"images of {size[1]}x{size[0]} pixels in a program of "
+                f"{self.size[1]}x{self.size[0]}: scaled to {scale:.0%}, they fill {share:.0%} of "
+                "it, and the network was not trained for such pictures, so the flow may be wrong "
+                f"by several pixels; compile a program for them (compile_perf.py --size {fitting})"
+            )
+        return found
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """The flow's integers, int32 (2, H / r, W / r), for uint8 YUV444 (6, H, W)."""
@@ -108,6 +140,13 @@ class BoardProgram:
             f"{found}; expected an image pair uint8 or int8 (1, 6, H, W) and flow int32 "
             "(1, 2, H/4, W/4)"
         )
+
+
+def _has_random_weights(source: str | os.PathLike[str] | bytes) -> bool:
+    try:
+        return read_metadata(source).get("weights") == RANDOM_WEIGHTS
+    except InputError:  # the executor needs no metadata: a program may have others or none
+        return False
 
 
 def pad_planes(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -17,13 +17,11 @@ from hat.errors import InputError
 from hat.processes import in_processes
 from horizon.files import json_text
 from horizon.hbir import Graph, to_text
+from horizon.hbm import RANDOM_WEIGHTS
 from horizon.march import Machine
 from horizon.perf import Estimate, as_json, estimate, html_page
 from horizon.perf.bound import bound
 from horizon.perf.cost import Costs
-
-RANDOM = "random"
-"""What ``weights`` says in the program's metadata and the reports where they are not trained."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Options:
         input_type: "uint8" or "int8".
         cores: that work at the same time; None: all of the machine.
         details: the JSON lists every instruction.
-        weights: where they come from: a file, or RANDOM.
+        weights: where they come from: a file, or RANDOM_WEIGHTS.
     """
 
     opt: str
@@ -93,8 +91,8 @@ def compile_and_estimate(graph: Graph, options: Options, machine: Machine) -> Re
     started = time.perf_counter()
     compiled = compile_graph(graph, machine, options.opt, options.input_type)
     program = compiled.program
-    if options.weights == RANDOM:
-        program = replace(program, metadata={**program.metadata, "weights": RANDOM})
+    if options.weights == RANDOM_WEIGHTS:
+        program = replace(program, metadata={**program.metadata, "weights": RANDOM_WEIGHTS})
     seconds = time.perf_counter() - started
     data = horizon.hbm.to_bytes(program)
     program = horizon.hbm.from_bytes(data)  # what is reported is what the file holds

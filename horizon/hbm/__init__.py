@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from horizon.hbm.disassemble import disassemble
-from horizon.hbm.reader import from_bytes, read
+from horizon.hbm.reader import from_bytes, read, read_metadata
 from horizon.hbm.records import (
+    RANDOM_WEIGHTS,
     DataType,
     Instruction,
     IoTensor,
@@ -29,6 +30,7 @@ from horizon.hbm.weights import (
 from horizon.hbm.writer import to_bytes, write
 
 __all__ = [
+    "RANDOM_WEIGHTS",
     "DataType",
     "Instruction",
     "IoTensor",
@@ -46,6 +48,7 @@ __all__ = [
     "pack_weights",
     "packed_bytes",
     "read",
+    "read_metadata",
     "to_bytes",
     "unpack_weights",
     "write",

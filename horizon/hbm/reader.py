@@ -40,14 +40,29 @@ def read(path: str | os.PathLike[str]) -> Program:
     Raises:
         InputError: the file cannot be read, or as :func:`from_bytes`; names the file.
     """
+    return from_bytes(_bytes_of(path), str(path))
+
+
+def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, Any]:
+    """The metadata of a program's file, or of its bytes, without reading the program.
+
+    Raises:
+        InputError: the file cannot be read, or its container or metadata are damaged.
+    """
+    data = source if isinstance(source, bytes) else _bytes_of(source)
+    where = "program" if isinstance(source, bytes) else os.fspath(source)
+    sections = split_sections(memoryview(data), where)
+    return _metadata(bytes(sections[SectionKind.metadata]), f"{where}: section metadata")
+
+
+def _bytes_of(path: str | os.PathLike[str]) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
             f"{path}: cannot read this file: {reason}; expected a .hbm file"
         ) from error
-    return from_bytes(data, str(path))
 
 
 def from_bytes(data: bytes, where: str = "program") -> Program:

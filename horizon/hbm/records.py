@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+RANDOM_WEIGHTS = "random"
+"""What a program's metadata say under ``weights`` where these are not trained."""
 MAGIC = b"HBMFLOW\0"
 VERSION = 1
 ALIGNMENT = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from horizon.hbm.records import Program
+from horizon.hbm.records import RANDOM_WEIGHTS, Program
 from horizon.march import Machine
 from horizon.perf.activity import running, used_units
 from horizon.perf.cost import bandwidth
@@ -109,7 +109,7 @@ def _headline(estimate: Estimate) -> str:
 
 def _weights(program: Program) -> str:
     """What has to be known of a program whose metadata say that its weights are random."""
-    if program.metadata.get("weights") != "random":
+    if program.metadata.get("weights") != RANDOM_WEIGHTS:
         return ""
     return (
         '<p class="warning"><strong>Random weights.</strong> Times, bytes and memory are those of '
