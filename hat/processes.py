@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,10 +16,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
+from hat import interruption
 from hat.errors import InputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+LOOK_SECONDS = 0.2  # between two looks at a signal
 
 
 def in_processes(
@@ -37,7 +42,9 @@ def in_processes(
         RuntimeError: one ended otherwise without a result.
     """
     if min(jobs, len(tasks)) <= 1:
-        yield from map(work, tasks)
+        for task in tasks:
+            interruption.check()
+            yield work(task)
         return
     waiting = deque(enumerate(tasks))
     running: dict[Connection, tuple[int, SpawnProcess]] = {}
@@ -49,7 +56,8 @@ def in_processes(
                     index, task = waiting.popleft()
                     connection, process = _start(work, task)
                     running[connection] = index, process
-                ready = wait(list(running))
+                ready = wait(list(running), timeout=LOOK_SECONDS)
+                interruption.check()
                 for connection in [c for c in running if c in ready]:
                     index, process = running[connection]
                     finished[index] = _received(connection, process)
@@ -91,6 +99,7 @@ def _received(connection: Connection, process: SpawnProcess) -> tuple[bool, Any]
     except EOFError:
         process.join()
         if (process.exitcode or 0) < 0:
+            interruption.check_soon()
             raise InputError(
                 f"--jobs: a process was killed (signal {-(process.exitcode or 0)}), probably for "
                 "want of memory; run the same command with fewer jobs"
@@ -102,24 +111,54 @@ def _received(connection: Connection, process: SpawnProcess) -> tuple[bool, Any]
     return outcome
 
 
+def run_child(words: Sequence[str]) -> int:
+    """Run a command; a signal that asks this process to end is handed on to it.
+
+    Returns:
+        Its exit code, below 0 for the signal that killed it.
+
+    Raises:
+        Interrupted: after the command has ended.
+    """
+    with interruption.watched(), subprocess.Popen(list(words)) as child:
+        told = False
+        while True:
+            try:
+                return child.wait(LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                number = interruption.pending()
+                if number is not None and not told:
+                    told = True
+                    child.send_signal(number)
+
+
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Hold back Ctrl-C; processes started meanwhile never see it: it is the parent's to handle."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hold back Ctrl-C and the terminal's end, which all processes of a terminal get.
+
+    Processes started meanwhile never see them: they are the parent's to handle.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_with_parent() -> None:
-    """End this process when its parent does, which tells nobody if it is killed with -9."""
+def end_with_parent(grace_seconds: float = 0.0) -> None:
+    """End this process when its parent does, which tells nobody if it is killed with -9.
+
+    Args:
+        grace_seconds: for a loop that looks at :mod:`hat.interruption` to save what it has.
+    """
     parent = parent_process()
     if parent is None:
         return
 
     def watch() -> None:
         parent.join()
+        interruption.request()
+        time.sleep(grace_seconds)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -34,6 +33,7 @@ from hat.engine.checkpoint import checkpoint_path
 from hat.engine.versions import versions
 from hat.errors import InputError
 from hat.owned_folder import OwnedFolder
+from hat.processes import run_child
 from hat.run_log import read_log
 from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report
@@ -276,7 +276,7 @@ class Chain:
         line = shlex.join(["hat", command.replace("_", "-"), *words])
         self.commands.append(line)
         print(f"\n$ {line}", flush=True)
-        code = subprocess.run([sys.executable, "-m", "hat.cli.main", command, *words]).returncode
+        code = run_child([sys.executable, "-m", "hat.cli.main", command, *words])
         self.folder.note()
         if code:
             raise InputError(f"the demo stopped: '{line}' ended with exit code {code}")

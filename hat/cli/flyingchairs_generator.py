@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hat import interruption
 from hat.data.synthesis.data_set import generate_data_set
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import GeneratorSettings
@@ -81,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         scale_motion=args.scale_motion,
         backgrounds=photographs.fingerprint() if photographs else "",
     )
-    summary = generate_data_set(args.target_data_dir, settings, photographs, args.num_workers)
+    with interruption.advice("the pairs so far are kept; run the same command to continue"):
+        summary = generate_data_set(args.target_data_dir, settings, photographs, args.num_workers)
     train = settings.num_pairs - settings.num_val
     print(f"{args.target_data_dir}: {train} training and {settings.num_val} validation pairs")
     _print_statistics(summary["flow_length_px"], settings)

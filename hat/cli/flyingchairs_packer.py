@@ -8,9 +8,9 @@ kill -9, is continued by the same command. Errors (exit 2): no raw data set, mis
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from hat import interruption
 from hat.data.packers.flyingchairs import pack_flyingchairs
 from hat.errors import InputError
 from horizon.cpus import usable_cpus
@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pack and print a summary; 130 if interrupted by Ctrl-C."""
+    """Pack and print a summary."""
     if not 0 <= args.num_workers <= 1024:
         raise InputError(f"--num-workers is {args.num_workers}; expected 0 to 1024")
     source = Path(args.src_data_dir)
     target = Path(args.target_data_dir or args.src_data_dir)
-    try:
+    with interruption.advice("the packed pairs are kept; run the same command to continue"):
         summary = pack_flyingchairs(
             source,
             target,
@@ -53,8 +53,5 @@ def run(args: argparse.Namespace) -> int:
             skip_missing=args.skip_missing,
             overwrite=args.overwrite,
         )
-    except KeyboardInterrupt:
-        print("interrupted; run the same command to continue", file=sys.stderr)
-        return 130
     print(summary)
     return 0

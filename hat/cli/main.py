@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from hat import interruption
 from hat.errors import InputError
 
 COMMANDS = {
@@ -46,7 +47,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run the command ``hat/cli/{name}.py``; exit code 2 and one line for a user's mistake."""
+    """Run the command ``hat/cli/{name}.py``; exit code 2 and one line for a user's mistake.
+
+    130 or 143 and one line for a command that Ctrl-C or SIGTERM has ended.
+    """
+    try:
+        with interruption.signals_handled():
+            return _run(name, argv, prog)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except interruption.Interrupted as error:
+        words = ["interrupted", *filter(None, [error.note])]
+        print(": ".join(words), file=sys.stderr)
+        return error.exit_code
+
+
+def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
     module = importlib.import_module(f"hat.cli.{name}")
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -54,18 +74,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    args = parser.parse_args(argv)
-    try:
-        return int(module.run(args))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return int(module.run(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hat import interruption
 from hat.data.transforms.sample import image_pair, sample_name
 from hat.engine import distributed
 from hat.engine.convert import ModelConvertPipeline
@@ -152,8 +153,13 @@ class BoardPredictor:
         batch_size = min(loader.batch_size or 1, max(1, chunk // (2 * workers)))
         sides = SharedMetrics(self.metrics)
         totals = Alignment(pairs=count)
-        with single_threaded_torch(), ThreadPoolExecutor(workers) as pool:
+        with (
+            interruption.watched(),
+            single_threaded_torch(),
+            ThreadPoolExecutor(workers) as pool,
+        ):
             for start in range(0, count, chunk):
+                interruption.check()
                 numbers = range(start, min(start + chunk, count))
                 begun = time.perf_counter()
                 results = list(pool.map(lambda n: run_pair(program, dataset[n]), numbers))
@@ -168,6 +174,7 @@ class BoardPredictor:
                     sides.update(compared.prepared, compared.flows)
                     add_counts(totals, compared, batch)
                     progress(len(batch))
+                    interruption.check()
                 totals.comparison_seconds += time.perf_counter() - ended
         totals.metrics = sides.results()
         return totals

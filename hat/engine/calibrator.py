@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from hat import interruption
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.convert import ModelConvertPipeline
@@ -93,8 +94,10 @@ class Calibrator(SinglePass):
         hidden = None if distributed.is_main() else True
         bar = tqdm(total=self.num_steps, unit="batch", disable=hidden)
         # no_grad and not inference_mode: what the observers keep is used in training later
-        with torch.no_grad(), bar:
+        nothing = "calibration saves nothing before its end; run the same command again"
+        with torch.no_grad(), bar, interruption.advice(nothing), interruption.watched():
             for batch in batches(self.loader):
+                interruption.stop_if_requested(self.device)
                 prepared = self.batch_processor.prepare(batch, self.device)
                 self.batch_processor.forward(self.model, prepared, self.device)
                 self.step += 1

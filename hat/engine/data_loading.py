@@ -9,6 +9,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
+from hat import interruption
 from hat.engine import distributed
 from hat.errors import InputError
 from hat.registry import Component, build
@@ -109,10 +110,14 @@ def set_epoch(loader: DataLoader, sampler: ResumableSampler, epoch: int, start: 
 def batches(loader: Iterable[Any]) -> Iterator[Any]:
     """The batches of ``loader``; a mistake met by a worker is reported as if met here.
 
-    A worker's exception arrives with its traceback as the message.
+    A worker's exception arrives with its traceback as the message. A signal to the whole process
+    group ends the workers too, which is an interruption and no failure.
     """
     try:
         yield from loader
+    except RuntimeError:
+        interruption.check_soon()
+        raise
     except InputError as error:
         text = str(error)
         if "Original Traceback" not in text:

@@ -18,8 +18,13 @@ import torch.multiprocessing as multiprocessing
 from torch import nn
 from torch.multiprocessing.spawn import ProcessException
 
+from hat import interruption
 from hat.errors import InputError
+from hat.processes import end_with_parent, interrupts_blocked
 from horizon.cpus import usable_cpus
+
+LOOK_SECONDS = 0.2  # between two looks at the processes
+GRACE_SECONDS = 5.0  # for the others, when one process has ended
 
 
 def rank() -> int:
@@ -41,11 +46,21 @@ def barrier() -> None:
 
 def everywhere(flag: bool, device: torch.device) -> bool:
     """True if ``flag`` is true in every process."""
+    return bool(least(int(flag), device))
+
+
+def least(number: int, device: torch.device) -> int:
+    """The least of the processes' numbers."""
     if not dist.is_initialized():
-        return flag
-    value = torch.tensor(int(flag), device=device)
+        return number
+    value = torch.tensor(number, device=device)
     dist.all_reduce(value, op=dist.ReduceOp.MIN)
-    return bool(value.item())
+    return int(value.item())
+
+
+def anywhere(flag: bool, device: torch.device) -> bool:
+    """True if ``flag`` is true in some process."""
+    return not everywhere(not flag, device)
 
 
 @torch.no_grad()
@@ -125,15 +140,43 @@ def run_distributed(
     url = f"tcp://127.0.0.1:{_free_port()}" if dist_url == "auto" else dist_url
     context = multiprocessing.get_context("spawn")
     codes = context.Array("i", [1] * len(ids))
-    errors = context.SimpleQueue()
-    members = (worker, argument, ids, url, codes, errors)
+    messages = context.SimpleQueue()  # of processes that end early: (rank, exception)
+    members = (worker, argument, ids, url, codes, messages)
+    with interrupts_blocked():  # Ctrl-C is the parent's to handle
+        processes = multiprocessing.spawn(_spawned, args=members, nprocs=len(ids), join=False)
     try:
-        multiprocessing.spawn(_spawned, args=members, nprocs=len(ids), join=True)
+        _join(processes)
     except ProcessException:
-        if errors.empty():
-            raise
-        raise InputError(errors.get()) from None
+        raised = sorted(_all_of(messages), key=lambda pair: pair[0])
+        for kind in (InputError, interruption.Interrupted):
+            for _, error in raised:
+                if isinstance(error, kind):
+                    raise error from None
+        interruption.check()
+        raise
     return max(codes[:])
+
+
+def _join(processes: Any) -> None:
+    """Wait for the processes, and hand a signal on to them.
+
+    Raises:
+        ProcessException: one has failed or was interrupted, and all have ended.
+    """
+    told = False
+    with interruption.watched():
+        while not processes.join(timeout=LOOK_SECONDS, grace_period=GRACE_SECONDS):
+            if interruption.pending() is not None and not told:
+                told = True
+                for process in processes.processes:
+                    process.terminate()
+
+
+def _all_of(messages: Any) -> list[tuple[int, BaseException]]:
+    found = []
+    while not messages.empty():
+        found.append(messages.get())
+    return found
 
 
 def _spawned(
@@ -143,17 +186,23 @@ def _spawned(
     ids: list[int],
     url: str,
     codes: Any,
-    errors: Any,
+    messages: Any,
 ) -> None:
     os.environ.update(RANK=str(index), WORLD_SIZE=str(len(ids)), LOCAL_RANK=str(index))
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, usable_cpus() // len(ids)))
-    try:
-        codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
-    except InputError as error:
-        # The others may wait for this process: its exit code ends them, its message is told once.
-        errors.put(str(error))
-        sys.exit(2)
+    end_with_parent(GRACE_SECONDS)
+    with interruption.signals_handled(insisting=False):  # the parent insists, and ends us
+        try:
+            codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
+        except (InputError, interruption.Interrupted) as error:
+            # The others may wait for this process: its exit code ends them, its message is told.
+            messages.put((index, error))
+            sys.exit(error.exit_code if isinstance(error, interruption.Interrupted) else 2)
+        except Exception:
+            # What another process that has stopped already does to this one is no fault of it.
+            interruption.check_soon()
+            raise
 
 
 def _run_member(worker: Callable[..., int], argument: Any, device: torch.device, url: str) -> int:

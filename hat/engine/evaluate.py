@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any
 
 import torch
 from torch import nn
 
+from hat import interruption
 from hat.engine import distributed
 from hat.engine.data_loading import batches
 from hat.engine.processors import BatchProcessor
@@ -45,17 +46,22 @@ def evaluate(
 
     Raises:
         InputError: the loader is empty in every process.
+        Interrupted: a signal has ended the pass, in all processes after the same batch.
     """
     model.eval()
     for metric in metrics:
         metric.reset()
     count = 0
-    for number, batch in enumerate(batches(progress(loader))):
-        if max_batches is not None and number >= max_batches:
-            break
-        prepared, outputs = batch_processor.evaluate(model, batch, device)
-        update(metrics, prepared, outputs)
-        count += 1
+    common = distributed.least(len(loader) if isinstance(loader, Sized) else 0, device)
+    with interruption.watched():
+        for number, batch in enumerate(batches(progress(loader))):
+            if max_batches is not None and number >= max_batches:
+                break
+            if number < common:  # all processes have this batch, and ask
+                interruption.stop_if_requested(device)
+            prepared, outputs = batch_processor.evaluate(model, batch, device)
+            update(metrics, prepared, outputs)
+            count += 1
     if distributed.everywhere(count == 0, device):
         raise InputError("nothing to evaluate: the data set is empty")
     results: dict[str, float] = {}

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hat import interruption
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback, callback_states, restore_callbacks
 from hat.engine.checkpoint import load_weights
@@ -163,13 +164,19 @@ class DistributedDataParallelTrainer:
 
         Raises:
             TrainingDiverged: several steps in a row were not finite.
+            Interrupted: a signal has ended the run between two steps, in all processes.
         """
         if self._resume_from is not None:
             self.load_state_dict(self._resume_from, *self._resume_parts)
-        self._call("on_loop_begin")
-        while not self.finished:
-            self._run_epoch()
-        self._call("on_loop_end")
+        with interruption.watched():
+            try:
+                self._call("on_loop_begin")
+                while not self.finished:
+                    self._run_epoch()
+            except interruption.Interrupted as error:
+                self._call("on_interrupt", error)
+                raise
+            self._call("on_loop_end")
 
     def record(self, scalars: dict[str, float]) -> None:
         """Hand named values to every callback that keeps or shows them."""
@@ -260,6 +267,7 @@ class DistributedDataParallelTrainer:
             before = time.perf_counter()
             if self.finished:
                 break
+            interruption.stop_if_requested(self.device)
         if self.step_in_epoch >= self.steps_per_epoch:
             self.epoch, self.step_in_epoch = self.epoch + 1, 0
         self._call("on_epoch_end")
@@ -278,9 +286,9 @@ class DistributedDataParallelTrainer:
         self.step_in_epoch += 1
         self._call("on_step_end")
 
-    def _call(self, moment: str) -> None:
+    def _call(self, moment: str, *arguments: Any) -> None:
         for callback in self.callbacks:
-            getattr(callback, moment)(self)
+            getattr(callback, moment)(self, *arguments)
 
     def _wrap(self, model: nn.Module) -> nn.Module:
         if distributed.world_size() == 1:

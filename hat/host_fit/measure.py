@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hat import interruption
 from hat.errors import InputError
 from horizon import hbm
 from horizon.hbm import Instruction, Program
@@ -68,6 +69,7 @@ def measure(programs: Sequence[Program], threads: int, seconds: float) -> Measur
     rounds = 0
     while rounds == 0 or time.perf_counter() < end:
         for model, given, own in zip(models, inputs, times, strict=True):
+            interruption.check()
             model.run(given)
             for _ in range(TIMED):
                 own.append(model.run_counted(given)[1].instruction_nanoseconds)

@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hat import interruption
 from hat.data.flow_io import known_flow
 from hat.data.packers.flyingchairs_layout import SUFFIXES, find_raw_folder, read_pair
 from hat.data.packers.lmdb_writer import LmdbWriter
@@ -75,6 +76,7 @@ def pack_flyingchairs(
 
     Raises:
         InputError: missing or damaged source files, an existing data set, a full disk.
+        Interrupted: by a signal; the same call continues.
     """
     start = time.monotonic()
     raw = find_raw_folder(source)
@@ -86,7 +88,11 @@ def pack_flyingchairs(
     check_outputs([final / "data.mdb"], read, "--target-data-dir")
     plan = {"source": str(raw.data.resolve()), "split": split_name}
     # The processes start before the writer opens its files, so that none of them holds the lock.
-    with _encoder(workers) as encode, LmdbWriter(final, plan, overwrite) as writer:
+    with (
+        interruption.watched(),
+        _encoder(workers) as encode,
+        LmdbWriter(final, plan, overwrite) as writer,
+    ):
         ready = writer.done
         sources = {name: _source_state(raw.data, name) for name in names}
         entries = {n: ready[n] for n in names if n in ready and ready[n]["source"] == sources[n]}
@@ -103,7 +109,8 @@ def pack_flyingchairs(
                     entries[name] = {**facts, "source": sources[name], "packed": len(record)}
                     writer.add(name, record, entries[name])
                     bar.update()
-        except (InputError, KeyboardInterrupt):
+                    interruption.check()
+        except (InputError, interruption.Interrupted):
             writer.commit()  # a later run continues from here
             raise
         totals = {
@@ -172,6 +179,7 @@ def _ordered(
         while pending:
             yield pending.popleft().result()
     except BrokenProcessPool as error:
+        interruption.check_soon()
         raise InputError(
             "a packing process died, perhaps for lack of memory; run the same command to "
             "continue, with fewer --num-workers"
@@ -179,8 +187,10 @@ def _ordered(
 
 
 def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to the parent, and do not outlive it when it is killed."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which a broken pool ends its processes
 
     def watch() -> None:
         while os.getppid() == parent:

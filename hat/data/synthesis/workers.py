@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from hat import interruption
 from hat.data.flow_io import read_flo, write_flo
 from hat.data.image_io import write_ppm
 from hat.data.synthesis.photographs import PhotographTextures
@@ -22,7 +23,7 @@ from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings
 from hat.data.synthesis.statistics import FlowStatistics
 from hat.data.synthesis.textures import procedural_texture
 from hat.errors import InputError
-from hat.processes import end_with_parent, interrupts_blocked
+from hat.processes import LOOK_SECONDS, end_with_parent, interrupts_blocked
 
 __all__ = ["file_sizes", "generate_pairs", "is_complete"]
 
@@ -49,13 +50,15 @@ def generate_pairs(
     count = settings.num_pairs
     tasks = [range(i, min(i + PAIRS_PER_TASK, count)) for i in range(0, count, PAIRS_PER_TASK)]
     statistics = FlowStatistics()
-    with tqdm(total=count, unit="pair", desc="generating", mininterval=0.5) as bar:
+    bar = tqdm(total=count, unit="pair", desc="generating", mininterval=0.5)
+    with interruption.watched(), bar:
         results = (
             _in_this_process(work, tasks)
             if min(num_workers, len(tasks)) <= 1
             else _in_workers(work, tasks, min(num_workers, len(tasks)))
         )
         for part, pairs in results:
+            interruption.check()
             statistics.merge(part)
             bar.update(pairs)
     return statistics
@@ -77,9 +80,13 @@ def _in_workers(
     try:
         with interrupts_blocked():  # submitting starts the processes
             pending = {executor.submit(_run_in_worker, task): len(task) for task in tasks}
-        for future in as_completed(pending):
-            yield future.result(), pending.pop(future)
+        while pending:
+            done, _ = wait(pending, LOOK_SECONDS, FIRST_COMPLETED)
+            interruption.check()
+            for future in done:
+                yield future.result(), pending.pop(future)
     except BrokenProcessPool as error:
+        interruption.check_soon()
         raise InputError(
             "--num-workers: a worker process was killed, probably for want of memory; run the same "
             "command with fewer workers: it goes on where it stopped"

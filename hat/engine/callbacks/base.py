@@ -11,6 +11,7 @@ from hat.errors import InputError
 
 if TYPE_CHECKING:
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
+    from hat.interruption import Interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer) -> None: ...
 
     def on_loop_end(self, trainer: Trainer) -> None: ...
+
+    def on_interrupt(self, trainer: Trainer, error: Interrupted) -> None:
+        """A signal ends the run between two steps; ``error.note`` is for the user to read."""
 
     def on_scalars(self, trainer: Trainer, scalars: dict[str, float]) -> None:
         """Values that another callback has recorded with ``trainer.record``."""

@@ -16,6 +16,7 @@ from hat.registry import OBJECT_REGISTRY
 if TYPE_CHECKING:
     from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
+    from hat.interruption import Interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,16 @@ class Checkpoint(Callback):
         if self.best_value is None and (self.monitor_metric_key is None or not trainer.val_results):
             self._save(trainer, "best")
 
+    def on_interrupt(self, trainer: Trainer, error: Interrupted) -> None:
+        if trainer.step == 0:
+            error.note = "no step was finished; run the same command again"
+            return
+        self._save(trainer, "last")
+        error.note = (
+            f"saved {self._path('last')} at step {trainer.step} of {trainer.total_steps}; run the "
+            "same command with --resume to continue"
+        )
+
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self.best_value, "judged_step": self._judged_step}
 
@@ -103,11 +114,12 @@ class Checkpoint(Callback):
     def on_loop_begin(self, trainer: Trainer) -> None:
         """A run that goes on from an earlier step keeps its best checkpoint until it is beaten."""
         path = self._path("best")
-        if trainer.step == 0 or self.monitor_metric_key is None or not path.is_file():
-            return
-        value = load_checkpoint(path).get("metrics", {}).get(self.monitor_metric_key)
-        if value is not None and self._better(value):
-            self.best_value = value
+        if trainer.step > 0 and self.monitor_metric_key is not None and path.is_file():
+            value = load_checkpoint(path).get("metrics", {}).get(self.monitor_metric_key)
+            if value is not None and self._better(value):
+                self.best_value = value
+        if trainer.val_results.get("step") == trainer.step:  # just made up for by Validation
+            self._save_if_best(trainer)
 
     def _path(self, which: str) -> Path:
         return self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"
@@ -155,3 +167,6 @@ class Checkpoint(Callback):
         save_checkpoint(path, content)
         if which != "last":
             logger.info("Saved %s", path)
+
+    def _path(self, which: str) -> Path:
+        return self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"

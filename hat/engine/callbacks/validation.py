@@ -64,6 +64,11 @@ class Validation(Callback):
         self.val_on_train_end = val_on_train_end
         self.max_batches = max_batches
         self._last_step = -1
+        self._unfinished = False
+
+    def on_loop_begin(self, trainer: Trainer) -> None:
+        if self._unfinished:  # the run that is resumed was interrupted in its validation
+            self._validate(trainer)
 
     @staticmethod
     def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
@@ -81,7 +86,7 @@ class Validation(Callback):
     def _validate(self, trainer: Trainer) -> None:
         if self._last_step == trainer.step:
             return
-        self._last_step = trainer.step
+        self._last_step, self._unfinished = trainer.step, True
         model = trainer.eval_model
         if self.val_model is not None:
             self.val_model.load_state_dict(model.state_dict())
@@ -98,6 +103,7 @@ class Validation(Callback):
             update=self.update,
             max_batches=self.max_batches,
         )
+        self._unfinished = False
         model.train(was_training)
         trainer.val_results = {**results, "step": float(trainer.step)}
         if distributed.is_main():
@@ -110,3 +116,9 @@ class Validation(Callback):
                 time.perf_counter() - started,
             )
         trainer.record({f"val/{name}": value for name, value in results.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"unfinished": self._unfinished}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._unfinished = state.get("unfinished", False)
