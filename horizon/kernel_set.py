@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from horizon import _native
 from horizon.errors import InputError
+from horizon.extension import native as _native
 
 
 def kernels_name() -> str:

@@ -94,8 +94,7 @@ class Calibrator(SinglePass):
         hidden = None if distributed.is_main() else True
         bar = tqdm(total=self.num_steps, unit="batch", disable=hidden)
         # no_grad and not inference_mode: what the observers keep is used in training later
-        nothing = "calibration saves nothing before its end; run the same command again"
-        with torch.no_grad(), bar, interruption.advice(nothing), interruption.watched():
+        with torch.no_grad(), bar, interruption.watched():
             for batch in batches(self.loader):
                 interruption.stop_if_requested(self.device)
                 prepared = self.batch_processor.prepare(batch, self.device)

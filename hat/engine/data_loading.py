@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
@@ -139,10 +140,16 @@ def _defaults(config: Component) -> dict[str, Any]:
     return {
         # pinned memory serves copies to a GPU; without one it would only warn
         "pin_memory": bool(arguments.get("pin_memory")) and torch.cuda.is_available(),
-        "worker_init_fn": arguments.get("worker_init_fn", _single_threaded),
+        "worker_init_fn": arguments.get("worker_init_fn", _start_worker),
     }
 
 
-def _single_threaded(worker_id: int) -> None:
-    """Workers are the parallelism; OpenCV's own threads would fight them for the cores."""
+def _start_worker(worker_id: int) -> None:
+    """Workers are the parallelism; OpenCV's own threads would fight them for the cores.
+
+    Signals to the process group are the main process's to handle: it needs its workers until it has
+    stopped between two steps.
+    """
+    for number in interruption.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)

@@ -151,6 +151,8 @@ def run_distributed(
         for kind in (InputError, interruption.Interrupted):
             for _, error in raised:
                 if isinstance(error, kind):
+                    if isinstance(error, interruption.Interrupted):
+                        interruption.check(error.note)  # by the signal that this process has got
                     raise error from None
         interruption.check()
         raise

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hat import interruption
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.convert import ModelConvertPipeline
@@ -61,11 +62,17 @@ class SinglePass(ABC):
         return self.epoch > 0
 
     def fit(self) -> None:
-        self._call("on_loop_begin")
-        self.run()
-        self.epoch = 1
-        self._call("on_epoch_end")
-        self._call("on_loop_end")
+        """Make the model and hand it to the callbacks.
+
+        Raises:
+            Interrupted: by a signal, before anything was saved.
+        """
+        with interruption.advice("this stage saves at its end only; run the same command again"):
+            self._call("on_loop_begin")
+            self.run()
+            self.epoch = 1
+            self._call("on_epoch_end")
+            self._call("on_loop_end")
 
     def record(self, scalars: dict[str, float]) -> None:
         """Hand named values to every callback that keeps or shows them."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from horizon import _native
+from horizon.extension import native as _native
 from horizon.hbir.fixed_point import offset_fraction_bits
 from horizon.hbm import DataType, Opcode, channel_table, layout_for, pack_weights
 from horizon.hbm.format import INSTRUCTION

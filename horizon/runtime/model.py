@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from horizon import _native
 from horizon.errors import InputError
+from horizon.extension import native as _native
 from horizon.kernel_set import kernels_name
 
 

@@ -9,7 +9,6 @@ folder its final name.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 
 import lmdb
 
+from hat.data.file_lock import lock_alone
 from hat.data.packers.lmdb_reader import DATASET_VERSION, META_KEY
 from hat.data.records import FORMAT_VERSION, encode_record
 from hat.errors import InputError
@@ -63,12 +63,14 @@ class LmdbWriter:
         except OSError as error:
             raise self._failure(error) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            lock_alone(
+                self._lock.fileno(),
+                self.partial,
+                "another packer is writing this data set; wait for it or stop it",
+            )
+        except InputError:
             self._lock.close()
-            raise InputError(
-                f"{self.partial}: another packer is writing this data set; wait for it or stop it"
-            ) from error
+            raise
         try:
             self._check_final()  # the other packer may have finished in between
             self._open()

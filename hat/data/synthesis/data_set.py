@@ -14,7 +14,6 @@ all; the split file and ``generator.json`` come last. Until then the settings st
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import cv2
 import numpy as np
 
 import hat.data.synthesis.workers as workers
+from hat.data.file_lock import lock_alone
 from hat.data.files import write_file, write_json
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings, read_settings
@@ -76,13 +76,13 @@ def _lock(folder: Path) -> Iterator[None]:
     """Hold the folder alone; the system lets go of it when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_alone(
+            handle,
+            folder,
+            "another generator is writing to this folder; wait for it or choose another "
+            "--target-data-dir",
+        )
         yield
-    except BlockingIOError as error:
-        raise InputError(
-            f"{folder}: another generator is writing to this folder; wait for it or choose another "
-            "--target-data-dir"
-        ) from error
     finally:
         os.close(handle)
 
