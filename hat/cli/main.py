@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,8 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
 
 
 def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be UTF-8
+        sys.stdout.reconfigure(errors="surrogateescape")
     module = importlib.import_module(f"hat.cli.{name}")
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -220,3 +223,21 @@ def test_model_inputs(text: str, expected: dict[str, str]) -> None:
 def test_wrong_model_inputs(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_model_inputs(text)
+
+
+def test_files_whose_names_are_not_utf8(config: Path, tmp_path: Path) -> None:
+    """Read, written, and named on a strict UTF-8 terminal, byte for byte."""
+    first = write_image(tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"\xe9a.png"))
+    second = write_image(tmp_path / "b.png", seed=1)
+    inputs = f"img1:{first},img2:{second}"
+    words = ["tools/infer.py", "-c", str(config), "--stage", "float", "--model-inputs", inputs]
+    done = subprocess.run(
+        [sys.executable, *words, "--save-path", str(tmp_path / "out")],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    assert b"/\xe9a_flow.png" in done.stdout
+    assert (tmp_path / "out" / os.fsdecode(b"\xe9a.flo")).exists()

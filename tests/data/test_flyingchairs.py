@@ -312,3 +312,11 @@ def test_real_pairs_in_workers(tmp_path: Path) -> None:
         assert_same(item, raw[index])
         assert torch.from_numpy(item["gt_flow"]).abs().max() > 1
     assert os.path.exists(tmp_path / "train_lmdb" / "data.mdb")
+
+
+def test_folders_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    root = write_raw_chairs(tmp_path / os.fsdecode(b"chairs\xff"), "112")
+    for workers in (0, 1):
+        pack_flyingchairs(root, root, "train", workers=workers, overwrite=True, progress=False)
+    raw = FlyingChairs(root, split_name="train")
+    assert_same(FlyingChairs(root / "train_lmdb")[1], raw[1])

@@ -45,7 +45,7 @@ def _environment(folder: Path) -> lmdb.Environment:
     try:
         # No lock: a finished data set does not change. No read-ahead: access is random.
         environment = lmdb.open(
-            str(folder), readonly=True, lock=False, readahead=False, create=False, max_dbs=0
+            os.fsencode(folder), readonly=True, lock=False, readahead=False, create=False, max_dbs=0
         )
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     except lmdb.Error as error:

@@ -162,7 +162,11 @@ class LmdbWriter:
     def _open_environment(self) -> None:
         # Without metasync a crash of the machine may lose the last transaction, never damage one.
         self._environment = lmdb.open(
-            str(self.partial), map_size=FIRST_MAP_BYTES, max_dbs=1, metasync=False, lock=False
+            os.fsencode(self.partial),
+            map_size=FIRST_MAP_BYTES,
+            max_dbs=1,
+            metasync=False,
+            lock=False,
         )
         self._progress = self._environment.open_db(b"progress")
 

@@ -57,7 +57,7 @@ class PhotographTextures:
     def fingerprint(self) -> str:
         """Hex digest of the photographs' names and lengths: which set of photographs this is."""
         names = [f"{name}\0{(self.folder / name).stat().st_size}\n" for name in self.files]
-        return hashlib.sha256("".join(names).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode("".join(names))).hexdigest()
 
     def __call__(self, rng: np.random.Generator, side: int, background: bool) -> np.ndarray:
         """Draw a texture: uint8 RGB (h, w, 3), at most ``side`` pixels a side."""

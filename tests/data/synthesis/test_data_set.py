@@ -280,7 +280,7 @@ def test_photographs_as_backgrounds(tmp_path):
     generate_data_set(tmp_path / "one", settings, source)
     generate_data_set(tmp_path / "two", settings, source, num_workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    write_png(photographs / "c.png", np.zeros((70, 70, 3), np.uint8))
+    write_png(photographs / os.fsdecode(b"\xff.png"), np.zeros((70, 70, 3), np.uint8))
     changed = PhotographTextures(photographs)
     with pytest.raises(InputError, match="backgrounds"):
         generate_data_set(
