@@ -90,9 +90,11 @@ def train(model: Any, config: Config, batches: list[dict], steps: int) -> None:
     for step in range(steps):
         batch = batches[step % len(batches)]
         crop = {"img": batch["img"][..., :192, :256]}
-        crop["gt_flow"] = [
+        crop["gt_flow_levels"] = [
             flow[..., : 192 // side, : 256 // side]
-            for flow, side in zip(batch["gt_flow"], config.section("train_scales"), strict=True)
+            for flow, side in zip(
+                batch["gt_flow_levels"], config.section("train_scales"), strict=True
+            )
         ]
         optimizer.zero_grad()
         torch.stack(model(crop)["losses"]).sum().backward()

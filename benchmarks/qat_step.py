@@ -52,7 +52,7 @@ def settled_network(batch: tuple[Tensor, list[Tensor]]) -> nn.Module:
         for key, parameter in network.named_parameters():
             if any(part in key for part in (".flow.", ".up_flow.", ".context.6.")):
                 parameter.mul_(0.01)
-        network({"img": batch[0], "gt_flow": batch[1]})
+        network({"img": batch[0], "gt_flow_levels": batch[1]})
     for layer in layers:
         layer.momentum = 0.1
     return network
@@ -85,7 +85,9 @@ def make_sides(batch: tuple[Tensor, list[Tensor]], with_brevitas: bool) -> dict[
 
 
 def _side(network: nn.Module) -> Side:
-    return Side(network, lambda image, truth: network({"img": image, "gt_flow": truth})["losses"])
+    return Side(
+        network, lambda image, truth: network({"img": image, "gt_flow_levels": truth})["losses"]
+    )
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def make_sides(device: torch.device) -> tuple[Side, Side]:
     plain = PlainPwcnet().to(device)
     plain.load_state_dict(ours.state_dict())
     return (
-        Side(ours, lambda image, truth: ours({"img": image, "gt_flow": truth})["losses"]),
+        Side(ours, lambda image, truth: ours({"img": image, "gt_flow_levels": truth})["losses"]),
         Side(plain, plain),
     )
 

@@ -17,13 +17,12 @@ from hat.errors import InputError
 
 def update_flow_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
     """Update flow metrics with the full-resolution ground truth and the predicted flow."""
-    labels = batch.get("gt_ori_flow", batch.get("gt_flow"))
+    labels = batch.get("gt_flow")
     if labels is None:
         raise InputError("the data set gives no 'gt_flow', and metrics need the true flow")
-    valid = batch.get("gt_ori_valid", batch.get("gt_valid"))
     flow = outputs["pred_flows"] if isinstance(outputs, dict) else outputs
     for metric in metrics:
-        metric.update(labels, flow, valid)
+        metric.update(labels, flow, batch.get("gt_valid"))
 
 
 def metric_update(callbacks: Iterable[Any]) -> Callable[..., None]:

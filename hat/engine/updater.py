@@ -112,7 +112,7 @@ class Updater:
 
 
 def _explain_loss(batch: dict, outputs: Any) -> str:
-    for key in ("img", "gt_ori_flow", "gt_flow"):
+    for key in ("img", "gt_flow"):
         value = batch.get(key)
         if isinstance(value, Tensor) and not torch.isfinite(value).all():
             bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()

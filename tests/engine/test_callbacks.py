@@ -26,7 +26,7 @@ class FakeTrainer:
         self.seed = 4
         self.updater = self.Updater()
         self.outputs = {"pred_flows": predicted}
-        self.batch = {"gt_flow": [truth]}
+        self.batch = {"gt_flow_levels": [truth]}
 
 
 def watched(predicted, truth, steps=40):

@@ -194,7 +194,7 @@ class Poison(Callback):
         def poisoned(batch: dict, device: torch.device) -> dict:
             prepared = prepare(trainer.batch_processor, batch, device)
             if trainer.step == self.step:
-                prepared["gt_flow"][0][0, 0, 0, 0] = torch.inf
+                prepared["gt_flow_levels"][0][0, 0, 0, 0] = torch.inf
             return prepared
 
         trainer.batch_processor.prepare = poisoned

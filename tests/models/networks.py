@@ -73,7 +73,7 @@ def random_batch(images: int, height: int, width: int, seed: int = 0) -> dict[st
     generator = torch.Generator().manual_seed(seed)
     return {
         "img": torch.randn(images, 6, height, width, generator=generator).clamp(-1, 1),
-        "gt_flow": [
+        "gt_flow_levels": [
             8 * torch.randn(images, 2, -(-height // s), -(-width // s), generator=generator)
             for s in SCALES
         ],

@@ -30,7 +30,7 @@ def shifted_textures(height: int, width: int) -> tuple[torch.Tensor, torch.Tenso
 @pytest.mark.slow
 def test_a_tiny_network_overfits_to_half_a_pixel() -> None:
     image, flow = shifted_textures(64, 64)
-    batch = {"img": image, "gt_flow": levels_of(flow)}
+    batch = {"img": image, "gt_flow_levels": levels_of(flow)}
     network = build(
         [8, 12, 16, 16, 24, 32],
         use_res=False,

@@ -48,7 +48,7 @@ class Recorded(nn.Module):
 
 def test_loss_compares_flow_over_twenty_and_results_are_pixels() -> None:
     batch = random_batch(2, 64, 128)
-    flows = [truth / 20 + 0.25 for truth in batch["gt_flow"]]
+    flows = [truth / 20 + 0.25 for truth in batch["gt_flow_levels"]]
     lite = build_lite()
     head = Recorded(flows)
     weights = [0.005, 0.01, 0.02, 0.08, 0.32]
@@ -58,8 +58,8 @@ def test_loss_compares_flow_over_twenty_and_results_are_pixels() -> None:
     for weight, flow, loss in zip(weights, flows, out["losses"], strict=True):
         pixels = flow.shape[-1] * flow.shape[-2]
         assert loss.item() == pytest.approx(weight * pixels * 0.25 * 2**0.5, rel=1e-4)
-    torch.testing.assert_close(out["pred_flows"], batch["gt_flow"][0] + 5)
-    torch.testing.assert_close(task.eval()({"img": batch["img"]}), batch["gt_flow"][0] + 5)
+    torch.testing.assert_close(out["pred_flows"], batch["gt_flow_levels"][0] + 5)
+    torch.testing.assert_close(task.eval()({"img": batch["img"]}), batch["gt_flow_levels"][0] + 5)
 
 
 def test_head_warps_by_twenty_over_the_stride() -> None:
@@ -113,15 +113,15 @@ def test_both_images_share_weights_and_statistics() -> None:
 def test_masked_pixels_change_nothing() -> None:
     network = build_lite()
     batch = random_batch(2, 64, 64)
-    batch["gt_valid"] = [torch.ones(2, 1, *t.shape[-2:]) for t in batch["gt_flow"]]
-    for mask in batch["gt_valid"]:
+    batch["gt_valid_levels"] = [torch.ones(2, 1, *t.shape[-2:]) for t in batch["gt_flow_levels"]]
+    for mask in batch["gt_valid_levels"]:
         mask[0, :, : mask.shape[-2] // 2 + 1] = 0
     other = copy.deepcopy(batch)
-    for truth, mask in zip(other["gt_flow"], other["gt_valid"], strict=True):
+    for truth, mask in zip(other["gt_flow_levels"], other["gt_valid_levels"], strict=True):
         truth.masked_fill_(mask == 0, float("nan"))
     losses = [sum(network(b)["losses"]).item() for b in (batch, other)]  # type: ignore[attr-defined]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    del batch["gt_valid"]
+    del batch["gt_valid_levels"]
     assert sum(network(batch)["losses"]).item() != pytest.approx(losses[0], rel=1e-2)  # type: ignore[attr-defined]
 
 
@@ -129,7 +129,7 @@ def test_zero_images_give_finite_gradients() -> None:
     network = build_lite()
     batch = random_batch(2, 64, 64)
     batch["img"] = torch.zeros_like(batch["img"])
-    batch["gt_flow"] = [torch.zeros_like(t) for t in batch["gt_flow"]]
+    batch["gt_flow_levels"] = [torch.zeros_like(t) for t in batch["gt_flow_levels"]]
     sum(network(batch)["losses"]).backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
@@ -160,7 +160,7 @@ def test_gradients_equal_those_of_the_plain_formulation(monkeypatch: pytest.Monk
     batch = random_batch(2, 64, 64)
     batch = {
         "img": batch["img"].double(),
-        "gt_flow": [truth.double() for truth in batch["gt_flow"]],
+        "gt_flow_levels": [truth.double() for truth in batch["gt_flow_levels"]],
     }
     network = build_lite(use_dense=True).double()
     twin = copy.deepcopy(network)
@@ -180,10 +180,16 @@ def test_gradients_equal_those_of_the_plain_formulation(monkeypatch: pytest.Monk
         ({"img": None}, r'batch\["img"\]: expected a tensor \(N, 6, H, W\).*found nothing'),
         ({"img": torch.zeros(1, 3, 64, 64)}, r"found a tensor \(1, 3, 64, 64\)"),
         ({"img": torch.zeros(1, 6, 64, 64, dtype=torch.uint8)}, "uint8.*BgrToYuv444"),
-        ({"gt_flow": None}, r"batch\['gt_flow'\].*list of 5 tensors.*found nothing.*Scale"),
-        ({"gt_flow": torch.zeros(2, 2, 64, 64)}, r"found a tensor \(2, 2, 64, 64\)"),
-        ({"gt_flow": [torch.zeros(2, 2, 16, 16)] * 5}, r"where \(2, 2, 8, 8\) belongs"),
-        ({"gt_valid": [torch.zeros(2, 1, 9, 9)] * 5}, r"'gt_valid'.*where \(2, 1, 16, 16\)"),
+        (
+            {"gt_flow_levels": None},
+            r"batch\['gt_flow_levels'\].*list of 5 tensors.*found nothing.*Scale",
+        ),
+        ({"gt_flow_levels": torch.zeros(2, 2, 64, 64)}, r"found a tensor \(2, 2, 64, 64\)"),
+        ({"gt_flow_levels": [torch.zeros(2, 2, 16, 16)] * 5}, r"where \(2, 2, 8, 8\) belongs"),
+        (
+            {"gt_valid_levels": [torch.zeros(2, 1, 9, 9)] * 5},
+            r"'gt_valid_levels'.*where \(2, 1, 16, 16\)",
+        ),
     ],
 )
 def test_wrong_batches_are_explained(change: dict[str, Any], message: str) -> None:

@@ -178,8 +178,8 @@ def update_train_metrics(metrics, batch, model_outs):
     loss_show, end_point_error = metrics
     loss_show.update(model_outs["losses"])
     # at a quarter of the size, which is what the finest loss sees
-    valid = batch["gt_valid"][0] if "gt_valid" in batch else None
-    end_point_error.update(batch["gt_flow"][0], model_outs["pred_flows"], valid)
+    valid = batch["gt_valid_levels"][0] if "gt_valid_levels" in batch else None
+    end_point_error.update(batch["gt_flow_levels"][0], model_outs["pred_flows"], valid)
 
 
 stat_callback = dict(type="StatsMonitor", log_freq=log_freq)

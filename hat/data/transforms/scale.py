@@ -21,11 +21,11 @@ _LEAST_SHARE = 1e-3
 class Scale:
     """Batch transform: resize the flow to several sizes without changing its values.
 
-    ``gt_flow`` (B, 2, H, W) becomes a list of (B, 2, ceil(H s), ceil(W s)), one per scale s in the
-    order given (finest first), still in full-resolution pixels; the original stays as
-    ``gt_ori_flow``. With ``gt_valid`` (B, 1, H, W), each value is the average of the valid
-    pixels alone (0 where there are none), ``gt_valid`` becomes a list of float 0/1 maps of the
-    same sizes, and the original stays as ``gt_ori_valid``.
+    ``gt_flow_levels`` is a list of (B, 2, ceil(H s), ceil(W s)), one per scale s in the order given
+    (finest first), still in full-resolution pixels, made of ``gt_flow`` (B, 2, H, W), which stays
+    and is ``gt_ori_flow`` too. With ``gt_valid`` (B, 1, H, W), each value is the average of the
+    valid pixels alone (0 where there are none), ``gt_valid_levels`` is a list of float 0/1 maps of
+    the same sizes, and ``gt_valid`` is ``gt_ori_valid`` too (:class:`hat.data.batch.Batch`).
 
     For s = 1/k the map is first extended to multiples of k by repeating its last row and column,
     as the network does with its images, so that cell (i, j) always covers the k x k pixels from
@@ -39,7 +39,7 @@ class Scale:
             ground truth.
 
     Raises:
-        InputError: the batch has no flow.
+        InputError: the batch has no flow, or has levels already.
     """
 
     def __init__(self, scales: Sequence[float], mode: str = "bilinear") -> None:
@@ -54,15 +54,15 @@ class Scale:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         flow = batch.get("gt_flow")
-        if not isinstance(flow, torch.Tensor):
+        if not isinstance(flow, torch.Tensor) or "gt_flow_levels" in batch:
             raise InputError(
-                "Scale: the batch has no tensor 'gt_flow'; use Scale once, and only where the data "
-                "set gives ground truth"
+                "Scale: the batch has no tensor 'gt_flow', or has 'gt_flow_levels' already; use "
+                "Scale once, and only where the data set gives ground truth"
             )
         valid = batch.get("gt_valid")
         if valid is None:
             levels = [self._resize(flow.float(), scale) for scale in self.scales]
-            return {**batch, "gt_flow": levels, "gt_ori_flow": flow}
+            return {**batch, "gt_flow_levels": levels, "gt_ori_flow": flow}
         mask = (valid > 0).float()
         known = torch.where(valid > 0, flow.float(), 0.0)
         flows, valids = [], []
@@ -73,9 +73,9 @@ class Scale:
             valids.append(keep.float())
         return {
             **batch,
-            "gt_flow": flows,
+            "gt_flow_levels": flows,
             "gt_ori_flow": flow,
-            "gt_valid": valids,
+            "gt_valid_levels": valids,
             "gt_ori_valid": valid,
         }
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hat.data.batch import with_levels_under_old_keys
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.registry import OBJECT_REGISTRY
@@ -22,7 +23,8 @@ class MetricUpdater(Callback):
     """Feeds the trainer's ``train_metrics`` and logs them.
 
     Args:
-        metric_update_func: called with (metrics, batch, model_outs) after each step.
+        metric_update_func: called with (metrics, batch, model_outs) after each step; where the
+            batch has levels, they are its ``gt_flow`` and ``gt_valid`` too, as configs read them.
         step_log_freq: log every so many steps.
         epoch_log_freq: log at the end of every so many epochs.
         reset_metrics_by: start the averages anew with every "log" or every "epoch".
@@ -59,7 +61,8 @@ class MetricUpdater(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         if trainer.updater.skipped_in_a_row == 0:
-            self.metric_update_func(trainer.train_metrics, trainer.batch, trainer.outputs)
+            batch = with_levels_under_old_keys(trainer.batch)
+            self.metric_update_func(trainer.train_metrics, batch, trainer.outputs)
             self._steps_since_log += 1
         if trainer.step % self.step_log_freq == 0:
             self._log(trainer)

@@ -48,7 +48,7 @@ class ZeroFlowWatch(Callback):
     def on_step_end(self, trainer: Trainer) -> None:
         if trainer.step < self.first_step or trainer.step % self.every:
             return
-        outputs, truth = trainer.outputs, trainer.batch.get("gt_flow")
+        outputs, truth = trainer.outputs, trainer.batch.get("gt_flow_levels")
         if not isinstance(outputs, dict) or not truth or trainer.updater.skipped_in_a_row:
             return
         flow, finest = outputs["pred_flows"].detach().float(), truth[0].float()

@@ -82,8 +82,8 @@ class PwcnetTask(nn.Module):
             In evaluation: flow (N, 2, ceil(H / 4), ceil(W / 4)), for the finest level 2.
             In training: ``losses``, one scalar per level, finest first, weighted; and
             ``pred_flows``, the same flow as in evaluation, without gradient. Needs
-            ``data["gt_flow"]``, a list of (N, 2, ceil(H / 2**l), ceil(W / 2**l)), finest first,
-            and takes ``data["gt_valid"]``, a list of (N, 1, ...) masks, if it is there.
+            ``data["gt_flow_levels"]``, a list of (N, 2, ceil(H / 2**l), ceil(W / 2**l)), finest
+            first, and takes ``data["gt_valid_levels"]``, a list of (N, 1, ...) masks, if there.
 
         Raises:
             InputError: a batch without the entries or shapes above.
@@ -197,9 +197,9 @@ class PwcnetTask(nn.Module):
         ]
         wanted = f"a list of {levels} tensors, finest first, of the sizes {sizes}"
         advice = "add Scale with these levels to the batch_transforms"
-        truth = data.get("gt_flow")
-        valid = data.get("gt_valid", [None] * levels)
-        for key, entries, channels in (("gt_flow", truth, 2), ("gt_valid", valid, 1)):
+        truth = data.get("gt_flow_levels")
+        valid = data.get("gt_valid_levels", [None] * levels)
+        for key, entries, channels in (("gt_flow_levels", truth, 2), ("gt_valid_levels", valid, 1)):
             if not isinstance(entries, list | tuple) or len(entries) != levels:
                 raise InputError(
                     f"batch[{key!r}]: training needs {wanted}; found {describe(entries)}; {advice}"

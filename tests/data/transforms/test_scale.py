@@ -36,14 +36,16 @@ def test_sizes_and_values(size: tuple[int, int], mode: str, with_mask: bool) -> 
         batch["gt_valid"] = torch.ones(2, 1, *size, dtype=torch.uint8)
     out = Scale(TUTORIAL, mode)(batch)
     assert batch["gt_flow"] is flow
+    assert out["gt_flow"] is flow  # one name, one type
     assert out["gt_ori_flow"] is flow
-    for level, step in zip(out["gt_flow"], (4, 8, 16, 32, 64), strict=True):
+    for level, step in zip(out["gt_flow_levels"], (4, 8, 16, 32, 64), strict=True):
         assert level.shape == (2, 2, math.ceil(size[0] / step), math.ceil(size[1] / step))
         assert torch.equal(level[:, 0], torch.full_like(level[:, 0], 7.5))
         assert torch.equal(level[:, 1], torch.full_like(level[:, 1], -3.0))
     if with_mask:
+        assert out["gt_valid"] is batch["gt_valid"]
         assert out["gt_ori_valid"] is batch["gt_valid"]
-        for level, valid in zip(out["gt_flow"], out["gt_valid"], strict=True):
+        for level, valid in zip(out["gt_flow_levels"], out["gt_valid_levels"], strict=True):
             assert valid.shape == (2, 1, *level.shape[2:])
             assert valid.dtype == torch.float32
             assert valid.all()
@@ -54,7 +56,7 @@ def test_sizes_and_values(size: tuple[int, int], mode: str, with_mask: bool) -> 
 def test_cells_sit_on_the_grid_of_the_network(size: tuple[int, int], mode: str) -> None:
     """Cell i of level 1/k is centred at k i + (k - 1) / 2, for sizes that k does not divide too."""
     out = Scale(TUTORIAL, mode)({"gt_flow": ramp(*size)})
-    for level, step in zip(out["gt_flow"], (4, 8, 16, 32, 64), strict=True):
+    for level, step in zip(out["gt_flow_levels"], (4, 8, 16, 32, 64), strict=True):
         whole = (size[0] // step, size[1] // step)
         expected = ramp(*whole) * step + (step - 1) / 2
         torch.testing.assert_close(level[..., : whole[0], : whole[1]], expected)
@@ -62,7 +64,7 @@ def test_cells_sit_on_the_grid_of_the_network(size: tuple[int, int], mode: str) 
 
 def test_bilinear_is_the_plain_interpolation() -> None:
     flow = torch.randn(2, 2, 64, 128, generator=torch.Generator().manual_seed(0))
-    out = Scale((0.5, 1 / 16), "bilinear")({"gt_flow": flow})["gt_flow"]
+    out = Scale((0.5, 1 / 16), "bilinear")({"gt_flow": flow})["gt_flow_levels"]
     for level, scale in zip(out, (0.5, 1 / 16), strict=True):
         expected = functional.interpolate(
             flow, scale_factor=scale, mode="bilinear", align_corners=False
@@ -71,13 +73,13 @@ def test_bilinear_is_the_plain_interpolation() -> None:
 
 
 def test_nearest_takes_the_pixel_at_the_centre() -> None:
-    out = Scale((1 / 8,), "nearest")({"gt_flow": ramp(16, 24)})["gt_flow"][0]
+    out = Scale((1 / 8,), "nearest")({"gt_flow": ramp(16, 24)})["gt_flow_levels"][0]
     assert torch.equal(out, ramp(2, 3) * 8 + 4)
 
 
 def test_area_averages_the_whole_cell() -> None:
     flow = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
-    out = Scale((1 / 8,), "area")({"gt_flow": flow})["gt_flow"][0]
+    out = Scale((1 / 8,), "area")({"gt_flow": flow})["gt_flow_levels"][0]
     torch.testing.assert_close(out[0, 1, 1, 0], flow[0, 1, 8:, :8].mean())
 
 
@@ -90,7 +92,7 @@ def test_invalid_pixels_do_not_count(mode: str, poison: float) -> None:
     flow = torch.full((1, 2, 128, 128), 5.0)
     flow[valid.expand_as(flow) == 0] = poison
     out = Scale(TUTORIAL, mode)(with_valid(flow, valid))
-    for level, known in zip(out["gt_flow"], out["gt_valid"], strict=True):
+    for level, known in zip(out["gt_flow_levels"], out["gt_valid_levels"], strict=True):
         half = level.shape[-1] // 2
         assert not known[..., :half, :half].any()
         assert not level[..., :half, :half].any()
@@ -102,9 +104,9 @@ def test_average_is_over_the_valid_pixels() -> None:
     flow = ramp(4, 4)
     valid = torch.zeros(1, 1, 4, 4)
     valid[0, 0, 1, 1] = valid[0, 0, 1, 2] = valid[0, 0, 3, 3] = 1
-    area = Scale((1 / 4,), "area")(with_valid(flow, valid))["gt_flow"][0]
+    area = Scale((1 / 4,), "area")(with_valid(flow, valid))["gt_flow_levels"][0]
     torch.testing.assert_close(area.flatten(), torch.tensor([2.0, 5.0 / 3.0]))
-    bilinear = Scale((1 / 4,), "bilinear")(with_valid(flow, valid))["gt_flow"][0]
+    bilinear = Scale((1 / 4,), "bilinear")(with_valid(flow, valid))["gt_flow_levels"][0]
     torch.testing.assert_close(bilinear.flatten(), torch.tensor([1.5, 1.0]))
 
 
