@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import summary
+
 # One thread each: results do not depend on the machine's cores, and processes do not fight.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -70,3 +72,12 @@ def write_tiny_config(folder: Path, data: Path) -> Path:
         'ckpt_callback = dict(interval_by="step", save_interval=1)\n'
     )
     return path
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Which kinds of tests did not run here, and what brings them."""
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
+    if reasons:
+        terminalreporter.section(f"{len(reasons)} tests did not run on this machine")
+        for line in summary(reasons):
+            terminalreporter.write_line(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from tests.missing import skip_without
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -13,5 +13,5 @@ def shared_data(*parts: str) -> Path:
     """The path of a real sample file or folder; skips the calling test where it is missing."""
     path = SHARED_DATA.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"real sample {'/'.join(parts)} is not here ({SHARED_DATA})")
+        skip_without("real samples", f"{'/'.join(parts)} is not in {SHARED_DATA}")
     return path

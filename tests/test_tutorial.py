@@ -20,6 +20,7 @@ from hat.engine.checkpoint import STAGES
 from hat.registry import build_from_registry
 from horizon.quantization import check_prepared, prepared_layers
 from tests.conftest import ROOT
+from tests.missing import skip_without
 
 TUTORIAL = ROOT.parent / "shared/tutorial/pwcnet_tutorial.zh-CN.txt"
 FIRST_LINES = (
@@ -53,7 +54,7 @@ def snippet(lines: list[str], first: str) -> str:
 @pytest.fixture(scope="module")
 def text() -> str:
     if not TUTORIAL.is_file():
-        pytest.skip(f"needs the tutorial's text, {TUTORIAL.name}, beside the project")
+        skip_without("real samples", f"the tutorial's text, {TUTORIAL.name}")
     return TUTORIAL.read_text()
 
 

@@ -1,5 +1,6 @@
 #include "tools/array_file.h"
 
+#include <cctype>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -35,6 +36,23 @@ std::string npy_dictionary(const TensorRecord& tensor) {
 }
 
 bool is_npy(const std::string& path) { return path.ends_with(".npy"); }
+
+// By the first bytes: JPEG, PNG, PPM, GIF, BMP and WebP.
+bool is_picture(const std::string& path) {
+  char begin[12] = {};
+  std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
+  const std::string_view text(begin, sizeof begin);
+  std::string name = path;
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (text.starts_with("RIFF") && text.substr(8) == "WEBP") return true;
+  for (const char* magic : {"\xff\xd8\xff", "\x89PNG", "GIF8"}) {
+    if (text.starts_with(magic)) return true;
+  }
+  for (const char* end : {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif"}) {
+    if (name.ends_with(end)) return true;
+  }
+  return false;
+}
 
 std::string expectation(const TensorRecord& tensor) {
   return std::string(name_of(tensor.type)) + " " + shape_text(tensor) + " " +
@@ -72,6 +90,13 @@ Bytes read_array(const std::string& path, const TensorRecord& tensor) {
     throw UsageError(path + ": cannot be read; give an existing file as --input_file");
   }
   const auto found = static_cast<std::uint64_t>(size);
+  if (is_picture(path)) {
+    throw UsageError(path + ": a picture; expected the input's values, " + expectation(tensor) +
+                     ", as " + std::to_string(expected) +
+                     " bytes of raw data or as a .npy file. 'hat infer --model FILE.hbm' takes "
+                     "pictures; BoardProgram.prepare (hat.deploy) makes the array of two of them, "
+                     "and numpy.save writes it");
+  }
   if (is_npy(path) ? found > expected + kLongestHeader : found != expected) {
     throw UsageError(path + ": found " + std::to_string(found) + " bytes, expected " +
                      std::to_string(expected) + ", " + expectation(tensor) +

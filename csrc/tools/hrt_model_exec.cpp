@@ -19,7 +19,7 @@ constexpr char kUsage[] =
 
 model_info  what the program is, needs, takes and gives
 infer       runs it once
-  --input_file A[,B]   data of each input: raw little-endian values, or .npy
+  --input_file A[,B]   data of each input: raw little-endian values, or .npy; no pictures
   --output_dir DIR     where outputs are written (also --dump_dir)
   --dump_format FORMAT bin (default) or npy
   --core_num N         CPU threads (default: all cores)
@@ -35,12 +35,36 @@ perf        runs it many times
 The environment variable HORIZON_KERNELS forces an instruction set: scalar, avx2, avx512, neon.
 )";
 
+// What concerns one command: the first paragraph, the command's own and the last.
+std::string usage_of(std::string_view command) {
+  const std::string_view all = kUsage;
+  std::size_t start = std::string_view::npos;
+  for (const std::string_view known : {"model_info", "infer", "perf"}) {
+    if (command == known) start = all.find("\n" + std::string(known) + " ") + 1;
+  }
+  if (start == std::string_view::npos) return std::string(all);
+  std::size_t end = start;
+  do {
+    end = all.find('\n', end) + 1;
+  } while (all[end] == ' ');
+  const std::size_t first = all.find("\n\n") + 2, last = all.rfind("\n\n");
+  return std::string(all.substr(0, first))
+      .append(all.substr(start, end - start))
+      .append(all.substr(last + 1));
+}
+
 int run(std::span<char* const> arguments) {
   const std::string_view command = arguments.empty() ? "" : arguments[0];
-  bool help = command == "-h" || command == "help";
-  for (const std::string_view argument : arguments) help = help || argument == "--help";
+  bool help = command == "help";
+  for (const std::string_view argument : arguments) {
+    help = help || argument == "-h" || argument == "--help";
+  }
   if (help) {
-    std::fputs(kUsage, stdout);
+    std::fputs(usage_of(command).c_str(), stdout);
+    return 0;
+  }
+  if (command == "-v" || command == "--version") {
+    std::puts("hrt_model_exec " HORIZON_VERSION);
     return 0;
   }
   if (command == "model_info") {

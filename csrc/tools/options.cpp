@@ -8,6 +8,37 @@
 #include "executor/executor.h"
 
 namespace horizon {
+namespace {
+
+// Letters to insert, delete, replace or swap with the next until one word is the other.
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min(
+          {d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      }
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+std::string nearest(const std::string& key, const std::vector<std::string>& known) {
+  constexpr std::size_t kAlike = 2, kLongest = 64;
+  if (key.size() > kLongest) return "";
+  for (const std::string& one : known) {
+    if (distance(key, one) <= kAlike) return ", did you mean --" + one + "?";
+  }
+  return "";
+}
+
+}  // namespace
 
 Options::Options(std::span<char* const> arguments, const std::vector<std::string>& known) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -18,8 +49,9 @@ Options::Options(std::span<char* const> arguments, const std::vector<std::string
     const std::string key = dashes ? name.substr(2) : std::string();
     if (!dashes || std::find(known.begin(), known.end(), key) == known.end()) {
       std::string list;
-      for (const std::string& name : known) list += " --" + name;
-      throw UsageError("unknown option " + argument + "; expected one of" + list);
+      for (const std::string& one : known) list += " --" + one;
+      throw UsageError("unknown option " + argument + nearest(key, known) + "; expected one of" +
+                       list);
     }
     std::string value;
     if (equals != std::string::npos) {

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import importlib.metadata
 import io
 import os
 import sys
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 from hat import interruption
 from hat.errors import InputError
@@ -34,10 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
-        print("usage: hat COMMAND [options]\n")
+        print("usage: hat COMMAND [options]     (hat COMMAND --help, hat --version)\n")
         for name, summary in COMMANDS.items():
             print(f"  {name.replace('_', '-'):{width}}  {summary}")
         return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        print(f"hat {version()}")
+        return 0
     name = words[0].replace("-", "_")
     if name not in COMMANDS:
         from hat.registry import nearest
@@ -47,11 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(name, words[1:], prog=f"hat {words[0]}")
 
 
+def version() -> str:
+    """Of the package that is installed, or of the checkout."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("horizon-flow")
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    return str(tomllib.loads(project.read_text())["project"]["version"])
+
+
 def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command ``hat/cli/{name}.py``; exit code 2 and one line for a user's mistake.
 
     130 or 143 and one line for a command that Ctrl-C or SIGTERM has ended.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no UTF-8
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         with interruption.signals_handled():
             return _run(name, argv, prog)

@@ -20,6 +20,7 @@ from horizon.quantization import program_state
 from horizon.runtime import Model
 from tests.cli.compile_config import compile_perf, write_compile_config
 from tests.cli.test_compile_perf import board_image
+from tests.missing import skip_without
 
 SPEED_LINE = re.compile(r"^FPS=([\d.]+), latency = ([\d.]+) us$", re.MULTILINE)
 
@@ -268,6 +269,6 @@ def test_a_folder_that_cannot_be_written(
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     if os.access(closed, os.W_OK):
-        pytest.skip("everything is writable for this user")
+        skip_without("ordinary user", "everything is writable for this one")
     assert compile_perf(config, "--out-dir", str(closed / "out")) == 2
     assert f"{closed} is not writable" in capsys.readouterr().err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -38,3 +39,10 @@ def test_scripts_run_from_any_folder(script, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout
+
+
+@pytest.mark.parametrize("word", ["-V", "--version"])
+def test_the_version(word, capsys):
+    assert main([word]) == 0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"hat {project['version']}\n"

@@ -9,9 +9,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT
+from tests.missing import TOOLS, skip_without
 
 BIN = Path(sys.executable).parent
 HRT_MODEL_EXEC = BIN / "hrt_model_exec"
@@ -37,5 +36,5 @@ def tool(name: str) -> str:
     """A program beside the interpreter or on the path; the test is skipped where it is missing."""
     path = shutil.which(name, path=str(BIN)) or shutil.which(name)
     if path is None:
-        pytest.skip(f"{name} is not installed")
+        skip_without(TOOLS[name], f"{name} is not installed")
     return path

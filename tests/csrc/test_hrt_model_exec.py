@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import subprocess
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytest
 from horizon import hbm
 from horizon.cpus import usable_cpus
 from horizon.hbm import Opcode
-from horizon.runtime import available_kernels
+from horizon.runtime import Model, available_kernels
+from tests.conftest import ROOT
 from tests.csrc.native import HRT_MODEL_EXEC
 from tests.horizon.hbm.programs import short_program
 from tests.horizon.runtime.networks import network
@@ -296,3 +298,45 @@ def test_help():
         found = run(*arguments)
         assert (found.returncode, found.stderr) == (0, "")
         assert "--profile_path" in found.stdout
+
+
+@pytest.mark.parametrize("word", ["-v", "--version"])
+def test_the_version_is_the_project_s(word):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = run(word)
+    assert (found.returncode, found.stdout) == (0, f"hrt_model_exec {project['version']}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "own", "other"),
+    [
+        ("perf", "--frame_count", "--dump_format"),
+        ("infer", "--dump_format", "--frame_count"),
+        ("model_info", "what the program is", "--core_num"),
+    ],
+)
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_for_one_command(command, own, other, word):
+    found = run(command, word)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert own in found.stdout
+    assert other not in found.stdout
+    assert "HORIZON_KERNELS" in found.stdout
+
+
+def test_a_picture_as_input_says_what_is_taken(files, tmp_path):
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    found = run("infer", "--model_file", files / "model.hbm", "--input_file", picture)
+    tensor = Model(files / "model.hbm").inputs[0]
+    size = int(np.prod(tensor.shape)) * tensor.dtype.itemsize
+    assert found.returncode == 2
+    assert found.stderr.startswith(f"hrt_model_exec: {picture}: a picture; expected")
+    for words in (f"as {size} bytes of raw data", "a .npy file", "hat infer --model"):
+        assert words in found.stderr
+
+
+def test_an_option_that_is_nearly_right_is_named(files):
+    found = run("perf", "--model_file", files / "model.hbm", "--frame_cuont", 3)
+    assert found.returncode == 2
+    assert "unknown option --frame_cuont, did you mean --frame_count?" in found.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from horizon import hbm
 from tests.conftest import ROOT
 from tests.csrc.native import tool
 from tests.horizon.hbm.programs import short_program
+from tests.missing import skip_without
 
 pytestmark = pytest.mark.slow  # it may compile
 
@@ -22,8 +24,9 @@ PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    pytest.importorskip("scikit_build_core")
-    pytest.importorskip("nanobind")
+    for module in ("scikit_build_core", "nanobind"):
+        if importlib.util.find_spec(module) is None:
+            skip_without("wheel builder", module)
     folder = tmp_path_factory.mktemp("wheel")
     # in the directory of `make native`, which has compiled everything already
     command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(ROOT)]

@@ -7,11 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import lmdb
-import numpy as np
 import pytest
 
 from hat.cli import flyingchairs_packer
@@ -237,44 +235,52 @@ def run_packer(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         packer_command(root, *options, start=start), cwd=PROJECT, capture_output=True, text=True,
-        timeout=120,
+        errors="surrogateescape", timeout=120,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_stopped_anywhere_and_run_again(tmp_path: Path, stop: signal.Signals) -> None:
-    count = 60
-    root = write_raw_chairs(tmp_path, "1" * count, size=(96, 128))
+@pytest.mark.parametrize("after", [1, 7, 30])
+def test_stopped_anywhere_and_run_again(tmp_path: Path, stop: signal.Signals, after: int) -> None:
+    """The packer sends itself the signal while it adds a record, within a destructor at that."""
+    count = 30
+    root = write_raw_chairs(tmp_path, "1" * count)
     # Small transactions, so that a run which is killed has something to leave behind.
-    program = (
-        "import sys; from hat.cli import main; from hat.data.packers import lmdb_writer as w;"
-        "w.BATCH_BYTES = 40_000; sys.exit(main.main(sys.argv[1:]))"
-    )
-    command = packer_command(root, start=[sys.executable, "-c", program])
-    rng = np.random.default_rng(stop)
-    partial = root / "train_lmdb.partial" / "data.mdb"
-
-    def state() -> int:
-        return partial.stat().st_mtime_ns if partial.exists() else 0
-
-    for _ in range(4):
-        before = state()
-        process = subprocess.Popen(
-            command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 60
-        while state() == before and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.1))
-        process.send_signal(stop)
-        errors = process.communicate(timeout=60)[1]
-        assert "Traceback" not in errors, errors
-        if (root / "train_lmdb").exists():
-            break
-    else:
-        result = run_packer(root)
-        assert result.returncode == 0, result.stderr
+    program = f"""
+import os, sys
+from hat.cli import main
+from hat.data.packers import lmdb_writer as w
+w.BATCH_BYTES = 10_000
+class Stop:
+    def __del__(self):
+        os.kill(os.getpid(), {int(stop)})
+add, calls = w.LmdbWriter.add, []
+def stopping(self, *arguments):
+    add(self, *arguments)
+    calls.append(1)
+    if len(calls) == {after}:
+        Stop()
+w.LmdbWriter.add = stopping
+sys.exit(main.main(sys.argv[1:]))
+"""
+    stopped = run_packer(root, start=[sys.executable, "-c", program])
+    killed = stop == signal.SIGKILL
+    assert stopped.returncode == (-stop if killed else 128 + stop), stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert "Exception ignored" not in stopped.stderr
+    note = "interrupted: the packed pairs are kept; run the same command to continue"
+    assert killed or stopped.stderr.splitlines()[-1] == note
+    assert not (root / "train_lmdb").exists()
+    again = pack(root)
+    assert killed or again.resumed == after
     check_packed(root, "train", [f"{i:05d}" for i in range(1, count + 1)])
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    root = write_raw_chairs(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")), "11")
+    packed = run_packer(root)
+    assert packed.returncode == 0, packed.stderr
+    check_packed(root, "train", ["00001", "00002"])
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

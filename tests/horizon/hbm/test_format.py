@@ -13,6 +13,7 @@ import pytest
 from horizon.hbm import format as layout
 from horizon.hbm import records
 from tests.conftest import ROOT
+from tests.missing import skip_without
 
 HEADER = ROOT / "csrc/hbm/format.h"
 TYPES = {
@@ -48,7 +49,7 @@ def facts(tmp_path_factory) -> dict[str, list[int]]:
     """What the C++ compiler says: offset and size of each field, sizes, values."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     if not compiler:
-        pytest.skip("no C++ compiler")
+        skip_without("C++ compiler")
     lines = []
     for name, dtype in TYPES.items():
         lines.append(f'std::printf("{name} %zu 0\\n", sizeof({name}));')

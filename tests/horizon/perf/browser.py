@@ -7,7 +7,7 @@ import subprocess
 import warnings
 from pathlib import Path
 
-import pytest
+from tests.missing import skip_without
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -18,7 +18,7 @@ def browser() -> str:
         if found := shutil.which(name):
             return found
     warnings.warn(f"no browser ({', '.join(NAMES)}): the page's scripts were not run", stacklevel=2)
-    pytest.skip("no Chromium")
+    return skip_without("Chromium")
 
 
 def dump(page: str, folder: Path, address: str = "", run: str = "") -> tuple[str, str]:
