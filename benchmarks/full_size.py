@@ -97,7 +97,8 @@ def train(model: Any, config: Config, batches: list[dict], steps: int) -> None:
             )
         ]
         optimizer.zero_grad()
-        torch.stack(model(crop)["losses"]).sum().backward()
+        losses = model.compute_losses(model(crop, all_levels=True), crop)["losses"]
+        torch.stack(losses).sum().backward()
         optimizer.step()
 
 

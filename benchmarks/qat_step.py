@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.command import network_parser, run
-from benchmarks.training_step import Side, machine, smooth_pair, tutorial_network
+from benchmarks.training_step import Side, losses, machine, smooth_pair, tutorial_network
 from horizon.quantization import finish_calibration, prepare_calibration, prepare_qat
 from horizon.quantization.qconfig import QAT_SCALES
 
@@ -52,7 +52,7 @@ def settled_network(batch: tuple[Tensor, list[Tensor]]) -> nn.Module:
         for key, parameter in network.named_parameters():
             if any(part in key for part in (".flow.", ".up_flow.", ".context.6.")):
                 parameter.mul_(0.01)
-        network({"img": batch[0], "gt_flow_levels": batch[1]})
+        network({"img": batch[0]}, all_levels=True)
     for layer in layers:
         layer.momentum = 0.1
     return network
@@ -85,9 +85,7 @@ def make_sides(batch: tuple[Tensor, list[Tensor]], with_brevitas: bool) -> dict[
 
 
 def _side(network: nn.Module) -> Side:
-    return Side(
-        network, lambda image, truth: network({"img": image, "gt_flow_levels": truth})["losses"]
-    )
+    return Side(network, lambda image, truth: losses(network, image, truth))
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -65,6 +65,13 @@ def smooth_pair(images: int, height: int, width: int) -> tuple[Tensor, list[Tens
     return image, truth
 
 
+def losses(task: Any, image: Tensor, truth: list[Tensor]) -> list[Tensor]:
+    """What a training step adds up: the losses of the levels of a ``PwcnetTask``."""
+    batch = {"img": image, "gt_flow_levels": truth}
+    found: list[Tensor] = task.compute_losses(task(batch, all_levels=True), batch)["losses"]
+    return found
+
+
 class Side:
     """One formulation with its optimizer."""
 
@@ -101,7 +108,7 @@ def make_sides(device: torch.device) -> tuple[Side, Side]:
     plain = PlainPwcnet().to(device)
     plain.load_state_dict(ours.state_dict())
     return (
-        Side(ours, lambda image, truth: ours({"img": image, "gt_flow_levels": truth})["losses"]),
+        Side(ours, lambda image, truth: losses(ours, image, truth)),
         Side(plain, plain),
     )
 

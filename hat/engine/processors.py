@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from hat.data.transforms.torchvision_adapter import without_torchvision
 from hat.engine.updater import Updater
@@ -22,7 +23,8 @@ class BatchProcessor:
     Args:
         need_grad_update: train: collect the loss, propagate it back and update the weights.
         batch_transforms: called in turn on the batch, on the device.
-        loss_collector: takes the model's outputs, returns a loss or a sequence of losses to sum.
+        loss_collector: takes the model's outputs with its losses, a dict with ``losses`` and
+            ``pred_flows``, and returns a loss or a sequence of losses to sum.
         enable_amp: run the forward pass in bfloat16 autocast, on CPU and GPU. bfloat16 has the
             range of float32, so that no loss scaling is needed.
 
@@ -58,6 +60,20 @@ class BatchProcessor:
         with torch.autocast(device.type, torch.bfloat16, enabled=self.enable_amp):
             return model(batch)
 
+    def forward_with_losses(self, model: nn.Module, batch: dict, device: torch.device) -> Any:
+        """What ``loss_collector`` and the training metrics get: the losses and the finest flow.
+
+        The model computes the flow of every level, and its ``compute_losses(flows, batch)`` the
+        losses. A model without this method has them in the outputs of its forward pass.
+        """
+        task = model.module if isinstance(model, DistributedDataParallel) else model
+        compute_losses: Any = getattr(task, "compute_losses", None)
+        if compute_losses is None:
+            return self.forward(model, batch, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.enable_amp):
+            flows = model(batch, all_levels=True)
+            return compute_losses(flows, batch)
+
     def evaluate(self, model: nn.Module, batch: dict, device: torch.device) -> tuple[dict, Any]:
         """Prepared batch and outputs, without gradients. The model should be in eval mode."""
         with torch.inference_mode():
@@ -80,7 +96,7 @@ class BatchProcessor:
         outputs: Any = None
         for part in parts:
             prepared = self.prepare(dict(part), device)
-            outputs = self.forward(model, prepared, device)
+            outputs = self.forward_with_losses(model, prepared, device)
             losses = self.loss_collector(outputs)
             loss = losses if isinstance(losses, Tensor) else sum(losses)
             updater.backward(loss / len(parts), prepared, outputs)

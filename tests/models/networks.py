@@ -60,6 +60,12 @@ def build_lite(**options: Any) -> nn.Module:
     return build(LITE_CHANNELS, **{**LITE_HEAD, **options})
 
 
+def with_losses(task: nn.Module, batch: dict[str, Any]) -> dict[str, Any]:
+    """The losses and the finest flow of a training step."""
+    outputs: dict[str, Any] = task.compute_losses(task(batch, all_levels=True), batch)  # type: ignore[operator]
+    return outputs
+
+
 def levels_of(flow: Tensor) -> list[Tensor]:
     """Ground truth for a constant flow (N, 2, H, W) at the levels 1/4 to 1/64."""
     height, width = flow.shape[-2:]

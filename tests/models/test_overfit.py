@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.models.networks import build, levels_of
+from tests.models.networks import build, levels_of, with_losses
 
 MOTIONS = ((3, -2), (-5, 4), (8, 1), (0, -7))
 
@@ -43,7 +43,7 @@ def test_a_tiny_network_overfits_to_half_a_pixel() -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=200)
     for _ in range(200):
-        losses = network(batch)["losses"]
+        losses = with_losses(network, batch)["losses"]
         optimizer.zero_grad()
         sum(losses).backward()
         optimizer.step()

@@ -21,7 +21,7 @@ from horizon.quantization import (
     program_state,
     trace,
 )
-from tests.models.networks import build, build_lite, random_batch
+from tests.models.networks import build, build_lite, random_batch, with_losses
 
 SIZE = (64, 128)
 
@@ -111,7 +111,7 @@ def test_the_names_of_the_layers_are_those_of_the_float_model(lite_graph):
 def test_a_training_step_of_the_lite_network(how):
     batch = {**random_batch(1, 64, 64), **smooth_pair(1, 64, 64, seed=1)}
     model = prepare_qat(calibrated(build_lite(), qat_scale=how), inplace=True).train()
-    torch.stack(model(batch)["losses"]).sum().backward()
+    torch.stack(with_losses(model, batch)["losses"]).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

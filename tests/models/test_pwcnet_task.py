@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from hat.errors import InputError
 from hat.models.tasks import PwcnetTask
 from horizon.nn.correlation import shifted_products
-from tests.models.networks import build, build_lite, random_batch
+from tests.models.networks import build, build_lite, random_batch, with_losses
 
 
 def test_training_and_evaluation_contract() -> None:
     network = build_lite()
     batch = random_batch(2, 128, 192)
-    out = network(batch)
+    out = with_losses(network, batch)
     assert set(out) == {"losses", "pred_flows"}
     assert [loss.shape for loss in out["losses"]] == [()] * 5
     assert out["pred_flows"].shape == (2, 2, 32, 48)
@@ -53,7 +53,7 @@ def test_loss_compares_flow_over_twenty_and_results_are_pixels() -> None:
     head = Recorded(flows)
     weights = [0.005, 0.01, 0.02, 0.08, 0.32]
     task = PwcnetTask(lite.backbone, head, lite.loss, weights)  # type: ignore[arg-type]
-    out = task(batch)
+    out = with_losses(task, batch)
     assert head.scale == 20
     for weight, flow, loss in zip(weights, flows, out["losses"], strict=True):
         pixels = flow.shape[-1] * flow.shape[-2]
@@ -93,9 +93,27 @@ def test_any_size(size: tuple[int, int]) -> None:
 
 
 def test_training_on_a_size_that_needs_padding() -> None:
-    out = build_lite()(random_batch(2, 70, 100))
+    out = with_losses(build_lite(), random_batch(2, 70, 100))
     assert out["pred_flows"].shape == (2, 2, 18, 25)
     assert all(torch.isfinite(loss) for loss in out["losses"])
+
+
+def test_forward_gives_the_same_kind_in_training_and_in_evaluation() -> None:
+    """Which flows it gives is said by the caller and not by the mode."""
+    network = build_lite()
+    image = random_batch(2, 64, 64)["img"]
+    for mode in (True, False):
+        network.train(mode)
+        assert network({"img": image}).shape == (2, 2, 16, 16)
+        levels = network({"img": image}, all_levels=True)
+        assert [tuple(level.shape[2:]) for level in levels] == [
+            (16,) * 2,
+            (8,) * 2,
+            (4,) * 2,
+            (2,) * 2,
+            (1,) * 2,
+        ]
+    torch.testing.assert_close(network({"img": image}), levels[0] * 20)
 
 
 def test_both_images_share_weights_and_statistics() -> None:
@@ -104,7 +122,7 @@ def test_both_images_share_weights_and_statistics() -> None:
     batch = random_batch(2, 64, 64)
     bn = network.backbone.levels[0][0].bn  # type: ignore[index, union-attr]
     conv = network.backbone.levels[0][0].conv  # type: ignore[index, union-attr]
-    network(batch)
+    with_losses(network, batch)
     stacked = torch.cat([batch["img"][:, :3], batch["img"][:, 3:]])
     torch.testing.assert_close(bn.running_mean, 0.1 * conv(stacked).mean(dim=(0, 2, 3)))
     assert bn.num_batches_tracked == 1
@@ -119,10 +137,10 @@ def test_masked_pixels_change_nothing() -> None:
     other = copy.deepcopy(batch)
     for truth, mask in zip(other["gt_flow_levels"], other["gt_valid_levels"], strict=True):
         truth.masked_fill_(mask == 0, float("nan"))
-    losses = [sum(network(b)["losses"]).item() for b in (batch, other)]  # type: ignore[attr-defined]
+    losses = [sum(with_losses(network, b)["losses"]).item() for b in (batch, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     del batch["gt_valid_levels"]
-    assert sum(network(batch)["losses"]).item() != pytest.approx(losses[0], rel=1e-2)  # type: ignore[attr-defined]
+    assert sum(with_losses(network, batch)["losses"]).item() != pytest.approx(losses[0], rel=1e-2)
 
 
 def test_zero_images_give_finite_gradients() -> None:
@@ -130,7 +148,7 @@ def test_zero_images_give_finite_gradients() -> None:
     batch = random_batch(2, 64, 64)
     batch["img"] = torch.zeros_like(batch["img"])
     batch["gt_flow_levels"] = [torch.zeros_like(t) for t in batch["gt_flow_levels"]]
-    sum(network(batch)["losses"]).backward()
+    sum(with_losses(network, batch)["losses"]).backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
 
@@ -139,9 +157,9 @@ def test_autocast_trains_in_bfloat16_and_stays_close() -> None:
     flow, and its finer levels change as much under any disturbance of a bfloat16 step's size."""
     batch = random_batch(2, 128, 256)
     wide, narrow = build_lite(use_bn=False), build_lite(use_bn=False)
-    exact = wide(batch)
+    exact = with_losses(wide, batch)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = narrow(batch)
+        rough = with_losses(narrow, batch)
     assert rough["pred_flows"].dtype == torch.float32
     assert all(loss.dtype == torch.float32 for loss in rough["losses"])
     assert sum(rough["losses"]).item() == pytest.approx(sum(exact["losses"]).item(), rel=0.02)
@@ -164,12 +182,12 @@ def test_gradients_equal_those_of_the_plain_formulation(monkeypatch: pytest.Monk
     }
     network = build_lite(use_dense=True).double()
     twin = copy.deepcopy(network)
-    sum(network(batch)["losses"]).backward()
+    sum(with_losses(network, batch)["losses"]).backward()
     monkeypatch.setattr(
         "horizon.nn.Correlation.forward",
         lambda self, first, second: shifted_products(first, second, self.max_displacement),
     )
-    sum(twin(batch)["losses"]).backward()
+    sum(with_losses(twin, batch)["losses"]).backward()
     for (name, ours), theirs in zip(network.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, msg=lambda m, n=name: f"{n}: {m}")
 
@@ -196,7 +214,7 @@ def test_wrong_batches_are_explained(change: dict[str, Any], message: str) -> No
     batch = {**random_batch(2, 64, 64), **change}
     batch = {key: value for key, value in batch.items() if value is not None}
     with pytest.raises(InputError, match=message):
-        build_lite()(batch)
+        with_losses(build_lite(), batch)
 
 
 def test_loss_weights_must_fit_the_levels() -> None:
@@ -210,7 +228,7 @@ def test_network_without_loss_evaluates_and_refuses_to_train() -> None:
     task = PwcnetTask(lite.backbone, lite.head)  # type: ignore[arg-type]
     assert task.eval()({"img": torch.zeros(1, 6, 64, 64)}).shape == (1, 2, 16, 16)
     with pytest.raises(InputError, match=r"model\.loss"):
-        task.train()(random_batch(2, 64, 64))
+        with_losses(task.train(), random_batch(2, 64, 64))
 
 
 def test_same_seed_same_network() -> None:

@@ -1,10 +1,10 @@
-"""Optical flow as a task: batch in, losses or flow out."""
+"""Optical flow as a task: the network, from a batch to flow, and the losses of its levels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -75,18 +75,24 @@ class PwcnetTask(nn.Module):
         self.flow_scale = flow_scale
         self.qconfig_options = None if qconfig is None else dict(qconfig)
 
-    def forward(self, data: Mapping[str, Any]) -> dict[str, Any] | Tensor:
-        """Run the network on ``data["img"]``, (N, 6, H, W): image 1 and image 2, normalised.
+    @overload
+    def forward(self, data: Mapping[str, Any]) -> Tensor: ...
+
+    @overload
+    def forward(self, data: Mapping[str, Any], all_levels: Literal[True]) -> list[Tensor]: ...
+
+    def forward(self, data: Mapping[str, Any], all_levels: bool = False) -> Tensor | list[Tensor]:
+        """The flow of the pairs ``data["img"]``, (N, 6, H, W): image 1 and image 2, normalised.
+
+        Args:
+            all_levels: every level for :meth:`compute_losses` instead of the finest one.
 
         Returns:
-            In evaluation: flow (N, 2, ceil(H / 4), ceil(W / 4)), for the finest level 2.
-            In training: ``losses``, one scalar per level, finest first, weighted; and
-            ``pred_flows``, the same flow as in evaluation, without gradient. Needs
-            ``data["gt_flow_levels"]``, a list of (N, 2, ceil(H / 2**l), ceil(W / 2**l)), finest
-            first, and takes ``data["gt_valid_levels"]``, a list of (N, 1, ...) masks, if there.
+            (N, 2, ceil(H / 4), ceil(W / 4)), px, for the finest level 2; or a list of
+            (N, 2, ceil(H / 2**l), ceil(W / 2**l)), finest first, in units of the network.
 
         Raises:
-            InputError: a batch without the entries or shapes above.
+            InputError: a batch without such images.
         """
         image = data.get("img")
         if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 6:
@@ -99,16 +105,31 @@ class PwcnetTask(nn.Module):
                 f'batch["img"]: expected normalised float values, found {image.dtype}; add '
                 "BgrToYuv444 and TorchVisionAdapter to the batch_transforms"
             )
-        if not self.training:
-            flow = self.to_pixels.mul_scalar(self.predict(image)[0], self.flow_scale)
+        flows = self.predict(image)
+        if not all_levels:
+            flow = self.to_pixels.mul_scalar(flows[0], self.flow_scale)
             return self.crop(self.dequants[0](flow), image, self.flow_pred_lvl)
-        ground_truth, valid = self.ground_truth(data, image)
-        flows = [
+        return [
             self.crop(dequant(flow), image, self.flow_pred_lvl + index)
-            for index, (dequant, flow) in enumerate(
-                zip(self.dequants, self.predict(image), strict=True)
-            )
+            for index, (dequant, flow) in enumerate(zip(self.dequants, flows, strict=True))
         ]
+
+    def compute_losses(self, flows: Sequence[Tensor], data: Mapping[str, Any]) -> dict[str, Any]:
+        """The training loss of each level (equation 1 of the paper), from a training step.
+
+        Args:
+            flows: of :meth:`forward` with ``all_levels``.
+            data: the same batch, with ``gt_flow_levels``, (N, 2, ceil(H / 2**l), ceil(W / 2**l)),
+                px, finest first; pixels without ``gt_valid_levels``, (N, 1, ...), do not count.
+
+        Returns:
+            ``losses``, one scalar per level, finest first, weighted; and ``pred_flows``, the finest
+            flow in px, without gradient.
+
+        Raises:
+            InputError: a batch without these entries or with other shapes, or a task without loss.
+        """
+        ground_truth, valid = self.ground_truth(data, data["img"])
         assert self.loss is not None
         assert self.loss_weights is not None
         losses = [

@@ -92,11 +92,11 @@ def test_batch_through_the_tutorial_chain() -> None:
     assert batch["img"].dtype == torch.float32
     assert batch["img"].abs().max() <= 1.0
     assert batch["img"][:, [0, 3]].std() > 0.2
-    sizes = [tuple(level.shape[2:]) for level in batch["gt_flow"]]
+    sizes = [tuple(level.shape[2:]) for level in batch["gt_flow_levels"]]
     assert sizes == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
     assert batch["gt_ori_flow"].shape == (4, 2, 64, 96)
     known = batch["gt_ori_valid"].float()
     assert known.mean() > 0.85
     full = (batch["gt_ori_flow"] * known).mean(dim=(2, 3)) / known.mean(dim=(2, 3))
-    fine = batch["gt_flow"][0].mean(dim=(2, 3))
+    fine = batch["gt_flow_levels"][0].mean(dim=(2, 3))
     torch.testing.assert_close(fine, full, atol=0.4, rtol=0.1)
