@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hat import interruption
 from hat.errors import InputError
+from horizon.files import FULL_DISK
 
 COMMANDS = {
     "demo": "run the whole chain on generated data and write a report",
@@ -78,6 +79,13 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        where = "standard output" if error.filename is None else error.filename
+        print(f"error: {where}: {error.strerror}; free some space and try again", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # not once more at the end
+        return 2
     except interruption.Interrupted as error:
         words = ["interrupted", *filter(None, [error.note])]
         print(": ".join(words), file=sys.stderr)
@@ -94,7 +102,9 @@ def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(argv)))
+    code = int(module.run(parser.parse_args(argv)))
+    sys.stdout.flush()  # here, where a full disk behind it can be told
+    return code
 
 
 if __name__ == "__main__":

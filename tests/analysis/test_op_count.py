@@ -89,3 +89,20 @@ def test_published_variants(
 def test_impossible_input_is_an_error() -> None:
     with pytest.raises(InputError, match="cannot evaluate an input of 1x5x8x8"):
         count_ops(Layers(), (1, 5, 8, 8))
+
+
+def test_parameters_that_layers_share_count_once_and_their_work_each_time() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1)
+            self.second.weight = self.first.weight
+
+        def forward(self, data: dict[str, Any]) -> torch.Tensor:
+            x: torch.Tensor = self.second(self.first(data["img"]))
+            return x
+
+    count = count_ops(Tied(), (1, 6, 4, 4))
+    assert [layer.parameters for layer in count.layers] == [36 + 6, 6]
+    assert count.parameters == sum(p.numel() for p in Tied().parameters()) == 48
+    assert count.macs == 2 * 36 * 16

@@ -3,10 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from hat.cli.main import COMMANDS, main
+from tests.cli.tiny import write_config
 from tests.conftest import ROOT
 
 
@@ -46,3 +48,14 @@ def test_the_version(word, capsys):
     assert main([word]) == 0
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert capsys.readouterr().out == f"hat {project['version']}\n"
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(tmp_path: Path) -> None:
+    """/dev/full refuses every byte as a full disk does."""
+    words = [sys.executable, "-m", "hat.cli.main", "calops", "-c", str(write_config(tmp_path))]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: standard output: No space left on device; free some space and try again\n"
+    )

@@ -65,6 +65,21 @@ def test_model_info(files):
         assert ((opcode.name, str(count)) in texts) == (count > 0)
 
 
+def test_random_weights_are_said_by_every_command(files, tmp_path):
+    marked = replace(network("edge256").program, metadata={"weights": "random"})
+    path = tmp_path / "model.hbm"
+    hbm.write(marked, path)
+    info = run("model_info", "--model_file", path)
+    assert "weights:              random: times and memory are those of" in info.stdout
+    image = ("--input_file", files / "image.bin")
+    for command in (("infer", *image), ("perf", "--frame_count", "1")):
+        said = run(command[0], "--model_file", path, *command[1:])
+        assert said.returncode == 0
+        assert said.stderr.startswith("warning: the program's weights are random")
+        silent = run(command[0], "--model_file", files / "model.hbm", *command[1:])
+        assert (silent.returncode, silent.stderr) == (0, "")
+
+
 def test_multiply_accumulates_are_counted(files):
     total = 0
     for item in network("edge256").program.instructions:

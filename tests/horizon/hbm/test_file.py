@@ -10,7 +10,16 @@ from dataclasses import replace
 import pytest
 
 from horizon.errors import InputError
-from horizon.hbm import DataType, disassemble, from_bytes, read, to_bytes, write
+from horizon.hbm import (
+    RANDOM_WEIGHTS,
+    DataType,
+    disassemble,
+    from_bytes,
+    read,
+    read_metadata,
+    to_bytes,
+    write,
+)
 from tests.conftest import ROOT
 from tests.horizon.hbm.programs import full_program, short_program
 
@@ -110,3 +119,12 @@ def test_the_end_of_a_view_is_behind_its_last_byte():
 def test_the_metadata_of_a_file_are_json():
     data = to_bytes(short_program())
     assert json.loads(data[-30:][data[-30:].index(b"{") :]) == short_program().metadata
+
+
+def test_the_metadata_alone_are_read_from_a_file_or_its_bytes(tmp_path):
+    program = replace(short_program(), metadata={"weights": RANDOM_WEIGHTS})
+    write(program, tmp_path / "a.hbm")
+    for source in (tmp_path / "a.hbm", (tmp_path / "a.hbm").read_bytes()):
+        assert read_metadata(source) == {"weights": "random"}
+    with pytest.raises(InputError, match=r"no\.hbm: cannot read this file"):
+        read_metadata(tmp_path / "no.hbm")
