@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hat.data.files import write_json
 from hat.errors import InputError
+from horizon.files import json_text, write_files
 
 MANIFEST = ".hat-manifest.json"
 FORMAT = "hat-folder"
@@ -116,7 +116,8 @@ class OwnedFolder:
             for path in [top] if top.is_file() else _files_below(top):
                 if not path.is_symlink():
                     files[path.relative_to(self.path).as_posix()] = _sha256(path)
-        write_json(self.path / MANIFEST, self._manifest)
+        text = json_text(self._manifest, indent=2) + "\n"
+        write_files({self.path / MANIFEST: text.encode()})
 
     def _is_own(self, path: Path, files: Mapping[str, str]) -> bool:
         name = path.relative_to(self.path).as_posix()
