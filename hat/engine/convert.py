@@ -9,6 +9,8 @@ A pipeline of converters leads from the config's float model to each stage::
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,14 @@ from hat.engine.checkpoint import (
 )
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-from horizon.quantization import FakeQuantState, IntegerModel, set_fake_quantize
+from horizon.quantization import (
+    FakeQuantState,
+    IntegerModel,
+    check_same_output,
+    set_fake_quantize,
+)
+
+logger = logging.getLogger(__name__)
 
 QAT_MODES = ("fuse_bn", "with_bn")
 
@@ -82,8 +91,9 @@ class _Prepare:
             takes the mode of the pipeline.
 
     Raises:
-        InputError: a model without ``fuse_model`` and ``set_qconfig``, or a layer that has no
-            quantised form.
+        InputError: a model without ``fuse_model`` and ``set_qconfig``, a layer that has no
+            quantised form, or one that computes something else once it is fused or prepared
+            (tried on noise where the model has an ``example_input``).
     """
 
     prepare: Callable[..., nn.Module]
@@ -99,12 +109,52 @@ class _Prepare:
                     f"model: {type(model).__name__} has no {name}(), which {type(self).__name__} "
                     "calls; define it as PwcnetTask does"
                 )
-        if self.qat_mode == "with_bn":
-            model.fuse_model(fold_bn=False)  # type: ignore[operator]
-        else:
-            model.fuse_model()  # type: ignore[operator]
+        if hasattr(model, "example_input"):
+            self._check_output(model)
+        shared = _shared_weights(model)
+        _fuse(model, self.qat_mode)
+        _tell_untied(shared, model)
         model.set_qconfig()  # type: ignore[operator]
         return type(self).prepare(model, inplace=True)
+
+    def _check_output(self, model: Any) -> None:
+        """Try on a copy whether fusing and preparing keep what the network computes.
+
+        In float64, fusing included, so that no rounding hides a mistake.
+        """
+        trial = copy.deepcopy(model).double()
+        _fuse(trial, self.qat_mode)
+        trial.set_qconfig()
+        horizon.quantization.prepare_calibration(trial, inplace=True, quiet=True)
+        check_same_output(model, trial, model.example_input(), "fusing and preparing")
+
+
+def _fuse(model: Any, qat_mode: str | None) -> None:
+    if qat_mode == "with_bn":
+        model.fuse_model(fold_bn=False)
+    else:
+        model.fuse_model()
+
+
+def _shared_weights(model: nn.Module) -> dict[int, list[str]]:
+    """Names of the weights of convolutions that stand in several places, by their identity."""
+    places: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if parameter.dim() == 4:
+            places.setdefault(id(parameter), []).append(name)
+    return {key: names for key, names in places.items() if len(names) > 1}
+
+
+def _tell_untied(shared: dict[int, list[str]], fused: nn.Module) -> None:
+    """Say which weights that were one are several in the fused model."""
+    now = [id(parameter) for _, parameter in fused.named_parameters(remove_duplicate=False)]
+    for key, names in shared.items():
+        if now.count(key) < len(names):
+            logger.warning(
+                "%s share one tensor in the float model; with batch normalisation folded in, each "
+                "place has its own, and training with quantisation moves them apart",
+                " and ".join(names),
+            )
 
 
 @OBJECT_REGISTRY.register

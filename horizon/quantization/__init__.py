@@ -28,6 +28,7 @@ from horizon.quantization.qconfig import (
     get_default_qat_qconfig,
 )
 from horizon.quantization.qtensor import QTensor
+from horizon.quantization.same_output import check_same_output
 from horizon.quantization.trace import trace
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "QTensor",
     "WeightConfig",
     "check_prepared",
+    "check_same_output",
     "convert",
     "finish_calibration",
     "fuse_modules",

@@ -1,7 +1,13 @@
-"""Layers that become one: convolution + batch normalisation (+ addition) + ReLU."""
+"""Layers that become one: convolution + batch normalisation (+ addition) + ReLU.
+
+A layer or a weight may stand in several places of a network. Fusing therefore changes none that it
+finds: a folded convolution has weights of its own, and :class:`TakenIn` remembers which layer was
+in its place, so that another convolution can take it in as well.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +19,22 @@ from horizon.nn import Correlation, FloatFunctional
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+class TakenIn(nn.Identity):
+    """Stands in the place of ``original``, which the layer ``into`` has taken in."""
+
+    def __init__(self, original: nn.Module, into: str) -> None:
+        super().__init__()
+        self.into = into
+        self._original = (original,)  # a tuple: its parameters belong to the model no longer
+
+    @property
+    def original(self) -> nn.Module:
+        return self._original[0]
+
+    def extra_repr(self) -> str:
+        return f"taken in by {self.into}"
 
 
 class FusedConv(nn.Module):
@@ -31,6 +53,7 @@ class FusedConv(nn.Module):
     ) -> None:
         super().__init__()
         self.conv, self.bn = conv, bn
+        self.sources: tuple[nn.Module, ...] = ()
         self.relu, self.conv_operand = relu, conv_operand
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -51,10 +74,14 @@ class FusedCorrelation(nn.Module):
     def __init__(self, correlation: Correlation) -> None:
         super().__init__()
         self.correlation = correlation
+        self.sources: tuple[nn.Module, ...] = ()
         self.max_displacement = correlation.max_displacement
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return self.correlation(first, second).relu()
+
+
+FUSED = FusedConv | FusedCorrelation
 
 
 def call_fused_add(layer: Any, operands: Sequence[Any]) -> Any:
@@ -72,60 +99,115 @@ def fuse_modules(
     Sequences: conv [bn] [add] [relu], with conv ``Conv2d`` or ``ConvTranspose2d`` and add a
     ``FloatFunctional`` whose operand number ``conv_operand`` comes from the convolution;
     correlation, relu. The result stands where the convolution was, or where the addition was; the
-    others become ``nn.Identity``.
+    others become :class:`TakenIn`, an ``nn.Identity``.
+
+    Whatever uses one of the others must be fused too: a ReLU behind two convolutions is named with
+    both. A convolution, or a weight, in two places gets folded weights of its own in each, by
+    the statistics of the normalisation behind it there. :func:`check_same_output` tells whether a
+    fused network still computes what it did.
 
     Args:
         fold_bn: batch normalisation goes into the weights for good. Otherwise it stays a part of
-            the layer whose statistics training can still move.
+            the layer whose statistics training can still move. Either way the running statistics
+            count, those of the batch never again, in whatever mode ``model`` is.
 
     Raises:
         InputError: a sequence that cannot be one layer; nothing is changed then.
     """
-    layers: list[Any] = [_get(model, name) for name in names]
-    kinds = "+".join(_kind(layer) for layer in layers)
-    shown = ", ".join(
-        f"{name} ({type(layer).__name__})" for name, layer in zip(names, layers, strict=True)
-    )
-    if kinds == "correlation+relu":
-        correlation = FusedCorrelation(layers[0]).train(layers[0].training)
-        if hasattr(layers[0], "qconfig"):
-            correlation.qconfig = layers[0].qconfig
-        _set(model, names[0], correlation)
-        _set(model, names[1], nn.Identity())
+    found = [_get(model, name) for name in names]
+    if _is_fused_already(found):
         return
+    layers: list[Any] = [x.original if isinstance(x, TakenIn) else x for x in found]
+    sequence = [_kind(layer) for layer in layers]
+    kinds = "+".join(sequence)
+    shown = ", ".join(_shown(name, layer) for name, layer in zip(names, found, strict=True))
     known = [f"conv{b}{a}{r}" for b in ("", "+bn") for a in ("", "+add") for r in ("", "+relu")]
-    if kinds not in known[1:]:
+    if kinds not in (*known[1:], "correlation+relu"):
+        taken = [n for n, x in zip(names, found, strict=True) if isinstance(x, FUSED | TakenIn)]
+        reason = "; every place in the network needs a layer of its own" if taken else ""
         raise InputError(
-            f"cannot fuse {shown}; expected conv [bn] [add] [relu] or correlation, relu"
+            f"cannot fuse {shown}; expected conv [bn] [add] [relu] or correlation, relu{reason}"
         )
-    by_kind = {_kind(layer): layer for layer in layers}
-    bn = by_kind.get("bn")
-    if bn is not None and bn.running_mean is None:
-        raise InputError(f"cannot fuse {shown}: the batch normalisation has no running statistics")
-    conv = layers[0]
-    if bn is not None and fold_bn:
-        fold_batch_norm(conv, bn)
-        bn = None
-    has_add = "add" in by_kind
-    fused = FusedConv(conv, bn, "relu" in by_kind, conv_operand if has_add else None)
-    fused.train(conv.training)
+    place = sequence.index("add") if "add" in sequence else 0
+    if isinstance(found[place], TakenIn):
+        raise InputError(
+            f"cannot fuse {shown}: the result belongs in the place of {names[place]}, which is "
+            "part of another layer already; every place in the network needs a layer of its own"
+        )
+    fused = _fused_conv(layers, sequence, fold_bn, conv_operand, shown)
+    fused.train(layers[0].training)
+    fused.sources = tuple(layers)
     for layer in layers:
         if hasattr(layer, "qconfig"):
             fused.qconfig = layer.qconfig
-    place = names[[_kind(layer) for layer in layers].index("add")] if has_add else names[0]
-    for name in names:
-        _set(model, name, fused if name == place else nn.Identity())
+    for index, (name, layer) in enumerate(zip(names, layers, strict=True)):
+        _set(model, name, fused if index == place else TakenIn(layer, names[place]))
+
+
+def _fused_conv(
+    layers: list[Any], sequence: list[str], fold_bn: bool, conv_operand: int, shown: str
+) -> Any:
+    """The layer that does what ``layers``, of the kinds ``sequence``, do one after the other."""
+    if sequence[0] == "correlation":
+        return FusedCorrelation(layers[0])
+    conv = layers[0]
+    check_own_weight(conv, f"cannot fuse {shown}")
+    bn = layers[1] if sequence[1] == "bn" else None
+    if bn is not None and bn.running_mean is None:
+        raise InputError(f"cannot fuse {shown}: the batch normalisation has no running statistics")
+    if bn is not None and bn.num_features != conv.out_channels:
+        raise InputError(
+            f"cannot fuse {shown}: the convolution has {conv.out_channels} output channels, the "
+            f"batch normalisation {bn.num_features}"
+        )
+    if bn is not None and fold_bn:
+        conv = copy.copy(conv)
+        conv._parameters = dict(conv._parameters)
+        fold_batch_norm(conv, bn)
+        bn = None
+    return FusedConv(conv, bn, "relu" in sequence, conv_operand if "add" in sequence else None)
+
+
+def check_own_weight(conv: Any, what: str) -> None:
+    """InputError, which begins with ``what``, where something computes the weight at each call."""
+    for name in ("weight", "bias"):
+        value = getattr(conv, name)
+        if value is not None and not isinstance(value, nn.Parameter):
+            raise InputError(
+                f"{what}: the convolution's {name} is no parameter but computed from others "
+                "(weight_norm, spectral_norm, pruning); make it one before, with "
+                "torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm or "
+                "prune.remove"
+            )
+
+
+def _is_fused_already(found: Sequence[Any]) -> bool:
+    """Whether these very layers are one already, as those of a block that has two names are."""
+    fused = [layer for layer in found if isinstance(layer, FUSED)]
+    if len(fused) != 1 or len(fused[0].sources) != len(found):
+        return False
+    return all(
+        layer is fused[0] or (isinstance(layer, TakenIn) and layer.original is source)
+        for layer, source in zip(found, fused[0].sources, strict=True)
+    )
+
+
+def _shown(name: str, layer: nn.Module) -> str:
+    if isinstance(layer, TakenIn):
+        return f"{name} ({type(layer.original).__name__}, fused with {layer.into} already)"
+    return f"{name} ({type(layer).__name__})"
 
 
 @torch.no_grad()
 def fold_batch_norm(conv: Any, bn: Any) -> None:
-    """Put ``bn`` with its running statistics into the weights and bias of ``conv``."""
+    """Give ``conv`` a weight and a bias with ``bn`` and its running statistics in them.
+
+    They are new parameters: other layers may share the old ones.
+    """
     weight, bias = folded_parameters(conv.weight, conv.bias, bn, out_axis(conv))
-    conv.weight.copy_(weight)
-    if conv.bias is None:
-        conv.bias = nn.Parameter(bias.clone())
-    else:
-        conv.bias.copy_(bias)
+    trained = conv.weight.requires_grad
+    conv.weight = nn.Parameter(weight.detach().clone(), trained)
+    conv.bias = nn.Parameter(bias.detach().clone(), trained)
 
 
 def folded_parameters(

@@ -77,17 +77,17 @@ def check_prepared(model: nn.Module) -> list[Finding]:
     return findings
 
 
-def prepare_calibration(model: nn.Module, inplace: bool = False) -> nn.Module:
+def prepare_calibration(model: nn.Module, inplace: bool = False, quiet: bool = False) -> nn.Module:
     """Replace the layers by prepared ones that compute in float and observe.
 
     ``set_qconfig()`` (or an attribute ``qconfig`` on the model or its parts) says how; the nearest
     one above a layer counts. Names, parameters and results stay; :func:`finish_calibration` ends
-    it.
+    it. What works but costs is logged, unless ``quiet``.
 
     Raises:
         InputError: no qconfig, or layers that have no fixed-point form (all are listed).
     """
-    return set_fake_quantize(_prepare(model, inplace), FakeQuantState.CALIBRATION)
+    return set_fake_quantize(_prepare(model, inplace, quiet), FakeQuantState.CALIBRATION)
 
 
 def prepare_qat(model: nn.Module, inplace: bool = False) -> nn.Module:
@@ -133,7 +133,7 @@ def prepared_layers(model: nn.Module) -> Iterator[tuple[str, QATLayer]]:
             yield name, module
 
 
-def _prepare(model: nn.Module, inplace: bool) -> nn.Module:
+def _prepare(model: nn.Module, inplace: bool, quiet: bool = False) -> nn.Module:
     if not inplace:
         model = copy.deepcopy(model)
     if any(True for _ in prepared_layers(model)):
@@ -148,7 +148,7 @@ def _prepare(model: nn.Module, inplace: bool) -> nn.Module:
     if errors:
         lines = "".join(f"\n  {f.layer}: {f.message}" for f in errors)
         raise InputError(f"{len(errors)} layer(s) cannot be quantised:{lines}")
-    for finding in findings:
+    for finding in findings if not quiet else []:
         logger.warning("%s: %s", finding.layer, finding.message)
     shared: dict[nn.Module, str] = {}
     for name, module, qconfig in list(_walk(model, "", None)):

@@ -22,7 +22,13 @@ from horizon.quantization.arithmetic import (
     round_ste,
 )
 from horizon.quantization.fake_quantize import FakeQuantize, FakeQuantState
-from horizon.quantization.fuse import FusedConv, call_fused_add, folded_parameters, out_axis
+from horizon.quantization.fuse import (
+    FusedConv,
+    call_fused_add,
+    check_own_weight,
+    folded_parameters,
+    out_axis,
+)
 from horizon.quantization.kernels import Geometry, convolve
 from horizon.quantization.qat_layer import QATLayer
 from horizon.quantization.qconfig import QConfig
@@ -55,6 +61,7 @@ class QATConv(QATLayer):
         super().__init__(layer)
         fused = source if isinstance(source, FusedConv) else FusedConv(source)
         conv: Any = fused.conv
+        check_own_weight(conv, f"{layer}: cannot be quantised")
         self.geometry = geometry_of(conv, layer)
         self.axis = out_axis(conv)
         self.weight = conv.weight
@@ -268,6 +275,11 @@ def geometry_of(conv: Any, layer: str) -> Geometry:
     """A torch convolution's geometry; InputError where fixed point has no such thing."""
     transposed = isinstance(conv, nn.ConvTranspose2d)
     reasons = []
+    if not type(conv).forward.__module__.startswith(("torch.nn.", "horizon.nn.")):
+        reasons.append(
+            f"{type(conv).__name__} has a forward() of its own, which the integers would not "
+            "follow; put what it does to the weights into them and use a plain convolution"
+        )
     if conv.padding_mode != "zeros":
         reasons.append(f"padding_mode={conv.padding_mode!r} (expected 'zeros')")
     if isinstance(conv.padding, str):
