@@ -17,8 +17,10 @@ from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import batches, build_train_loader, set_epoch
 from hat.engine.processors import BatchProcessor
 from hat.engine.single_pass import SinglePass
+from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, Component
-from horizon.quantization import FakeQuantState, finish_calibration, set_fake_quantize
+from horizon.quantization import FakeQuantState, convert, finish_calibration, set_fake_quantize
+from horizon.quantization.input_range import CLIPPED
 
 if TYPE_CHECKING:
     from hat.engine.pipeline_test import PipelineTest
@@ -45,6 +47,11 @@ class Calibrator(SinglePass):
         val_metrics: metrics that Validation fills.
         log_interval: log every so many batches.
         seed: order of the samples where the loader shuffles.
+        max_clipped_input: the share of the input, from 0 to 1, that may lie beyond the range of its
+            fixed scale; what does is clipped in fixed point. 1 only warns.
+
+    Raises:
+        InputError: more of the input is clipped, or the loader gave no batch.
     """
 
     deferred_args = ("data_loader",)
@@ -61,10 +68,15 @@ class Calibrator(SinglePass):
         val_metrics: Sequence[Any] = (),
         log_interval: int = 10,
         seed: int = 0,
+        max_clipped_input: float = CLIPPED,
     ) -> None:
         if num_steps < 1 or log_interval < 1:
             raise ValueError(
                 f"num_steps and log_interval must be at least 1, found {num_steps}, {log_interval}"
+            )
+        if not 0 <= max_clipped_input <= 1:
+            raise ValueError(
+                f"max_clipped_input is a share, from 0 to 1, found {max_clipped_input!r}"
             )
         super().__init__(model, model_convert_pipeline, device, callbacks, val_metrics)
         self.loader, self._sampler = build_train_loader(data_loader, seed)
@@ -79,6 +91,7 @@ class Calibrator(SinglePass):
             )
         self.log_interval = log_interval
         self.seed = seed
+        self.max_clipped_input = max_clipped_input
 
     @staticmethod
     def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
@@ -105,4 +118,20 @@ class Calibrator(SinglePass):
                     logger.info("Calibrated on batch %d of %d", self.step, self.num_steps)
                 if self.step >= self.num_steps:
                     break
-        finish_calibration(self.model)
+        if self.step < self.num_steps:
+            logger.warning(
+                "the data loader gave %d batches, fewer than the %d it promised",
+                self.step,
+                self.num_steps,
+            )
+        finish_calibration(self.model, self.max_clipped_input)
+        self._try_conversion()
+
+    def _try_conversion(self) -> None:
+        """Say now what would keep the stage int_infer from converting the model."""
+        if not hasattr(self.model, "example_input") or not distributed.is_main():
+            return
+        try:
+            convert(self.model)
+        except InputError as error:
+            logger.warning("the stage int_infer could not convert this model: %s", error)

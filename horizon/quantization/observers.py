@@ -115,7 +115,7 @@ class Observer(nn.Module, ABC):
         """
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             self._merge()
-            self._largest = float(_reduce([self._largest], dist.ReduceOp.MAX)[0])
+            self._largest = float(reduce_values([self._largest], dist.ReduceOp.MAX)[0])
 
     def _update(self, x: Tensor, batch_largest: float) -> None:
         """Take a batch into account; ``self._largest`` is still that of the batches before."""
@@ -172,7 +172,7 @@ class MovingAverageObserver(Observer):
         return self._average
 
     def _merge(self) -> None:
-        total, processes = _reduce(
+        total, processes = reduce_values(
             [self._average, 1.0] if self.observed else [0.0, 0.0], dist.ReduceOp.SUM
         ).tolist()
         self._average = total / max(processes, 1.0)
@@ -201,7 +201,7 @@ class HistogramObserver(Observer, ABC):
     def _merge(self) -> None:
         merged = Histogram()
         merged.counts, merged.exponent = self._own.counts.clone(), self._own.exponent
-        merged.grow(int(_reduce([float(self._own.exponent)], dist.ReduceOp.MAX)[0]))
+        merged.grow(int(reduce_values([float(self._own.exponent)], dist.ReduceOp.MAX)[0]))
         device = _reduction_device()
         counts = torch.cat([merged.counts.cpu(), self._own.zeros.cpu()[None]]).to(device)
         dist.all_reduce(counts)
@@ -294,7 +294,7 @@ def _reduction_device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def _reduce(values: list[float], operation: Any) -> Tensor:
+def reduce_values(values: list[float], operation: Any) -> Tensor:
     """``values`` of all processes, reduced elementwise: float64, (len(values),)."""
     tensor = torch.tensor(values, dtype=torch.float64, device=_reduction_device())
     dist.all_reduce(tensor, op=operation)

@@ -116,14 +116,64 @@ def set_fake_quantize(model: nn.Module, state: FakeQuantState) -> nn.Module:
     return model
 
 
-def finish_calibration(model: nn.Module) -> nn.Module:
-    """Take the scales from what was observed and freeze them (state VALIDATION)."""
+def finish_calibration(model: nn.Module, max_clipped_input: float = 1.0) -> nn.Module:
+    """Take the scales from what was observed and freeze them (state VALIDATION).
+
+    Says which inputs do not fit the scale that their QuantStub was given, and which layers no
+    batch has reached. With several processes every one calls it.
+
+    Args:
+        max_clipped_input: the share of an input that may lie beyond the range of a given scale.
+
+    Raises:
+        InputError: more than that does, or nothing was observed; the scales are as before.
+    """
+    layers = list(prepared_layers(model))
+    _check_inputs([layer for _, layer in layers], max_clipped_input)
+    observing = [m for m in model.modules() if isinstance(m, FakeQuantize) and m.observer]
+    for quant in observing:
+        quant.observer.synchronize()  # type: ignore[operator, union-attr]
+    if observing and not any(q.observer.observed or q.ready for q in observing):  # type: ignore
+        raise InputError(
+            "calibration saw no data: run the model on some batches before its scales are taken"
+        )
+    unreached = [
+        name
+        for name, layer in layers
+        if isinstance(layer, QATConv | QATCorrelation | QATQuantStub)
+        and layer.act_quant in observing
+        and not layer.act_quant.observer.observed  # type: ignore[union-attr]
+    ]
+    if unreached:
+        logger.warning(
+            "no calibration batch reached %s: without a scale the integer network leaves them out "
+            "where nothing runs them, and training starts their scales from its first batch",
+            ", ".join(unreached),
+        )
     for module in model.modules():
         if isinstance(module, FakeQuantize):
             module.finish_calibration()
         elif isinstance(module, QATConv):
             module.calibrate_weights()
     return set_fake_quantize(model, FakeQuantState.VALIDATION)
+
+
+def _check_inputs(layers: list[QATLayer], max_clipped: float) -> None:
+    """Say, or refuse, what does not fit an input's given scale; then count anew."""
+    for layer in layers:
+        if not isinstance(layer, QATQuantStub) or layer.input_range is None:
+            continue
+        found = layer.input_range
+        found.synchronize()
+        layer.forget_range()
+        clipping = found.clipping()
+        if clipping is not None and found.clipped_share > max_clipped:
+            raise InputError(
+                f"{clipping}; expected at most {100 * max_clipped:.3g} % (max_clipped_input)"
+            )
+        for message in (clipping, found.waste() or found.half()):
+            if message is not None:
+                logger.warning("%s", message)
 
 
 def prepared_layers(model: nn.Module) -> Iterator[tuple[str, QATLayer]]:

@@ -21,6 +21,7 @@ from horizon.quantization.arithmetic import (
 )
 from horizon.quantization.fake_quantize import FakeQuantize
 from horizon.quantization.fuse import FusedCorrelation
+from horizon.quantization.input_range import InputRange, InputWatch
 from horizon.quantization.qat_layer import QATLayer
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import LIMITS, QTensor
@@ -149,18 +150,34 @@ class QATQuantStub(QATLayer):
             qat_scale="fixed" if config.qat_scale == "learned" else config.qat_scale,
         )
         self.act_quant = FakeQuantize(config, layer)
+        self.input_range: InputRange | None = None
+        self.watch = InputWatch(layer, config.bits)
+        self.forget_range()
+
+    def forget_range(self) -> None:
+        """Count anew what lies beyond the range of a scale that is given."""
+        given = self.act_quant.config.scale is not None
+        self.input_range = InputRange(self.layer, self.act_quant.bits) if given else None
 
     def forward(self, x: Tensor) -> QTensor:
         quant = self.act_quant
         if isinstance(x, QTensor):
             raise InputError(f"{self.layer}: a QuantStub's input is quantised already")
         if self.in_float:
+            if self.observing and self.input_range is not None and not self.simulated:
+                if not torch.isfinite(x).all():
+                    raise InputError(
+                        f"{self.layer}: calibration cannot use this input: it holds NaN or "
+                        "infinite values; check the images and their normalisation"
+                    )
+                self.input_range.add(x, float(quant.scale))
             return self.real_result(x, quant.bits)
         if not self.trains:
             return self.lowered()(x)
         if quant.follows:
             quant.follow(x.detach().abs().max())
         out = quant.current()
+        self.watch.look(x, out)
         values = round_ste(x.float() / out).clamp(quant.low, quant.high)
         return QTensor(values.to(activation_dtype(quant.bits, x.device)), out, quant.bits)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from horizon.errors import InputError
 from horizon.quantization import kernels, native
 from horizon.quantization.fuse import call_fused_add
+from horizon.quantization.input_range import InputWatch
 from horizon.quantization.kernels import Geometry
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
 
@@ -254,6 +255,7 @@ class QuantizedStub(QuantizedLayer):
         self.bits = bits
         self.register_buffer("scale", scale)
         self.tracer: Any = None
+        self.watch = InputWatch(layer, bits)
 
     def forward(self, x: Tensor) -> QTensor:
         if not torch.isfinite(x).all():
@@ -261,6 +263,7 @@ class QuantizedStub(QuantizedLayer):
                 f"{self.layer}: the input holds NaN or infinite values, which no integer stands "
                 "for; check the images and their normalisation"
             )
+        self.watch.look(x, self.scale)
         low, high = LIMITS[self.bits]
         steps = (x.float() / self.scale + 0.5).floor_().clamp_(low, high)
         result = QTensor(steps.to(DTYPES[self.bits]), self.scale, self.bits)

@@ -241,3 +241,46 @@ def test_averaging_follows_scales_too(network: Any) -> None:
     assert ready
     assert all(int(v) == 1 and v.dtype == torch.uint8 for v in ready)
     assert tiny.same_weights(averaged.module, model)
+
+
+def with_std(config: Config, std: float) -> dict:
+    """The processor of calibration with another ``std`` in its Normalize."""
+    processor = copy.deepcopy(config.val_batch_processor)
+    found = [t for t in processor["batch_transforms"] if t.get("interface") == "Normalize"]
+    assert len(found) == 1
+    found[0]["std"] = std
+    return processor
+
+
+def test_images_that_clip_are_refused_by_calibration(
+    four_stages: Path, tiny_config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config.fromfile(tiny_config)
+    wrong = {"batch_processor": with_std(config, 32.0)}
+    trainer = calibrator(config, four_stages, **wrong)
+    message = r"quant: \d+ % of the input lies beyond .*mean=128 and std=128.* at most 1 % \(max_cl"
+    with pytest.raises(InputError, match=message):
+        trainer.fit()
+    assert not list((tiny_config.parent / "ckpt").glob("calibration-checkpoint-*"))
+    assert "of the input lies beyond" not in caplog.text
+    calibrator(config, four_stages, max_clipped_input=0.9, callbacks=[], **wrong).fit()
+    assert "of the input lies beyond" in caplog.text
+
+
+def test_images_that_use_few_integers_are_said_by_calibration(
+    four_stages: Path, tiny_config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config.fromfile(tiny_config)
+    calibrator(config, four_stages, callbacks=[]).fit()
+    assert "integers" not in caplog.text
+    wrong = with_std(config, 2000.0)
+    calibrator(config, four_stages, batch_processor=wrong, callbacks=[]).fit()
+    assert "of its 256 integers" in caplog.text
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_that_is_none_is_refused(
+    four_stages: Path, tiny_config: Path, share: float
+) -> None:
+    with pytest.raises(InputError, match="max_clipped_input is a share, from 0 to 1"):
+        calibrator(Config.fromfile(tiny_config), four_stages, max_clipped_input=share)
