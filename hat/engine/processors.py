@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hat.data.transforms.torchvision_adapter import without_torchvision
+from hat.engine.autocast import autocast, check_enable_amp
 from hat.engine.updater import Updater
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
@@ -25,8 +26,9 @@ class BatchProcessor:
         batch_transforms: called in turn on the batch, on the device.
         loss_collector: takes the model's outputs with its losses, a dict with ``losses`` and
             ``pred_flows``, and returns a loss or a sequence of losses to sum.
-        enable_amp: run the forward pass in bfloat16 autocast, on CPU and GPU. bfloat16 has the
-            range of float32, so that no loss scaling is needed.
+        enable_amp: run the forward pass in bfloat16 autocast: True where the device is fast at
+            it, "force" on any (see :mod:`hat.engine.autocast`). bfloat16 has the range of
+            float32, so that no loss scaling is needed.
 
     A batch that is a list of dicts (one per data loader) is processed dict by dict; their losses
     are averaged into one update.
@@ -37,7 +39,7 @@ class BatchProcessor:
         need_grad_update: bool,
         batch_transforms: Sequence[Callable[[dict], dict]] | None = None,
         loss_collector: Callable[[Any], Any] | None = None,
-        enable_amp: bool = False,
+        enable_amp: bool | str = False,
     ) -> None:
         if need_grad_update and loss_collector is None:
             raise ValueError("need_grad_update=True needs a loss_collector")
@@ -46,7 +48,7 @@ class BatchProcessor:
             batch_transforms, "give it to TorchVisionAdapter by its name"
         )
         self.loss_collector = loss_collector
-        self.enable_amp = enable_amp
+        self.enable_amp = check_enable_amp(enable_amp)
 
     def prepare(self, batch: dict, device: torch.device) -> dict:
         """The batch on ``device`` after the batch transforms."""
@@ -57,7 +59,7 @@ class BatchProcessor:
 
     def forward(self, model: nn.Module, batch: dict, device: torch.device) -> Any:
         """The model's outputs for a prepared batch."""
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.enable_amp):
+        with autocast(self.enable_amp, device):
             return model(batch)
 
     def forward_with_losses(self, model: nn.Module, batch: dict, device: torch.device) -> Any:
@@ -70,7 +72,7 @@ class BatchProcessor:
         compute_losses: Any = getattr(task, "compute_losses", None)
         if compute_losses is None:
             return self.forward(model, batch, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.enable_amp):
+        with autocast(self.enable_amp, device):
             flows = model(batch, all_levels=True)
             return compute_losses(flows, batch)
 

@@ -271,7 +271,7 @@ def test_wrong_arguments_are_errors_with_their_path(changes, message):
 
 def test_bfloat16_trains():
     config = tiny.trainer_config(num_epochs=20, data_loader=tiny.loader(jitter=False))
-    config["batch_processor"]["enable_amp"] = True
+    config["batch_processor"]["enable_amp"] = "force"
     trainer = tiny.build(config)
     dtypes = set()
     trainer.model.body[6].register_forward_hook(lambda m, i, o: dtypes.add(o.dtype))

@@ -143,7 +143,7 @@ def test_values_that_are_not_finite_are_refused_at_a_given_scale() -> None:
     model = prepare_calibration(network())
     x = images(1, 4, 4)
     x[0, 0, 0, 0] = torch.nan
-    with pytest.raises(InputError, match="0: calibration cannot use this input.*NaN"):
+    with pytest.raises(InputError, match=r"0: calibration cannot use this input.*NaN"):
         model(x)
 
 
