@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,8 @@ class FakeQuantState(enum.Enum):
 class FakeQuantize(nn.Module):
     """Holds the scale of a layer's output; the layer does the arithmetic.
 
-    Buffers: ``scale``, ``ready`` (whether it has been found), ``log2_gain`` (what training has
+    Buffers: ``scale``, ``ready`` (0 until it has been found, then the bits that it was found for;
+    1 in files that do not say), ``log2_gain`` (what training has
     learned on top: the scale in use is ``scale * 2**log2_gain``).
     """
 
@@ -58,7 +60,7 @@ class FakeQuantize(nn.Module):
         if not given and self.bits != 32:
             self.observer = make_observer(config.observer, self.high, **config.observer_kwargs)
         self.register_buffer("scale", torch.tensor(1.0 if config.scale is None else config.scale))
-        self.register_buffer("ready", torch.tensor(int(given), dtype=torch.uint8))
+        self.register_buffer("ready", torch.tensor(given * self.bits, dtype=torch.uint8))
         if config.qat_scale == "learned" and self.observer is not None:
             self.log2_gain = nn.Parameter(torch.zeros(()))
         else:
@@ -146,8 +148,29 @@ class FakeQuantize(nn.Module):
     def _set(self, scale: float) -> None:
         self.scale.fill_(max(scale, SMALLEST_SCALE))
         self.log2_gain.zero_()
-        self.ready.fill_(1)
+        self.ready.fill_(self.bits)
 
     def quantize(self, x: Tensor) -> Tensor:
         """Real numbers to integer values of the same float type (float32 at least)."""
         return (x / self.current() + 0.5).floor_().clamp_(self.low, self.high)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
+        """Refuse a scale that another qconfig led to: it would be taken for one of this.
+
+        Raises:
+            InputError: it was found for other bits, or is not the one that the qconfig gives.
+        """
+        ready, scale = state_dict.get(f"{prefix}ready"), state_dict.get(f"{prefix}scale")
+        advice = "use the qconfig that the checkpoint was made with, or calibrate again with this"
+        if ready is not None and int(ready) > 1 and int(ready) != self.bits:
+            raise InputError(
+                f"{self.layer}: the checkpoint's scale was found for int{int(ready)}, and the "
+                f"qconfig says int{self.bits}; {advice}"
+            )
+        given = self.config.scale
+        if given is not None and scale is not None and float(scale) != float(self.scale):
+            raise InputError(
+                f"{self.layer}: the checkpoint has the scale {float(scale):.6g}, and the model "
+                f"gives {given:.6g}; {advice}"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *arguments)

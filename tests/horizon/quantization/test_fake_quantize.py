@@ -277,3 +277,31 @@ def test_following_keeps_the_margin() -> None:
     quant = FakeQuantize(ActivationConfig("int16", "minmax", {"margin": 2.0}), "some.layer")
     quant.follow(torch.tensor(3.0))
     assert float(quant.current()) == pytest.approx(2 * 3.0 / 32767)
+
+
+@pytest.mark.parametrize(("made", "used"), [("int8", "int16"), ("int16", "int8")])
+def test_a_scale_that_was_found_for_other_bits_is_refused(made, used):
+    x = images(1, 6, 6)
+    found = calibrated(odd_net(dtype=made), x).state_dict()
+    assert found["down.act_quant.ready"] == int(made.removeprefix("int"))
+    same = prepare_qat(odd_net(dtype=made))
+    same.load_state_dict(found)
+    other = prepare_qat(odd_net(dtype=used))
+    with pytest.raises(
+        InputError, match=f"scale was found for {made}, and the qconfig says {used}"
+    ):
+        other.load_state_dict(found)
+    for name in list(found):  # a file that does not say
+        if name.endswith(".ready"):
+            found[name] = found[name].clamp(max=1)
+    other.load_state_dict(found)
+
+
+def test_a_given_scale_is_not_replaced_by_a_file_s():
+    x = images(1, 6, 6)
+    found = calibrated(odd_net(), x).state_dict()
+    model = odd_net()
+    model.quant.scale = 1 / 64
+    message = "quant: the checkpoint has the scale 0.0078125, and the model gives 0.015625"
+    with pytest.raises(InputError, match=message):
+        prepare_qat(model).load_state_dict(found)
