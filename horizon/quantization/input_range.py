@@ -38,7 +38,7 @@ class InputRange:
         self.layer = layer
         self.low, self.high = LIMITS[bits]
         self.values = self.clipped = self.batches = 0
-        self.scale = 1.0
+        self.scale = 0.0
         self.smallest, self.largest = math.inf, -math.inf
 
     @torch.no_grad()
@@ -63,7 +63,7 @@ class InputRange:
         counts = reduce_values([self.values, self.clipped], dist.ReduceOp.SUM).tolist()
         self.values, self.clipped = (int(count) for count in counts)
         ends = reduce_values([-self.smallest, self.largest, self.scale], dist.ReduceOp.MAX).tolist()
-        self.smallest, self.largest = -ends[0], ends[1]
+        self.smallest, self.largest, self.scale = -ends[0], ends[1], ends[2]
 
     @property
     def clipped_share(self) -> float:

@@ -25,7 +25,8 @@ from hat.engine.convert import (
 )
 from hat.errors import InputError
 from hat.registry import build_from_registry
-from horizon.quantization import IntegerModel
+from horizon.nn import DeQuantStub, QuantStub
+from horizon.quantization import IntegerModel, get_default_qat_qconfig, prepare_calibration
 from tests.engine import tiny
 
 
@@ -284,3 +285,45 @@ def test_a_share_that_is_none_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="max_clipped_input is a share, from 0 to 1"):
         calibrator(Config.fromfile(tiny_config), four_stages, max_clipped_input=share)
+
+
+class Twice(nn.Module):
+    """A convolution in two places whose inputs have different scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant = QuantStub(1 / 128), DeQuantStub()
+        self.conv = nn.Conv2d(6, 6, 1)
+        self.qconfig = get_default_qat_qconfig()
+
+    def forward(self, data: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.dequant(self.conv(self.conv(self.quant(data["img"]))))
+
+    def example_input(self) -> dict[str, torch.Tensor]:
+        return {"img": torch.zeros(1, 6, 8, 8)}
+
+
+def test_calibration_says_what_conversion_would_refuse(
+    four_stages: Path, tiny_config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = calibrator(Config.fromfile(tiny_config), four_stages, callbacks=[])
+    trainer.model = prepare_calibration(Twice()).eval()
+    trainer.fit()
+    assert "int_infer could not convert this model: conv: it runs more than once" in caplog.text
+
+
+def test_a_loader_that_gives_fewer_batches_than_it_promised_is_said(
+    four_stages: Path, tiny_config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = calibrator(Config.fromfile(tiny_config), four_stages, callbacks=[])
+    first = next(iter(trainer.loader))
+    trainer.num_steps = 2
+    trainer.loader = Batches([first])
+    trainer.fit()
+    assert "the data loader gave 1 batches, fewer than the 2 it promised" in caplog.text
+
+
+class Batches(list):
+    """Stands for a data loader."""
+
+    dataset: tuple = ()

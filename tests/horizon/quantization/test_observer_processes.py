@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from horizon.quantization.input_range import InputRange
 from horizon.quantization.observers import OBSERVERS
 from tests.horizon.quantization.test_observers import HISTOGRAMS, heavy, observed
 
@@ -40,6 +41,17 @@ def worker(rank: int, folder: str) -> None:
                 assert observer.scale() == pytest.approx(own.scale(), rel=1e-4), name
         observer.synchronize()
         results[name].append(observer.scale())
+    inputs = InputRange("image", 8)
+    for index in PARTS[rank]:
+        inputs.add(heavy(5000, index), 1 / 128)
+    inputs.synchronize()
+    results["inputs"] = [
+        inputs.values,
+        inputs.clipped,
+        inputs.smallest,
+        inputs.largest,
+        inputs.scale,
+    ]
     Path(folder, f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()
 
@@ -54,6 +66,12 @@ def test_processes_merge(tmp_path: Path) -> None:
         expected = [alone.scale(), alone.largest, alone.scale()]
         alone.observe(batch(4))
         assert found[0][name] == [*expected, alone.scale()], name
+    inputs = InputRange("image", 8)
+    for index in range(4):
+        inputs.add(heavy(5000, index), 1 / 128)
+    assert 0 < inputs.clipped < inputs.values
+    expected = [inputs.values, inputs.clipped, inputs.smallest, inputs.largest, 1 / 128]
+    assert found[0]["inputs"] == expected
     parts = [
         observed("moving_average", *(batch(index) for index in part)).scale()
         for part in PARTS
