@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -39,8 +40,14 @@ class Registry:
         if obj is None:
             return lambda target: self.register(target, name=name)
         key = name or obj.__name__
-        if self._objects.get(key, obj) is not obj:
-            raise ValueError(f"{key!r} is already registered as {self._objects[key]!r}")
+        if not _is_built_in(obj):
+            importlib.import_module("hat.components")  # a name that is taken shows here and now
+        known = self._objects.get(key, obj)
+        if known is not obj and _origin(known) != _origin(obj):  # else the same file, run again
+            file, defined = _origin(known)
+            raise ValueError(
+                f"{key!r} is already registered: {defined} of {file}; choose another name"
+            )
         self._objects[key] = obj
         return obj
 
@@ -64,6 +71,17 @@ class Registry:
 
 
 OBJECT_REGISTRY = Registry()
+
+
+def _is_built_in(obj: Any) -> bool:
+    module = str(obj.__module__)
+    return module.startswith("hat.") and not module.startswith("hat.config.modules.")
+
+
+def _origin(obj: Any) -> tuple[str, str]:
+    """The file (else the module) and the name inside it where a class or function is defined."""
+    module = sys.modules.get(obj.__module__)
+    return str(getattr(module, "__file__", obj.__module__)), str(obj.__qualname__)
 
 
 class Component:
