@@ -8,11 +8,40 @@ above it, up to the root of the project: the first folder with ``pyproject.toml`
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 from pathlib import Path
+from typing import Any
+
+from hat.errors import InputError
 
 ROOT_MARKS = ("pyproject.toml", ".git")
 _folders: list[Path] = []  # of the config that this process has read last
+
+
+def expand_home(text: str) -> str:
+    """``text`` with a home folder (``~/a``, ``~name/a``) at its beginning written out."""
+    return os.path.expanduser(text) if re.match(r"~[\w.-]*(/|$)", text) else text
+
+
+def expand_arguments(args: argparse.Namespace) -> None:
+    """Write out home folders in everything that a command line gives, in place.
+
+    A shell does so for a word that begins with ``~`` and not for ``--out-dir=~/a``.
+    """
+    for name, value in vars(args).items():
+        setattr(args, name, _expanded(value))
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, str):
+        return expand_home(value)
+    if isinstance(value, Path):
+        return Path(expand_home(str(value)))
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return value
 
 
 def search_inputs_from(config: Path) -> None:
@@ -36,13 +65,24 @@ def tried_paths(path: str | os.PathLike[str]) -> list[Path]:
     return list(found.values())
 
 
-def find_input(path: str | os.PathLike[str]) -> Path:
-    """Where the input ``path`` is; relative to the working directory if it is nowhere."""
+def find_input(path: str | os.PathLike[str], key: str | None = None) -> Path:
+    """Where the input ``path`` is.
+
+    If it is nowhere: relative to the working directory, or, with the config's ``key`` for it, an
+    InputError that names every place.
+    """
     tried = tried_paths(path)
-    return next((place for place in tried if place.exists()), tried[0])
+    found = next((place for place in tried if place.exists()), None)
+    if found is None and key is not None:
+        raise InputError(f"{key}: {path} does not exist; looked for {_listed(tried)}")
+    return found or tried[0]
 
 
 def also_tried(path: str | os.PathLike[str]) -> str:
     """``; also looked for A, B`` for the message that an input is missing, or an empty text."""
     others = tried_paths(path)[1:]
-    return f"; also looked for {', '.join(map(str, others))}" if others else ""
+    return f"; also looked for {_listed(others)}" if others else ""
+
+
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths))

@@ -18,7 +18,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: no such file, an empty one, or a line that is no JSON object.
     """
-    lines = read_file(path, "training log").tobytes().decode("utf-8", "replace").split("\n")
+    lines = read_file(path, "training log").tobytes().decode("utf-8-sig", "replace").split("\n")
     records = []
     for number, line in enumerate(lines[:-1], start=1):
         if not line.strip():

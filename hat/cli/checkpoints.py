@@ -11,6 +11,7 @@ from hat.engine.checkpoint import checkpoint_path, stage_in_name
 from hat.engine.convert import LoadCheckpoint, LoadIntegerModel
 from hat.engine.run_folder import read_manifest, saved_checkpoints
 from hat.errors import InputError
+from hat.paths import find_input, tried_paths
 from hat.registry import Component, components
 
 
@@ -34,8 +35,11 @@ def stage_checkpoint(config: Config, stage: str, ckpt: str | Path | None = None)
     shipped_dir = config.get("shipped_ckpt_dir")
     if shipped_dir is None:
         return own
-    shipped = checkpoint_path(shipped_dir, stage)
+    shipped = checkpoint_path(find_input(shipped_dir), stage)
     if not shipped.exists():
+        if not shipped.parent.exists() and distributed.is_main():
+            places = ", ".join(map(str, tried_paths(shipped_dir)))
+            print(f"{own} does not exist yet; nor does shipped_ckpt_dir: looked for {places}")
         return own
     begun = read_manifest(folder, stage) is not None or saved_checkpoints(folder, f"{stage}-")
     if begun:

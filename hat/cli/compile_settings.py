@@ -9,6 +9,7 @@ from typing import Any
 from hat.config import Config
 from hat.deploy.build import OPT_LEVELS
 from hat.errors import InputError
+from hat.paths import find_input
 
 REQUIRED = ("march", "name", "out_dir")
 OPTIONAL = ("hbm", "layer_details", "input_source", "opt")
@@ -39,7 +40,10 @@ def machine_names(config: Config, settings: Mapping[str, Any]) -> list[str]:
     names = list(march) if isinstance(march, list | tuple) else [march]
     if not names:
         raise InputError(f"{config.path}: compile_cfg.march is {march!r}; expected a machine")
-    return [str(name) for name in names]
+    return [
+        str(find_input(name, "compile_cfg.march")) if str(name).endswith(".toml") else str(name)
+        for name in names
+    ]
 
 
 def program_name(config: Config, settings: Mapping[str, Any]) -> str:

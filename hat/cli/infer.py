@@ -45,6 +45,7 @@ from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.metrics import FlowMetrics
 from hat.outputs import check_outputs
+from hat.paths import expand_home, find_input
 from hat.registry import build_from_registry
 
 INPUT_KEYS = ("img1", "img2", "gt")
@@ -81,7 +82,10 @@ def run(args: argparse.Namespace) -> int:
     inputs = (
         parse_model_inputs(args.model_inputs)
         if args.model_inputs
-        else {key: str(path) for key, path in settings.get("infer_inputs", {}).items()}
+        else {
+            key: str(find_input(path, f"infer_cfg.infer_inputs.{key}"))
+            for key, path in settings.get("infer_inputs", {}).items()
+        }
     )
     folder = Path(args.save_path)
     viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
@@ -204,7 +208,7 @@ def parse_model_inputs(text: str) -> dict[str, str]:
             raise InputError(f"--model-inputs {text!r}: {key} is given twice; {form}")
         if not path.strip():
             raise InputError(f"--model-inputs {text!r}: {key} has no path; {form}")
-        inputs[key] = path.strip()
+        inputs[key] = expand_home(path.strip())
     for key in ("img1", "img2"):
         if key not in inputs:
             raise InputError(f"--model-inputs {text!r}: {key} is missing; {form}")

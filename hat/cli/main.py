@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hat import interruption
 from hat.errors import InputError
+from hat.paths import expand_arguments
 from horizon.files import FULL_DISK
 
 COMMANDS = {
@@ -102,7 +103,9 @@ def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    code = int(module.run(parser.parse_args(argv)))
+    args = parser.parse_args(argv)
+    expand_arguments(args)
+    code = int(module.run(args))
     sys.stdout.flush()  # here, where a full disk behind it can be told
     return code
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from hat.errors import InputError
+from hat.paths import expand_home
 from hat.registry import nearest
 
 DELETE = "_delete_"
@@ -77,7 +76,7 @@ def _merge(old: Any, new: Any) -> Any:
 def _finish(value: Any, complete: bool) -> Any:
     """``value`` with home folders written out and, when ``complete``, without ``_delete_``."""
     if isinstance(value, str):
-        return str(Path(value).expanduser()) if re.match(r"~[\w.-]*(/|$)", value) else value
+        return expand_home(value)
     if isinstance(value, dict):
         if complete:
             value.pop(DELETE, None)

@@ -111,7 +111,7 @@ class _AssignmentHook(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> Any:
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             return self._wrapped(node, node.targets[0].id, node.value)
-        names = [x.id for t in node.targets for x in ast.walk(t) if _is_stored(x)]
+        names = [name for target in node.targets for name in _stored(target)]
         return self._followed(node, names)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
@@ -154,8 +154,12 @@ class _AssignmentHook(ast.NodeTransformer):
         ]
 
 
-def _is_stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _stored(target: ast.expr) -> list[str]:
+    return [
+        node.id
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
 
 
 def _call(name: str, value: ast.expr) -> ast.Call:

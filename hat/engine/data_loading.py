@@ -14,6 +14,7 @@ from hat import interruption
 from hat.engine import distributed
 from hat.errors import InputError
 from hat.registry import Component, build
+from hat.seeding import check_seed
 
 
 class ResumableSampler(Sampler[int]):
@@ -63,6 +64,7 @@ def build_train_loader(config: Component, seed: int) -> tuple[DataLoader, Resuma
     ``shuffle`` beside a ``sampler``, which ``DataLoader`` refuses, is handed to the sampler.
     Without a sampler, DistributedSampler gives an order that (seed, epoch) determines.
     """
+    seed = check_seed(seed)
     dataset = build_dataset(config)
     shuffle = bool(config.arguments.get("shuffle", False))
     sampler = config.arguments.get("sampler") or Component(

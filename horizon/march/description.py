@@ -48,14 +48,14 @@ def load(name_or_path: str | os.PathLike[str]) -> Machine:
     if text in available():
         path = FOLDER / f"{text}.toml"
     elif text.endswith(".toml"):
-        path = Path(text)
+        path = Path(text).expanduser()
     else:
         raise InputError(
             f"machine {text!r} is unknown; expected one of {', '.join(available())}, "
             "or the path of a description, which ends in .toml"
         )
     try:
-        values = tomllib.loads(path.read_bytes().decode())
+        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot read it: {reason}; expected a description") from error

@@ -22,7 +22,9 @@ from hat.data.packers.flyingchairs_layout import (
 from hat.data.packers.lmdb_reader import LmdbReader
 from hat.data.transforms.torchvision_adapter import without_torchvision
 from hat.errors import InputError
+from hat.paths import also_tried, find_input
 from hat.registry import OBJECT_REGISTRY
+from hat.seeding import check_seed
 
 __all__ = ["FlyingChairs"]
 
@@ -67,14 +69,12 @@ class FlyingChairs(Dataset[Sample]):
     ) -> None:
         if split_name is not None and split_name not in SPLITS:
             raise ValueError(f"split_name is {split_name!r}; expected 'train' or 'val'")
-        if seed < 0:
-            raise ValueError(f"seed is {seed}; expected 0 or more")
-        self.data_path = Path(data_path)
+        self.data_path = find_input(data_path)
         self.transforms = without_torchvision(
             transforms, "give TorchVisionAdapter its name, in the batch_transforms"
         )
         self.to_rgb = to_rgb
-        self.seed = seed
+        self.seed = check_seed(seed)
         self._reader: LmdbReader | None = None
         if (self.data_path / "data.mdb").exists():
             self._reader = LmdbReader(self.data_path)
@@ -97,7 +97,11 @@ class FlyingChairs(Dataset[Sample]):
     def for_pipeline_test(arguments: dict[str, Any], test: Any) -> dict[str, Any]:
         """Generated pairs stand in for a data set that does not exist yet."""
         path = str(arguments["data_path"])
-        return arguments if Path(path).exists() else {**arguments, "data_path": test.stand_in(path)}
+        return (
+            arguments
+            if find_input(path).exists()
+            else {**arguments, "data_path": test.stand_in(path)}
+        )
 
     def _open_raw(self, split_name: str | None, skip_missing: bool) -> None:
         path = self.data_path
@@ -184,7 +188,7 @@ def _nothing_found(path: Path) -> str:
     packed = sorted(p.parent.name for p in path.glob("*_lmdb/data.mdb")) if path.is_dir() else []
     split = next((name for name in SPLITS if path.name == f"{name}_lmdb"), "train")
     root = path.parent if path.name.endswith("_lmdb") else path
-    found = "the path does not exist"
+    found = f"the path does not exist{also_tried(path)}"
     if packed:
         found = f"found {', '.join(packed)} in it: give the path of one of them"
     elif path.with_name(path.name + ".partial").is_dir():

@@ -114,7 +114,7 @@ def _find(base: Path, candidates: Sequence[str], content: str) -> Path:
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="ascii").rstrip().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read this split file: {error}") from error
     labels = tuple(line.strip() for line in lines)
