@@ -90,11 +90,16 @@ def requested(device: torch.device | None = None) -> bool:
     Args:
         device: of the group's tensors; None: no group, this process decides alone.
     """
+    here = _state.requested is not None
     if device is None:
-        return _state.requested is not None
-    from hat.engine import distributed
+        return here
+    import torch  # commands that do without it do not wait for it
 
-    return distributed.anywhere(_state.requested is not None, device)
+    if not torch.distributed.is_initialized():
+        return here
+    anywhere = torch.tensor(int(here), device=device)
+    torch.distributed.all_reduce(anywhere, op=torch.distributed.ReduceOp.MAX)
+    return bool(anywhere.item())
 
 
 def stop_if_requested(device: torch.device | None = None) -> None:

@@ -58,11 +58,6 @@ def least(number: int, device: torch.device) -> int:
     return int(value.item())
 
 
-def anywhere(flag: bool, device: torch.device) -> bool:
-    """True if ``flag`` is true in some process."""
-    return not everywhere(not flag, device)
-
-
 @torch.no_grad()
 def share_buffers(model: nn.Module) -> None:
     """Give every process the main one's buffers: running statistics and scales.

@@ -144,7 +144,8 @@ def test_perf_prints_what_users_know(files):
         assert expected in found.stdout
     latency = float(re.search(r"Average latency is: (\S+) ms", found.stdout)[1])
     rate = float(re.search(r"Frame rate      is: (\S+) FPS", found.stdout)[1])
-    assert rate == pytest.approx(1000 / latency, rel=0.1)
+    # Frames follow each other, whatever else the machine does in between; three digits are printed.
+    assert 0 < rate <= 1000 / latency * 1.05
     line = re.search(r"Latency min, 50 %, 90 %, 99 %, max: (.*) ms", found.stdout)[1]
     assert sorted(map(float, line.split(", "))) == list(map(float, line.split(", ")))
 

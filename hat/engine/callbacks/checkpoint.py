@@ -167,6 +167,3 @@ class Checkpoint(Callback):
         save_checkpoint(path, content)
         if which != "last":
             logger.info("Saved %s", path)
-
-    def _path(self, which: str) -> Path:
-        return self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"
