@@ -16,6 +16,7 @@ TORCH_ROOMS = ("horizon/nn", "horizon/quantization")
 FLOORS = ("march", "hbir", "nn", "hbm", "quantization", "perf", "compiler", "runtime")
 # The rooms of hat: ground floor first; rooms of one floor know nothing of each other.
 HAT_FLOORS = (
+    ("config",),
     ("data",),
     ("metrics", "models"),
     ("visualize", "engine"),

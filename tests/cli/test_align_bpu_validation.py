@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_made_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     assert align(four_stages, tmp_path / "file" / "a.json", "--num-pairs", "1") == 2
-    assert "file: cannot make this folder" in capsys.readouterr().err
+    assert "file is no folder; choose another --json" in capsys.readouterr().err
 
 
 def test_a_name_that_is_a_number(four_stages: Path, tmp_path: Path) -> None:

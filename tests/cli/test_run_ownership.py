@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,12 +89,11 @@ def test_a_run_that_is_going_on_is_left_alone(tiny_config, capsys):
 
 
 def test_a_run_that_has_saved_nothing_yet_is_begun_anew(tiny_config, monkeypatch):
-    def killed(self):
-        raise KeyboardInterrupt
+    def interrupted(self, batch):
+        signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("hat.engine.trainer.DistributedDataParallelTrainer._run_step", killed)
-        patch.setattr("hat.engine.trainer.DistributedDataParallelTrainer._run_epoch", killed)
+        patch.setattr("hat.engine.trainer.DistributedDataParallelTrainer._run_step", interrupted)
         assert train(tiny_config) == 130
     assert (tiny_config.parent / "ckpt" / "float-run.json").exists()
     assert train(tiny_config) == 0
