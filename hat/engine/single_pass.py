@@ -24,6 +24,7 @@ class SinglePass(ABC):
     """
 
     seed = 0
+    total_steps = 0
     skipped_steps = 0
 
     def __init__(

@@ -151,7 +151,7 @@ def test_a_demo_that_became_worse_says_so() -> None:
     before = {stage: {"EPE": 4.94} for stage in ("float", "qat", "int_infer")}
     assert "WORSE" not in compare(before, before)
     text = compare(before, {**before, "qat": {"EPE": 5.05}, "int_infer": {"EPE": None}})
-    assert "qat 4.94 -> 5.05 px, int_infer 4.94 -> not finite px" in text
+    assert "qat 4.9400 -> 5.0500 px, int_infer 4.9400 -> not finite px" in text
     assert "WORSE than before: qat, int_infer." in text
     assert AFTER
 

@@ -201,3 +201,25 @@ def test_an_unfinished_own_run_is_not_passed_over_for_the_shipped_one(
     assert "has begun" in error
     assert f"--ckpt {shipped / best.name}" in error
     assert stage(tiny_config, "calibration", "--ckpt", str(shipped / best.name)) == 0
+
+
+def test_the_start_of_a_run_can_be_its_best(tiny_config, tmp_path):
+    """What a run begins with is a candidate: it never ends worse than it began."""
+    assert train(tiny_config) == 0
+    given = tmp_path / "given.pth.tar"
+    given.write_bytes((tmp_path / "ckpt" / "float-checkpoint-best.pth.tar").read_bytes())
+    words = ["--overwrite", "--ckpt", str(given), "--opts", "lr", "10.0"]
+    assert train(tiny_config, *words, "val_callback.val_on_train_begin", "True") == 0
+    best = load_checkpoint(tmp_path / "ckpt" / "float-checkpoint-best.pth.tar")
+    assert best["step"] == 0
+    start = load_checkpoint(given)
+    assert best["metrics"]["EPE"] == pytest.approx(start["metrics"]["EPE"], rel=1e-6)
+    lines = (tmp_path / "ckpt" / "float-log.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["step"] == 0
+    assert "val/EPE" in json.loads(lines[0])
+    # a stage that has no steps is evaluated after it has run only
+    assert (
+        stage(tiny_config, "calibration", "--opts", "val_callback.val_on_train_begin", "True") == 0
+    )
+    lines = (tmp_path / "ckpt" / "calibration-log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines if "val/EPE" in line] == [3]

@@ -36,7 +36,11 @@ class TrainingLog(Callback):
         self._writer: Any = None
 
     def on_loop_begin(self, trainer: Trainer) -> None:
-        if not distributed.is_main():
+        self._open(trainer)
+
+    def _open(self, trainer: Trainer) -> None:
+        """Open both files, once; the first values may come before this callback's turn to begin."""
+        if self._writer is not None or not distributed.is_main():
             return
         self.save_dir.mkdir(parents=True, exist_ok=True)
         resumed = trainer.step > 0 and self.path.is_file() and self.path.stat().st_size > 0
@@ -46,8 +50,9 @@ class TrainingLog(Callback):
         self._writer = SummaryWriter(str(self.tensorboard_dir), purge_step=trainer.step + 1)
 
     def on_scalars(self, trainer: Trainer, scalars: dict[str, float]) -> None:
-        if self._writer is None:
+        if not distributed.is_main():
             return
+        self._open(trainer)
         line = {"step": trainer.step, "epoch": trainer.epoch, "time": round(time.time(), 1)}
         values = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
         try:
@@ -56,7 +61,6 @@ class TrainingLog(Callback):
             for name, value in scalars.items():
                 self._writer.add_scalar(name, value, trainer.step)
         except OSError as error:
-            self._writer = None  # it would try again when it is closed
             raise InputError(
                 f"{self.path}: the log could not be written ({error.strerror or error}); free some "
                 "space or choose another ckpt_dir, then continue with --resume"
@@ -65,7 +69,6 @@ class TrainingLog(Callback):
     def on_loop_end(self, trainer: Trainer) -> None:
         if self._writer is not None:
             self._writer.close()
-            self._writer = None
 
 
 @OBJECT_REGISTRY.register

@@ -35,6 +35,8 @@ class Validation(Callback):
         val_model: evaluate this model with the trained weights instead of the trained one.
         val_interval, interval_by: every so many epochs or steps.
         val_on_train_end: validate at the end as well.
+        val_on_train_begin: validate before the first step as well, so that the weights that a run
+            begins with are a candidate for the best checkpoint.
         max_batches: evaluate the first batches only.
     """
 
@@ -50,6 +52,7 @@ class Validation(Callback):
         interval_by: str = "epoch",
         val_on_train_end: bool = True,
         max_batches: int | None = None,
+        val_on_train_begin: bool = False,
     ) -> None:
         if interval_by not in ("epoch", "step"):
             raise ValueError(f"interval_by must be 'epoch' or 'step', found {interval_by!r}")
@@ -62,12 +65,16 @@ class Validation(Callback):
         self.val_interval = val_interval
         self.interval_by = interval_by
         self.val_on_train_end = val_on_train_end
+        self.val_on_train_begin = val_on_train_begin
         self.max_batches = max_batches
         self._last_step = -1
         self._unfinished = False
 
     def on_loop_begin(self, trainer: Trainer) -> None:
-        if self._unfinished:  # the run that is resumed was interrupted in its validation
+        # a stage without training steps has no model to evaluate before it has run
+        at_start = self.val_on_train_begin and trainer.step == 0 < trainer.total_steps
+        # a run that is resumed may have been interrupted in its validation
+        if at_start or self._unfinished:
             self._validate(trainer)
 
     @staticmethod
