@@ -118,12 +118,13 @@ class InputWatch:
 
     def look(self, x: Tensor, scale: Tensor) -> None:
         """Take real numbers into account that are quantised with ``scale``, ()."""
-        if self.range is None:
+        watched = self.range  # another thread that uses the same model may end the watch meanwhile
+        if watched is None:
             return
-        self.range.add(x, float(scale))
-        message = self.range.clipping() if self.range.clipped_share > CLIPPED else None
-        message = message or (self.range.waste() if self.range.batches == WATCHED else None)
-        if message is not None:
+        watched.add(x, float(scale))
+        message = watched.clipping() if watched.clipped_share > CLIPPED else None
+        message = message or (watched.waste() if watched.batches >= WATCHED else None)
+        if message is not None and self.range is watched:
             logger.warning("%s", message)
-        if message is not None or self.range.batches == WATCHED:
+        if message is not None or watched.batches >= WATCHED:
             self.range = None

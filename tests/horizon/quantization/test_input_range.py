@@ -20,7 +20,7 @@ from horizon.quantization import (
     prepare_qat,
     trace,
 )
-from horizon.quantization.input_range import CLIPPED, WATCHED, InputRange
+from horizon.quantization.input_range import CLIPPED, WATCHED, InputRange, InputWatch
 from tests.horizon.quantization.small_models import MINMAX, images
 
 
@@ -175,3 +175,18 @@ def test_calibration_without_data_is_an_error() -> None:
         finish_calibration(model)
     model(images(1, 4, 4))
     finish_calibration(finish_calibration(model))  # the second time: nothing new, and no harm
+
+
+def test_threads_that_share_a_model_may_end_the_watch_of_each_other():
+    watch = InputWatch("img", 8)
+    watched = watch.range
+    assert watched is not None
+    add = watched.add
+
+    def ended_meanwhile(x, scale):
+        add(x, scale)
+        watch.range = None  # as another thread does that has seen enough
+
+    watched.add = ended_meanwhile
+    watch.look(torch.zeros(1, 6, 4, 4), torch.tensor(1 / 128))
+    assert watch.range is None
