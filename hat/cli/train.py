@@ -31,6 +31,7 @@ from hat.cli.logs import log_to_file, setup_logging
 from hat.cli.pipeline_test import missing_stages, pipeline_test
 from hat.config import Config
 from hat.engine import distributed
+from hat.engine.autocast import forward_dtype
 from hat.engine.callbacks import Checkpoint, ProgressBar, TrainingLog, ZeroFlowWatch
 from hat.engine.checkpoint import STAGES, checkpoint_path, load_checkpoint
 from hat.engine.convert import LoadCheckpoint, ModelConvertPipeline
@@ -99,6 +100,9 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
     seed_everything(config.get("seed", 0))
     trainer = recipe.build()
     trainer.stage, trainer.settings = args.stage, settings_of(recipe)
+    if hasattr(trainer, "batch_processor"):  # what enable_amp comes to depends on the processor
+        chosen = forward_dtype(trainer.batch_processor.enable_amp, trainer.device)
+        trainer.settings["batch_processor.forward_dtype"] = chosen
     add_callbacks(trainer, folder)
     files = run_folder(config, trainer, folder, args)
     begin(files, how_to_start(recipe, trainer, folder, args), trainer, args)

@@ -2,88 +2,44 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterable, Iterator, Sized
+import inspect
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import cv2
 import torch
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+)
 
 from hat import interruption
 from hat.engine import distributed
+from hat.engine.samplers import ResumableSampler, ShardSampler, SharedOrder
+from hat.engine.workers import choose_workers, explain, start_worker
 from hat.errors import InputError
 from hat.registry import Component, build
 from hat.seeding import check_seed
 
-
-class ResumableSampler(Sampler[int]):
-    """Another sampler's order from sample ``start`` of the epoch on.
-
-    The length is that of the whole epoch, so that progress counts and schedules do not depend on
-    where a run was resumed.
-    """
-
-    def __init__(self, sampler: Any) -> None:
-        self.sampler = sampler
-        self.start = 0
-
-    def __iter__(self) -> Iterator[int]:
-        for position, index in enumerate(self.sampler):
-            if position >= self.start:
-                yield index
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def set_epoch(self, epoch: int) -> None:
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
-
-
-class ShardSampler(Sampler[int]):
-    """Every ``world_size``-th sample from ``rank`` on: each sample once over all processes.
-
-    DistributedSampler repeats samples to give every process as many, which would count them twice
-    in a metric.
-    """
-
-    def __init__(self, dataset: Sized) -> None:
-        self.indices = range(distributed.rank(), len(dataset), distributed.world_size())
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
+ONLY_WITH_WORKERS = ("prefetch_factor", "persistent_workers", "multiprocessing_context", "timeout")
 
 
 def build_train_loader(config: Component, seed: int) -> tuple[DataLoader, ResumableSampler]:
     """The training data loader and its sampler.
 
-    ``shuffle`` beside a ``sampler``, which ``DataLoader`` refuses, is handed to the sampler.
-    Without a sampler, DistributedSampler gives an order that (seed, epoch) determines.
+    Without a sampler, DistributedSampler gives an order that (seed, epoch) determines. ``shuffle``
+    beside a ``sampler``, which ``DataLoader`` refuses, is handed to the sampler. A sampler that
+    knows nothing of several processes is shared among them by :class:`SharedOrder`.
     """
     seed = check_seed(seed)
     dataset = build_dataset(config)
-    shuffle = bool(config.arguments.get("shuffle", False))
-    sampler = config.arguments.get("sampler") or Component(
-        DistributedSampler, {}, f"{config.path}.sampler"
-    )
-    if isinstance(sampler, Component):
-        extra: dict[str, Any] = {"dataset": dataset}
-        if sampler.is_a(DistributedSampler):
-            extra["num_replicas"] = distributed.world_size()
-            extra["rank"] = distributed.rank()
-            extra["shuffle"] = sampler.arguments.get("shuffle", shuffle)
-            extra["seed"] = sampler.arguments.get("seed", seed)
-        sampler = sampler.build(**extra)
-    resumable = ResumableSampler(sampler)
-    loader = config.without("shuffle").build(
+    resumable = ResumableSampler(_train_sampler(config, dataset, seed))
+    loader = _loader(
+        config,
         dataset=dataset,
         sampler=resumable,
         generator=torch.Generator().manual_seed(seed),
-        **_defaults(config),
     )
     if len(loader) == 0:
         raise InputError(
@@ -93,13 +49,22 @@ def build_train_loader(config: Component, seed: int) -> tuple[DataLoader, Resuma
 
 
 def build_eval_loader(config: Component) -> DataLoader:
-    """A data loader for evaluation; several processes share its samples, each taken once."""
+    """A data loader for evaluation; several processes share its samples, each taken once.
+
+    The samples come in the data set's order, or in that of a sampler of another kind than
+    DistributedSampler, which would repeat some.
+    """
     dataset = build_dataset(config)
-    if config.arguments.get("shuffle", False):
-        raise InputError(f"{config.path}.shuffle: evaluation takes the samples in order; set False")
-    return config.without("shuffle").build(
-        dataset=dataset, sampler=ShardSampler(dataset), **_defaults(config)
-    )
+    given = config.arguments.get("sampler")
+    for arguments in (config.arguments, getattr(given, "arguments", {})):
+        if arguments.get("shuffle", False):
+            raise InputError(
+                f"{config.path}.shuffle: evaluation takes the samples in order; set False"
+            )
+    sampler: Any = ShardSampler(dataset)
+    if given is not None and not _knows_processes(given):
+        sampler = SharedOrder(_build_sampler(given, dataset), seed=0, equal=False)
+    return _loader(config, dataset=dataset, sampler=sampler)
 
 
 def set_epoch(loader: DataLoader, sampler: ResumableSampler, epoch: int, start: int = 0) -> None:
@@ -115,43 +80,136 @@ def batches(loader: Iterable[Any]) -> Iterator[Any]:
 
     A worker's exception arrives with its traceback as the message. A signal to the whole process
     group ends the workers too, which is an interruption and no failure.
+
+    Raises:
+        InputError: the workers lack shared memory, memory or files to open, or what the data set
+            itself finds wrong.
     """
-    try:
-        yield from loader
-    except RuntimeError:
-        interruption.check_soon()
-        raise
-    except InputError as error:
-        text = str(error)
-        if "Original Traceback" not in text:
+    iterator = iter(loader) if not isinstance(loader, DataLoader) else _started(loader)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except InputError as error:
+            text = str(error)
+            if "Original Traceback" not in text:
+                raise
+            name = f"{InputError.__module__}.{InputError.__qualname__}: "
+            raise InputError(text.rpartition(name)[2].strip()) from None
+        except (RuntimeError, OSError) as error:
+            interruption.check_soon()
+            _explain(loader, error, iterator)
             raise
-        name = f"{InputError.__module__}.{InputError.__qualname__}: "
-        raise InputError(text.rpartition(name)[2].strip()) from None
+        yield batch
 
 
 def build_dataset(config: Component) -> Any:
     """The data set of a data loader's config; InputError if it describes something else."""
     if not config.is_a(DataLoader):
         raise InputError(f"{config.path}.type: expected torch.utils.data.DataLoader")
-    return build(config.arguments.get("dataset"))
+    if config.arguments.get("batch_sampler") is not None:
+        raise InputError(
+            f"{config.path}.batch_sampler: batches come from 'sampler', 'batch_size' and "
+            "'drop_last', so that a run can be resumed inside an epoch; use these"
+        )
+    dataset = build(config.arguments.get("dataset"))
+    if isinstance(dataset, IterableDataset):
+        raise InputError(
+            f"{config.path}.dataset: {type(dataset).__name__} is an IterableDataset, whose samples "
+            "have no numbers; expected a data set with __getitem__ and __len__"
+        )
+    return dataset
 
 
-def _defaults(config: Component) -> dict[str, Any]:
-    """What a loader needs besides its config."""
-    arguments = config.arguments
-    return {
+def _train_sampler(config: Component, dataset: Any, seed: int) -> Any:
+    path = f"{config.path}.sampler"
+    shuffle = bool(config.arguments.get("shuffle", False))
+    given = config.arguments.get("sampler")
+    if given is None:
+        given = Component(DistributedSampler, {}, path)
+    if _knows_processes(given):
+        if not isinstance(given, Component):
+            return given
+        return _build_sampler(
+            given,
+            dataset,
+            num_replicas=distributed.world_size(),
+            rank=distributed.rank(),
+            shuffle=given.arguments.get("shuffle", shuffle),
+            seed=check_seed(given.arguments.get("seed", seed)),
+        )
+    takes_shuffle = isinstance(given, Component) and "shuffle" in _parameters(given)
+    random = given.is_a(RandomSampler) if isinstance(given, Component) else True
+    if shuffle and not takes_shuffle and not random:
+        raise InputError(
+            f"{config.path}.shuffle: {given.target.__name__} decides the order; leave shuffle out"
+        )
+    extra = {"shuffle": given.arguments.get("shuffle", shuffle)} if takes_shuffle else {}
+    sampler = _build_sampler(given, dataset, **extra)
+    if not hasattr(sampler, "__len__"):
+        raise InputError(
+            f"{path}: {type(sampler).__name__} has no length (__len__), which epochs and progress "
+            "are counted by"
+        )
+    return SharedOrder(sampler, seed, equal=True)
+
+
+def _knows_processes(sampler: Any) -> bool:
+    """Whether a sampler gives each process a share of its own by itself."""
+    if isinstance(sampler, Component):
+        return sampler.is_a(DistributedSampler) or {"num_replicas", "rank"} <= _parameters(sampler)
+    return hasattr(sampler, "num_replicas") and hasattr(sampler, "rank")
+
+
+def _build_sampler(sampler: Any, dataset: Any, **extra: Any) -> Any:
+    """The sampler that a config describes, handed the data set under the name that it takes."""
+    if not isinstance(sampler, Component):
+        return sampler
+    known = _parameters(sampler)
+    if not sampler.is_a(DistributedSampler):
+        extra = {key: value for key, value in extra.items() if key in known}
+    for name in ("dataset", "data_source"):
+        if name in known or (name == "dataset" and sampler.is_a(DistributedSampler)):
+            return sampler.build(**{name: dataset}, **extra)
+    return sampler.build(**extra)
+
+
+def _parameters(sampler: Component) -> set[str]:
+    try:
+        return set(inspect.signature(sampler.target).parameters)
+    except (ValueError, TypeError):
+        return set()
+
+
+def _loader(config: Component, **objects: Any) -> DataLoader:
+    """The loader of ``config`` with its data set and sampler: all that differs from the config."""
+    arguments, dataset = config.arguments, objects["dataset"]
+    workers = choose_workers(arguments, config.path, lambda: dataset[0])
+    # The sampler has been told of shuffle; without workers torch refuses what is about them.
+    without = config.without("shuffle", *(() if workers else ONLY_WITH_WORKERS))
+    loader: DataLoader = without.build(
+        **objects,
+        num_workers=workers,
         # pinned memory serves copies to a GPU; without one it would only warn
-        "pin_memory": bool(arguments.get("pin_memory")) and torch.cuda.is_available(),
-        "worker_init_fn": arguments.get("worker_init_fn", _start_worker),
-    }
+        pin_memory=bool(arguments.get("pin_memory")) and torch.cuda.is_available(),
+        worker_init_fn=arguments.get("worker_init_fn", start_worker),
+    )
+    return loader
 
 
-def _start_worker(worker_id: int) -> None:
-    """Workers are the parallelism; OpenCV's own threads would fight them for the cores.
+def _started(loader: DataLoader) -> Iterator[Any]:
+    try:
+        return iter(loader)
+    except (RuntimeError, OSError) as error:
+        _explain(loader, error)
+        raise
 
-    Signals to the process group are the main process's to handle: it needs its workers until it has
-    stopped between two steps.
-    """
-    for number in interruption.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    cv2.setNumThreads(0)
+
+def _explain(loader: Any, error: Exception, iterator: Any = None) -> None:
+    """InputError for a failure of the workers that has nothing to do with the data."""
+    processes = getattr(iterator, "_workers", ())  # torch's message may lack how one has ended
+    codes = {getattr(process, "exitcode", None) for process in processes}
+    found = explain(error, codes) if getattr(loader, "num_workers", 0) else None
+    if found:
+        raise found from error

@@ -67,6 +67,7 @@ def test_the_manifest_says_what_the_run_was(tiny_config):
     assert manifest["config"] == str(tiny_config)
     assert manifest["opts"] == ["lr", "0.002"]
     assert manifest["settings"]["optimizer.lr"] == "0.002"
+    assert manifest["settings"]["batch_processor.forward_dtype"] in ("bfloat16", "float32")
     assert manifest["versions"].keys() >= {"horizon-flow", "torch", "python"}
     assert manifest["finished"]
     assert manifest["process"] is None
