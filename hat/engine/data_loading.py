@@ -17,7 +17,7 @@ from torch.utils.data import (
 from hat import interruption
 from hat.engine import distributed
 from hat.engine.samplers import ResumableSampler, ShardSampler, SharedOrder
-from hat.engine.workers import choose_workers, explain, start_worker
+from hat.engine.workers import choose_workers, end_at_exit, end_workers, explain, start_worker
 from hat.errors import InputError
 from hat.registry import Component, build
 from hat.seeding import check_seed
@@ -92,6 +92,7 @@ def batches(loader: Iterable[Any]) -> Iterator[Any]:
         except StopIteration:
             return
         except InputError as error:
+            end_workers(iterator)
             text = str(error)
             if "Original Traceback" not in text:
                 raise
@@ -99,6 +100,7 @@ def batches(loader: Iterable[Any]) -> Iterator[Any]:
             raise InputError(text.rpartition(name)[2].strip()) from None
         except (RuntimeError, OSError) as error:
             interruption.check_soon()
+            end_workers(iterator)
             _explain(loader, error, iterator)
             raise
         yield batch
@@ -200,10 +202,12 @@ def _loader(config: Component, **objects: Any) -> DataLoader:
 
 def _started(loader: DataLoader) -> Iterator[Any]:
     try:
-        return iter(loader)
+        iterator: Iterator[Any] = iter(loader)
     except (RuntimeError, OSError) as error:
         _explain(loader, error)
         raise
+    end_at_exit(iterator)
+    return iterator
 
 
 def _explain(loader: Any, error: Exception, iterator: Any = None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
 import signal
 from collections.abc import Callable, Collection
 from typing import Any
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -25,6 +27,7 @@ SHARED_MEMORY = "/dev/shm"
 AMPLE = 2**30  # bytes free; with less, it is estimated what the batches in flight need
 REMEDY = "give a container more (docker run --shm-size=2g), or set num_workers=0"
 _said: set[str] = set()
+_iterators: WeakSet[Any] = WeakSet()  # those that may have workers
 
 
 def choose_workers(arguments: dict[str, Any], path: str, sample: Callable[[], Any]) -> int:
@@ -129,6 +132,31 @@ def start_worker(worker_id: int) -> None:
     for number in interruption.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
+
+
+def end_workers(iterator: Any) -> None:
+    """Tell the workers of a loader's iterator to end, and wait for them.
+
+    torch does not tell a worker whose exception it has raised, nor any at the end of the process;
+    it sends SIGTERM, which :func:`start_worker` leaves to the main process, so that waiting for
+    such a worker would never end.
+    """
+    processes = getattr(iterator, "_workers", ())
+    if processes and not iterator._shutdown:
+        iterator._workers_status = [process.is_alive() for process in processes]
+        iterator._shutdown_workers()
+
+
+def end_at_exit(iterator: Any) -> None:
+    """Let the workers of ``iterator`` end with this process at the latest."""
+    if getattr(iterator, "_workers", ()):
+        _iterators.add(iterator)
+
+
+@atexit.register
+def _end_all() -> None:
+    for iterator in list(_iterators):
+        end_workers(iterator)
 
 
 def _say_once(text: str) -> None:

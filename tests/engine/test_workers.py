@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import torch
@@ -124,3 +127,42 @@ def test_another_failure_stays_what_it_is():
         failing_batches(error=RuntimeError("mistake"))
     with pytest.raises(InputError, match=r"^bad file$"):
         failing_batches(error=InputError("bad file"))
+
+
+PROGRAM = """
+    import sys
+    from torch.utils.data import DataLoader
+    from hat.engine.data_loading import batches, build_eval_loader
+    from hat.errors import InputError
+    from hat.registry import resolve
+    from tests.engine.test_workers import Images
+
+    def run(error, persistent):
+        dataset = dict(type=Images, error=error)
+        config = dict(
+            type=DataLoader, dataset=dataset, num_workers=1, persistent_workers=persistent
+        )
+        sys.kept = batches(build_eval_loader(resolve(config, "loader")))  # until the very end
+        next(sys.kept)
+        raise InputError("of the main process")
+
+    try:
+        run(InputError("of a worker") if sys.argv[1] == "worker" else None, sys.argv[2] == "True")
+    except InputError as error:
+        print(error)
+        sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("where", ["worker", "main process"])
+def test_a_failure_ends_the_process_and_its_workers(where, persistent):
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), where, str(persistent)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stderr) == (2, "")
+    assert where in result.stdout
