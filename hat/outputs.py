@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -68,18 +67,6 @@ def check_writable(path: Path, option: str) -> None:
         discard(probe)
 
 
-def config_files(path: AnyPath) -> list[Path]:
-    """A config file and those that it derives from, directly or by way of others."""
-    found: list[Path] = []
-    todo = [Path(path)]
-    while todo:
-        file = todo.pop()
-        if file not in found and file.is_file():
-            found.append(file)
-            todo += [file.parent / base for base in _bases(file)]
-    return found
-
-
 def _is_part_of(output: Path, source: Path) -> bool:
     """Whether writing ``output`` changes ``source``: the same file, or a file in that folder."""
     if os.path.realpath(output) == os.path.realpath(source):
@@ -90,19 +77,3 @@ def _is_part_of(output: Path, source: Path) -> bool:
     except OSError:  # one of them does not exist
         return False
     return source.is_dir() and source.resolve() in output.resolve().parents
-
-
-def _bases(file: Path) -> list[str]:
-    """The texts in the file's ``_base_``; a file that cannot be read has none."""
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, OSError):
-        return []
-    return [
-        constant.value
-        for statement in tree.body
-        if isinstance(statement, ast.Assign)
-        and any(isinstance(name, ast.Name) and name.id == "_base_" for name in statement.targets)
-        for constant in ast.walk(statement.value)
-        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
-    ]

@@ -11,13 +11,13 @@ import contextlib
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hat.errors import InputError
+from hat.provenance import clock
 from horizon.files import json_text, write_files
 
 MANIFEST = ".hat-manifest.json"
@@ -93,7 +93,7 @@ class OwnedFolder:
         self._manifest = {
             "format": FORMAT,
             "made_by": self.made_by,
-            "started": _clock(),
+            "started": clock(),
             "finished": None,
             "versions": dict(versions),
             "files": {},
@@ -101,7 +101,7 @@ class OwnedFolder:
         self.note()
         try:
             yield
-            self._manifest["finished"] = _clock()
+            self._manifest["finished"] = clock()
         except BaseException:
             with contextlib.suppress(InputError):  # a full disk must not hide what went wrong
                 self.note()
@@ -189,7 +189,3 @@ def _sha256(path: Path) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _clock() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")

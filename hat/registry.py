@@ -104,6 +104,11 @@ class Component:
         """Whether the object will be an instance of one of ``kinds``."""
         return isinstance(self.target, type) and issubclass(self.target, kinds)
 
+    @property
+    def parameters(self) -> set[str]:
+        """The names that ``target`` takes; none where it has no signature."""
+        return set(_parameters(self.target) or ())
+
     def replaced(self, **arguments: Any) -> Component:
         """The same component with some of its arguments replaced or added."""
         return Component(self.target, {**self.arguments, **arguments}, self.path)
@@ -160,15 +165,17 @@ def resolve(config: Any, path: str = "") -> Any:
     if is_typed(config):
         target = resolve_type(config, path)
         arguments = {
-            key: resolve(value, _join(path, key)) for key, value in config.items() if key != "type"
+            key: resolve(value, join_path(path, key))
+            for key, value in config.items()
+            if key != "type"
         }
         check_known(target, arguments, path)
         return Component(target, arguments, path)
     if isinstance(config, Mapping):
-        return {key: resolve(value, _join(path, key)) for key, value in config.items()}
+        return {key: resolve(value, join_path(path, key)) for key, value in config.items()}
     if isinstance(config, list | tuple) and not hasattr(config, "_fields"):
         return type(config)(
-            resolve(value, _join(path, index)) for index, value in enumerate(config)
+            resolve(value, join_path(path, index)) for index, value in enumerate(config)
         )
     return config
 
@@ -225,7 +232,7 @@ def check_known(target: Callable[..., Any], arguments: Mapping[str, Any], path: 
         if key not in known:
             name = getattr(target, "__name__", str(target))
             raise InputError(
-                f"{_join(path, key)}: {name} has no argument {key!r}{nearest(key, known)}; "
+                f"{join_path(path, key)}: {name} has no argument {key!r}{nearest(key, known)}; "
                 f"it takes: {', '.join(known)}"
             )
 
@@ -252,5 +259,6 @@ def _names(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     return [key for key, p in parameters.items() if p.kind not in stars]
 
 
-def _join(path: str, key: object) -> str:
+def join_path(path: str, key: object) -> str:
+    """The path of ``key`` inside of what ``path`` names."""
     return f"{path}.{key}" if path else str(key)

@@ -10,6 +10,14 @@ from hat.data.files import read_file
 from hat.errors import InputError
 
 
+def not_written(path: str | Path, error: OSError) -> InputError:
+    """What to say where a log of a run cannot be written, because of a full disk for example."""
+    return InputError(
+        f"{path}: the log could not be written ({error.strerror or error}); free some space or "
+        "choose another ckpt_dir, then continue with --resume"
+    )
+
+
 def read_log(path: str | Path) -> list[dict[str, Any]]:
     """Read a JSON-lines training log: one object per line.
 

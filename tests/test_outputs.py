@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hat.config.source import config_files
 from hat.errors import InputError
-from hat.outputs import check_outputs, config_files
+from hat.outputs import check_outputs
 
 
 @pytest.fixture

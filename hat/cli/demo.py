@@ -30,10 +30,10 @@ from hat.data.packers.flyingchairs_layout import SPLITS
 from hat.data.synthesis.settings import DataSetPaths
 from hat.deploy.comparison import COLUMNS, comparison_cells
 from hat.engine.checkpoint import checkpoint_path
-from hat.engine.versions import versions
 from hat.errors import InputError
 from hat.owned_folder import OwnedFolder
 from hat.processes import run_child
+from hat.provenance import versions
 from hat.run_log import read_log
 from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hat.errors import InputError
+from hat.run_log import not_written
 
 FORMAT = logging.Formatter("%(asctime)s %(levelname).1s %(message)s")
 
@@ -42,7 +42,7 @@ def log_to_file(path: Path) -> None:
     try:
         file = _LogFile(path, encoding="utf-8")
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise not_written(path, error) from error
     file.setFormatter(FORMAT)
     root.addHandler(file)
     for handler in list(root.handlers):
@@ -69,7 +69,7 @@ class _LogFile(logging.FileHandler):
         error = sys.exc_info()[1]
         logging.getLogger().removeHandler(self)
         if isinstance(error, OSError):
-            raise _cannot_write(self.baseFilename, error) from error
+            raise not_written(self.baseFilename, error) from error
         super().handleError(record)
 
 
@@ -78,10 +78,3 @@ class _TqdmHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
-
-
-def _cannot_write(path: str | Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path}: the log could not be written ({error.strerror or error}); free some space or "
-        "choose another ckpt_dir, then continue with --resume"
-    )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
-import importlib.metadata
 import io
 import os
 import sys
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 
 from hat import interruption
 from hat.errors import InputError
 from hat.paths import expand_arguments
+from hat.provenance import project_version
 from horizon.files import FULL_DISK
 
 COMMANDS = {
@@ -45,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"  {name.replace('_', '-'):{width}}  {summary}")
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
-        print(f"hat {version()}")
+        print(f"hat {project_version()}")
         return 0
     name = words[0].replace("-", "_")
     if name not in COMMANDS:
@@ -54,14 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hat: no command {words[0]!r}{nearest(name, COMMANDS)}", file=sys.stderr)
         return 2
     return run_command(name, words[1:], prog=f"hat {words[0]}")
-
-
-def version() -> str:
-    """Of the package that is installed, or of the checkout."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version("horizon-flow")
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    return str(tomllib.loads(project.read_text())["project"]["version"])
 
 
 def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -94,8 +83,6 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
 
 
 def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be UTF-8
-        sys.stdout.reconfigure(errors="surrogateescape")
     module = importlib.import_module(f"hat.cli.{name}")
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from hat.config import Config
+from hat.config.source import config_files
 from hat.engine.checkpoint import STAGES, checkpoint_path
-from hat.outputs import config_files
 from horizon.files import AnyPath
 
 LOADERS = ("data_loader", "val_data_loader", "calibration_data_loader")
@@ -19,7 +20,7 @@ def reads(config: Config, **more: AnyPath | None) -> dict[str, AnyPath | None]:
     ``ckpt_dir`` and ``shipped_ckpt_dir``, the data sets, and ``more``.
     """
     inputs: dict[str, AnyPath | None] = {"config": config.path, **more}
-    for index, file in enumerate(config_files(config.path)[1:]):
+    for index, file in enumerate(config_files(Path(config.path))[1:]):
         inputs[f"_base_ {index}" if index else "_base_"] = file
     for key in ("ckpt_dir", "shipped_ckpt_dir"):
         for stage in STAGES:

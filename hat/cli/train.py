@@ -40,8 +40,8 @@ from hat.engine.run_folder import RunFolder, Start
 from hat.engine.settings import settings_of
 from hat.engine.single_pass import SinglePass
 from hat.engine.updater import TrainingDiverged
-from hat.engine.versions import versions
 from hat.errors import InputError
+from hat.provenance import versions
 from hat.registry import Component, resolve
 from hat.seeding import seed_everything
 

@@ -82,6 +82,11 @@ def chain(path: Path) -> list[Source]:
     return list(done.values())[::-1]
 
 
+def config_files(path: Path) -> list[Path]:
+    """The files of :func:`chain`."""
+    return [source.path for source in chain(path)]
+
+
 def _base_names(statement: ast.Assign, path: Path) -> list[str]:
     try:
         value: Any = ast.literal_eval(statement.value)

@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from hat import interruption
 from hat.data.transforms.sample import image_pair, sample_name
+from hat.deploy.one_thread import one_torch_thread
 from hat.engine import distributed
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import build_eval_loader
@@ -155,7 +155,7 @@ class BoardPredictor:
         totals = Alignment(pairs=count)
         with (
             interruption.watched(),
-            single_threaded_torch(),
+            one_torch_thread(),
             ThreadPoolExecutor(workers) as pool,
         ):
             for start in range(0, count, chunk):
@@ -254,17 +254,6 @@ def add_counts(totals: Alignment, compared: _Compared, batch: list[_Result]) -> 
     for result, different in zip(batch, compared.different, strict=True):
         if different and totals.first_differing is None:
             totals.first_differing = sample_name(result.sample)
-
-
-@contextmanager
-def single_threaded_torch() -> Iterator[None]:
-    """Workers are the parallelism; torch's own threads would fight them for the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def run_pair(program: BoardProgram, sample: dict[str, Any]) -> _Result:

@@ -7,8 +7,7 @@ no layer of the network is dead: every one has something to compute, as after tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hat.config import Config
+from hat.deploy.one_thread import one_torch_thread
 from hat.engine.convert import Float2Calibration, QAT2Quantize
 from hat.errors import InputError
 from hat.registry import build_from_registry
@@ -51,7 +51,7 @@ def random_program(config: Config) -> IntegerModel:
         InputError: no such section, a mistake in it, or a network that cannot be quantised or has
             more than one input or output.
     """
-    with one_thread(), torch.no_grad():
+    with one_torch_thread(), torch.no_grad():
         model = build_network(config)
         images = example_images(model)
         settle(model, images)
@@ -155,14 +155,3 @@ def settle(model: nn.Module, images: Any) -> None:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch in one thread: sums do not depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

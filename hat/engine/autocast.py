@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from hat.engine import distributed
+from hat.engine.log_once import log_once
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def autocast(enable_amp: bool | str, device: torch.device) -> AbstractContextMan
     if not enable_amp:
         return torch.autocast(device.type, torch.bfloat16, enabled=False)
     dtype, reason = _choice(enable_amp, device.type)
-    _say(f"The forward pass computes in {dtype}: {reason}")
+    log_once(logger, f"The forward pass computes in {dtype}: {reason}")
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == BFLOAT16)
 
 
@@ -100,9 +100,3 @@ def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
     return next(
         (set(line.split(":", 1)[1].split()) for line in lines if line[:5] == "flags"), set()
     )
-
-
-@functools.cache
-def _say(text: str) -> None:
-    if distributed.is_main():
-        logger.info("%s", text)

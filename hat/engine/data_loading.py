@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -141,7 +140,7 @@ def _train_sampler(config: Component, dataset: Any, seed: int) -> Any:
             shuffle=given.arguments.get("shuffle", shuffle),
             seed=check_seed(given.arguments.get("seed", seed)),
         )
-    takes_shuffle = isinstance(given, Component) and "shuffle" in _parameters(given)
+    takes_shuffle = isinstance(given, Component) and "shuffle" in given.parameters
     random = given.is_a(RandomSampler) if isinstance(given, Component) else True
     if shuffle and not takes_shuffle and not random:
         raise InputError(
@@ -160,7 +159,7 @@ def _train_sampler(config: Component, dataset: Any, seed: int) -> Any:
 def _knows_processes(sampler: Any) -> bool:
     """Whether a sampler gives each process a share of its own by itself."""
     if isinstance(sampler, Component):
-        return sampler.is_a(DistributedSampler) or {"num_replicas", "rank"} <= _parameters(sampler)
+        return sampler.is_a(DistributedSampler) or {"num_replicas", "rank"} <= sampler.parameters
     return hasattr(sampler, "num_replicas") and hasattr(sampler, "rank")
 
 
@@ -168,20 +167,13 @@ def _build_sampler(sampler: Any, dataset: Any, **extra: Any) -> Any:
     """The sampler that a config describes, handed the data set under the name that it takes."""
     if not isinstance(sampler, Component):
         return sampler
-    known = _parameters(sampler)
+    known = sampler.parameters
     if not sampler.is_a(DistributedSampler):
         extra = {key: value for key, value in extra.items() if key in known}
     for name in ("dataset", "data_source"):
         if name in known or (name == "dataset" and sampler.is_a(DistributedSampler)):
             return sampler.build(**{name: dataset}, **extra)
     return sampler.build(**extra)
-
-
-def _parameters(sampler: Component) -> set[str]:
-    try:
-        return set(inspect.signature(sampler.target).parameters)
-    except (ValueError, TypeError):
-        return set()
 
 
 def _loader(config: Component, **objects: Any) -> DataLoader:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,6 +25,7 @@ from typing import Any
 from hat.data.files import write_json
 from hat.engine.checkpoint import STAGES
 from hat.errors import InputError
+from hat.provenance import clock
 
 FORMAT = "hat-run"
 VERSION = 1
@@ -92,7 +92,7 @@ class RunFolder:
             before = read_manifest(folder, self.stage) if start is Start.RESUME else None
             if start is not Start.RESUME:
                 self._remove(folder)
-            now = _clock()
+            now = clock()
             content = {
                 "format": FORMAT,
                 "version": VERSION,
@@ -111,7 +111,7 @@ class RunFolder:
         for folder in self.prefixes:
             manifest = read_manifest(folder, self.stage)
             if manifest is not None:
-                manifest |= {"finished": _clock() if finished else None, "process": None}
+                manifest |= {"finished": clock() if finished else None, "process": None}
                 write_json(manifest_path(folder, self.stage), manifest)
 
     def remove(self) -> None:
@@ -199,10 +199,6 @@ def _summary(manifest: dict[str, Any] | None) -> str:
 def _unlink(paths: Iterable[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def _clock() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _this_process() -> dict[str, Any]:

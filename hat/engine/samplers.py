@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sized
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import Sampler
 
 from hat.engine import distributed
+from hat.seeding import seeded
 
 
 class ResumableSampler(Sampler[int]):
@@ -94,18 +92,3 @@ class SharedOrder(Sampler[int]):
         self.epoch = epoch
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random numbers of ``seed`` inside; afterwards the generators are as they were before."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002

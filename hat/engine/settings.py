@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hat.registry import Component
+from hat.registry import Component, join_path
 
 # Where results go and how often they are shown; which processes compute them.
 WITHOUT_EFFECT = {
@@ -49,15 +49,15 @@ def changed_settings(before: Mapping[str, str], now: Mapping[str, str]) -> list[
 
 def _collect(value: Any, path: str, found: dict[str, str]) -> None:
     if isinstance(value, Component):
-        found[_join(path, "type")] = getattr(value.target, "__name__", str(value.target))
+        found[join_path(path, "type")] = getattr(value.target, "__name__", str(value.target))
         value = value.arguments
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key not in WITHOUT_EFFECT:
-                _collect(item, _join(path, key), found)
+                _collect(item, join_path(path, key), found)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _collect(item, _join(path, index), found)
+            _collect(item, join_path(path, index), found)
     else:
         found[path] = _text(value)
 
@@ -70,7 +70,3 @@ def _text(value: Any) -> str:
     if callable(value) and hasattr(value, "__qualname__"):
         return str(value.__qualname__)
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)

@@ -17,8 +17,9 @@ import torch
 
 from hat import interruption
 from hat.engine import distributed
-from hat.engine.samplers import seeded
+from hat.engine.log_once import log_once
 from hat.errors import InputError
+from hat.seeding import seeded
 from horizon.cpus import usable_cpus
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 SHARED_MEMORY = "/dev/shm"
 AMPLE = 2**30  # bytes free; with less, it is estimated what the batches in flight need
 REMEDY = "give a container more (docker run --shm-size=2g), or set num_workers=0"
-_said: set[str] = set()
 _iterators: WeakSet[Any] = WeakSet()  # those that may have workers
 
 
@@ -52,9 +52,10 @@ def choose_workers(arguments: dict[str, Any], path: str, sample: Callable[[], An
     share = max(1, usable_cpus() // local_processes())
     workers = min(asked, share)
     if workers < asked:
-        _say_once(
+        log_once(
+            logger,
             f"Data loader workers: {workers} instead of {asked}, one for each CPU that this "
-            "process may use"
+            "process may use",
         )
     free = free_shared_memory()
     if free is None or free >= AMPLE:
@@ -64,9 +65,10 @@ def choose_workers(arguments: dict[str, Any], path: str, sample: Callable[[], An
     ahead = arguments.get("prefetch_factor") or 2
     fitting = min(workers, free // max(1, 2 * batch * ahead))  # half, for another loader's workers
     if fitting < workers:
-        _say_once(
+        log_once(
+            logger,
             f"Data loader workers: {fitting} instead of {workers}, because {SHARED_MEMORY} has "
-            f"{free / 2**20:.0f} MB free and a batch takes {batch / 2**20:.0f} MB; {REMEDY}"
+            f"{free / 2**20:.0f} MB free and a batch takes {batch / 2**20:.0f} MB; {REMEDY}",
         )
     return fitting
 
@@ -157,9 +159,3 @@ def end_at_exit(iterator: Any) -> None:
 def _end_all() -> None:
     for iterator in list(_iterators):
         end_workers(iterator)
-
-
-def _say_once(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
-        logger.info("%s", text)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from hat.engine import autocast
+from hat.engine.log_once import log_once
 from hat.engine.processors import BatchProcessor
 from tests.conftest import ROOT
 
@@ -23,10 +24,10 @@ BF16 = {"fpu", "avx512f", "avx512_bf16"}
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What is said once, and found out once, is so for each test."""
-    for cached in (autocast._say, autocast.missing_on_cpu):
+    for cached in (log_once, autocast.missing_on_cpu):
         cached.cache_clear()
     yield
-    for cached in (autocast._say, autocast.missing_on_cpu):
+    for cached in (log_once, autocast.missing_on_cpu):
         cached.cache_clear()
 
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hat.engine import distributed, workers
 from hat.engine.data_loading import batches, build_eval_loader
+from hat.engine.log_once import log_once
 from hat.errors import InputError
 from hat.registry import resolve
 
@@ -43,7 +44,7 @@ class Images(Dataset):
 def machine(monkeypatch, caplog):
     """Four CPUs and ample shared memory, whatever this machine has."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(workers, "_said", set())
+    log_once.cache_clear()
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     monkeypatch.setenv("HORIZON_CPUS", "4")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))

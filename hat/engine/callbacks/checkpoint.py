@@ -75,6 +75,16 @@ class Checkpoint(Callback):
     def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
         return {**arguments, "save_dir": test.folder}
 
+    def on_loop_begin(self, trainer: Trainer) -> None:
+        """A run that goes on from an earlier step keeps its best checkpoint until it is beaten."""
+        path = self._path("best")
+        if trainer.step > 0 and self.monitor_metric_key is not None and path.is_file():
+            value = load_checkpoint(path).get("metrics", {}).get(self.monitor_metric_key)
+            if value is not None and self._better(value):
+                self.best_value = value
+        if trainer.val_results.get("step") == trainer.step:  # just made up for by Validation
+            self._save_if_best(trainer)
+
     def on_step_end(self, trainer: Trainer) -> None:
         self._save_if_best(trainer)
         if self.interval_by == "step" and trainer.step % self.save_interval == 0:
@@ -110,16 +120,6 @@ class Checkpoint(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_value = state.get("best_value")
         self._judged_step = state.get("judged_step", -1.0)
-
-    def on_loop_begin(self, trainer: Trainer) -> None:
-        """A run that goes on from an earlier step keeps its best checkpoint until it is beaten."""
-        path = self._path("best")
-        if trainer.step > 0 and self.monitor_metric_key is not None and path.is_file():
-            value = load_checkpoint(path).get("metrics", {}).get(self.monitor_metric_key)
-            if value is not None and self._better(value):
-                self.best_value = value
-        if trainer.val_results.get("step") == trainer.step:  # just made up for by Validation
-            self._save_if_best(trainer)
 
     def _path(self, which: str) -> Path:
         return self.save_dir / f"{self.name_prefix}checkpoint-{which}.pth.tar"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from hat.data.files import write_file
+from hat.data.files import json_text, write_file
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
-from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-from hat.run_log import read_log
+from hat.run_log import not_written, read_log
 
 if TYPE_CHECKING:
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
@@ -45,7 +42,7 @@ class TrainingLog(Callback):
         self.save_dir.mkdir(parents=True, exist_ok=True)
         resumed = trainer.step > 0 and self.path.is_file() and self.path.stat().st_size > 0
         kept = read_log(self.path) if resumed else []
-        lines = [json.dumps(line) + "\n" for line in kept if line["step"] <= trainer.step]
+        lines = [json_text(line) + "\n" for line in kept if line["step"] <= trainer.step]
         write_file(self.path, "".join(lines).encode())
         self._writer = SummaryWriter(str(self.tensorboard_dir), purge_step=trainer.step + 1)
 
@@ -54,17 +51,13 @@ class TrainingLog(Callback):
             return
         self._open(trainer)
         line = {"step": trainer.step, "epoch": trainer.epoch, "time": round(time.time(), 1)}
-        values = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**line, **values}, allow_nan=False) + "\n")
+                file.write(json_text({**line, **scalars}) + "\n")
             for name, value in scalars.items():
                 self._writer.add_scalar(name, value, trainer.step)
         except OSError as error:
-            raise InputError(
-                f"{self.path}: the log could not be written ({error.strerror or error}); free some "
-                "space or choose another ckpt_dir, then continue with --resume"
-            ) from error
+            raise not_written(self.path, error) from error
 
     def on_loop_end(self, trainer: Trainer) -> None:
         if self._writer is not None:
