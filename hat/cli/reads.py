@@ -8,6 +8,7 @@ from pathlib import Path
 from hat.config import Config
 from hat.config.source import config_files
 from hat.engine.checkpoint import STAGES, checkpoint_path
+from hat.paths import find_input
 from horizon.files import AnyPath
 
 LOADERS = ("data_loader", "val_data_loader", "calibration_data_loader")
@@ -25,10 +26,11 @@ def reads(config: Config, **more: AnyPath | None) -> dict[str, AnyPath | None]:
     for key in ("ckpt_dir", "shipped_ckpt_dir"):
         for stage in STAGES:
             if config.get(key) is not None:
-                inputs[f"{stage} checkpoint of {key}"] = checkpoint_path(config[key], stage)
+                folder = config[key] if key == "ckpt_dir" else find_input(config[key])
+                inputs[f"{stage} checkpoint of {key}"] = checkpoint_path(folder, stage)
     for key in LOADERS:
         loader = config.get(key)
         data_set = loader.get("dataset") if isinstance(loader, Mapping) else None
         if isinstance(data_set, Mapping) and data_set.get("data_path"):
-            inputs[f"{key}'s data set"] = data_set["data_path"]
+            inputs[f"{key}'s data set"] = find_input(data_set["data_path"])
     return inputs

@@ -183,3 +183,27 @@ def test_null_in_a_log_is_a_gap() -> None:
     steps, values = collect([json.loads(line) for line in text.splitlines()])["EPE"]
     assert steps == [1, 2, 3]
     assert np.isnan(values[1])
+
+
+def test_inputs_that_are_found_near_the_config_are_guarded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "data" / "train_lmdb").mkdir(parents=True)
+    (project / "shipped").mkdir()
+    elsewhere.mkdir()
+    shipped = project / "shipped" / "float-checkpoint-best.pth.tar"
+    packed = project / "data" / "train_lmdb" / "data.mdb"
+    for path in (shipped, packed):
+        path.write_bytes(b"mine")
+    config = write_config(project)
+    with config.open("a") as file:
+        file.write(
+            'shipped_ckpt_dir = "shipped"\n'
+            'data_loader = dict(dataset=dict(data_path="data/train_lmdb"))\n'
+        )
+    monkeypatch.chdir(elsewhere)
+    for output in (shipped, packed):
+        assert run_command("calops", ["--config", str(config), "--json", str(output)]) == 2
+        assert "would overwrite the input" in capsys.readouterr().err
+        assert output.read_bytes() == b"mine"
