@@ -6,17 +6,35 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import time
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from hat.errors import InputError
 from hat.processes import in_processes
+from tests.conftest import ROOT
+from tests.other_processes import halt, wait_until
 
 
-def slower_first(task: int) -> tuple[int, int]:
-    time.sleep(0.5 if task == 0 else 0)
+def number_and_process(task: int) -> tuple[int, int]:
     return task, os.getpid()
+
+
+def first_ends_last(task: tuple[int, Path]) -> tuple[int, int]:
+    """Task 0 goes on until task 2 has begun, which it does when task 1 has ended."""
+    number, folder = task
+    (folder / str(number)).touch()
+    if number == 0:
+        wait_until((folder / "2").exists)
+    return number, os.getpid()
+
+
+def only_first_ends(task: tuple[int, Path]) -> None:
+    number, folder = task
+    if number:
+        halt(folder)
 
 
 def fail_on_one(task: int) -> int:
@@ -31,15 +49,31 @@ def die(signal_number: int) -> int:
     os._exit(3)
 
 
-def test_in_the_order_of_the_tasks() -> None:
-    found = list(in_processes(slower_first, range(3), 2))
+def test_in_the_order_of_the_tasks(tmp_path: Path) -> None:
+    found = list(in_processes(first_ends_last, [(number, tmp_path) for number in range(3)], 2))
     assert [task for task, _ in found] == [0, 1, 2]
     assert len({pid for _, pid in found} - {os.getpid()}) == 3
 
 
+def interrupts_are_blocked(_: int) -> bool:
+    return {signal.SIGINT, signal.SIGHUP} <= signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_no_process_sees_ctrl_c() -> None:
+    """Not even the first one of a program, with which multiprocessing starts its own helper."""
+    program = (
+        "from hat.processes import in_processes\n"
+        "from tests.test_processes import interrupts_are_blocked\n"
+        "print(list(in_processes(interrupts_are_blocked, range(3), 2)))"
+    )
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, True, True]\n"
+
+
 @pytest.mark.parametrize(("tasks", "jobs"), [(range(3), 1), (range(1), 4)])
 def test_one_at_a_time_means_this_process(tasks: range, jobs: int) -> None:
-    assert {pid for _, pid in in_processes(slower_first, tasks, jobs)} == {os.getpid()}
+    assert {pid for _, pid in in_processes(number_and_process, tasks, jobs)} == {os.getpid()}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -59,7 +93,8 @@ def test_a_killed_process_is_told() -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_results_that_nobody_takes_end_their_processes() -> None:
-    with contextlib.closing(in_processes(slower_first, range(4), 2)) as results:
+def test_results_that_nobody_takes_end_their_processes(tmp_path: Path) -> None:
+    tasks = [(number, tmp_path) for number in range(4)]
+    with contextlib.closing(in_processes(only_first_ends, tasks, 2)) as results:
         next(results)
     assert multiprocessing.active_children() == []

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from horizon import hbm, march
 from tests.cli.compile_config import NO_WARP, compile_perf, write_compile_config
 from tests.conftest import ROOT
+from tests.other_processes import FOLDER, WATCHDOG_SECONDS, halt, halted, wait_until
 
 MACHINES = ("bayes", "edge256", "host")
 FILES = {"model.hbm", "model.hbir", "small.html", "small.json"}
@@ -102,39 +102,39 @@ def test_the_same_machine_twice_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+HALTING = """
+import sys
+from hat.cli import main
+from hat.deploy import estimate
+from tests.cli.test_compile_perf_machines import never_done
+estimate._result_or_error = never_done
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def never_done(*_: object) -> None:
+    """In the place of compiling for a machine, which may be done before it is interrupted."""
+    halt()
+
+
 def test_ctrl_c_ends_all_processes(config: Path, tmp_path: Path) -> None:
     """With the whole group interrupted, as a terminal does it: one line, no process left."""
     words = ["-c", str(config), "--march", "edge256", "bayes", "nash-e", "--jobs", "2"]
-    words += ["--size", "1024", "2048"]  # seconds of work
-    command = [sys.executable, "-m", "hat.cli.main", "compile_perf", *words]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", HALTING, "compile_perf", *words],
         cwd=ROOT,
+        env={**os.environ, FOLDER: str(tmp_path)},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while len(children(process.pid)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    workers = children(process.pid)
-    assert len(workers) >= 2
+    wait_until(lambda: len(halted(tmp_path)) == 2, process)
+    workers = halted(tmp_path)
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=WATCHDOG_SECONDS)
     assert process.returncode == 130
     assert error == "interrupted\n"
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert halted(tmp_path) == workers
     assert not (tmp_path / "out" / "comparison.json").exists()
-
-
-def children(pid: int) -> list[int]:
-    """The processes that work for ``pid``, without multiprocessing's own helper."""
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    if not found.exists():
-        return []
-    return [
-        int(child)
-        for child in found.read_text().split()
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]

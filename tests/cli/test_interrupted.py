@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from hat.engine.callbacks import StatsMonitor
 from hat.engine.checkpoint import load_checkpoint
 from hat.registry import OBJECT_REGISTRY
 from tests.conftest import ROOT
+from tests.other_processes import WATCHDOG_SECONDS, wait_for_the_end_of, wait_until
 
 
 @OBJECT_REGISTRY.register
@@ -55,25 +55,15 @@ def train(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WATCHDOG_SECONDS,
     )
 
 
 def wait_for_the_end_of_all(folder: Path) -> int:
     """How many processes the run had; they end in their own time."""
     pids = [int(path.name.removeprefix("pid-")) for path in folder.glob("pid-*")]
-    deadline = time.monotonic() + 60
-    while any(map(is_running, pids)):
-        assert time.monotonic() < deadline, "processes outlive their parent"
-        time.sleep(0.02)
+    wait_for_the_end_of(pids)
     return len(pids)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -120,11 +110,9 @@ def test_data_workers_that_end_with_the_group_are_no_failure(tiny_config):
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while not list(config.parent.glob("pid-*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: list(config.parent.glob("pid-*")), process)
     os.killpg(process.pid, signal.SIGTERM)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=WATCHDOG_SECONDS)[1]
     assert process.returncode == 143
     assert "Traceback" not in error
     assert "interrupted: saved " in error

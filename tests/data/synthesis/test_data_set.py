@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,15 @@ from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import GeneratorSettings
 from hat.data.synthesis.statistics import FlowStatistics
 from hat.errors import InputError
+from tests.conftest import ROOT
+from tests.other_processes import (
+    FOLDER,
+    WATCHDOG_SECONDS,
+    halted,
+    release,
+    wait_for_the_end_of,
+    wait_until,
+)
 
 SETTINGS = GeneratorSettings(num_pairs=9, num_val=2, size=(40, 56), seed=3, scale_motion=True)
 
@@ -112,65 +120,68 @@ def test_missing_and_damaged_files_are_made_again(whole, tmp_path):
     assert (data / "00006_img1.ppm").stat().st_mtime_ns == untouched
 
 
-COMMAND = [sys.executable, "-c", "import sys; from hat.cli.main import main; sys.exit(main())"]
+HALTING = """
+import sys
+from hat.cli.main import main
+from hat.data.synthesis import workers
+from tests.data.synthesis import halting
+workers.procedural_texture = halting.texture
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def command(target: Path, *options: object) -> list[str]:
+    program = "import sys; from hat.cli.main import main; sys.exit(main())"
     words = ["flyingchairs-generator", "--target-data-dir", target, *options]
-    return COMMAND + [str(word) for word in words]
+    return [sys.executable, "-c", program, *map(str, words)]
 
 
-def children(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if parent == pid:
-                found.append(int(entry.name))
-    return found
+def start_halting(target: Path, folder: Path, *options: object) -> subprocess.Popen[str]:
+    """The command with two workers, both of which halt in ``folder``; it comes back then."""
+    words = command(target, *options, "--num-workers", 2)
+    words[2] = HALTING
+    process = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env={**os.environ, FOLDER: str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(halted(folder)) == 2, process)
+    return process
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for_the_end_of(processes: list[int]) -> None:
-    deadline = time.monotonic() + 20
-    while any(is_running(pid) for pid in processes):
-        assert time.monotonic() < deadline, "processes outlive their parent"
-        time.sleep(0.02)
+@pytest.fixture
+def meeting(tmp_path_factory) -> Path:
+    """A folder where processes halt."""
+    return tmp_path_factory.mktemp("meeting")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_killed_with_9_and_run_again(tmp_path):
-    options = ("--num-pairs", 60, "--size", 64, 96, "--scale-motion", "--num-workers", 2)
+def test_killed_with_9_and_run_again(tmp_path, meeting):
+    options = ("--num-pairs", 20, "--size", 64, 96, "--scale-motion")
     data = tmp_path / "killed" / "FlyingChairs_release" / "data"
-    process = subprocess.Popen(command(tmp_path / "killed", *options), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(data.glob("*.flo")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
-    workers = children(process.pid)
-    assert len(workers) >= 2
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_for_the_end_of(workers)
+    with start_halting(tmp_path / "killed", meeting, *options) as process:
+        process.kill()
+    wait_for_the_end_of(halted(meeting))
     assert not (tmp_path / "killed" / "generator.json").exists()
     assert not (tmp_path / "killed" / "FlyingChairs_train_val.txt").exists()
-    assert len(list(data.glob("*.flo"))) < 60
+    # two pairs of each worker's first task, and of the third the images and half of a flow
+    assert [path.name[:5] for path in sorted(data.glob("0*.flo"))] == [
+        *("00001", "00002", "00005", "00006")
+    ]
+    assert len(list(data.glob("0*.ppm"))) == 12
+    assert len(list(data.glob(".*.tmp"))) == 2
     for path in data.glob("0*"):
         assert path.stat().st_size == (12 + 64 * 96 * 8 if path.suffix == ".flo" else 18445)
     subprocess.run(
-        command(tmp_path / "killed", *options), check=True, capture_output=True, timeout=120
+        command(tmp_path / "killed", *options, "--num-workers", 2),
+        check=True,
+        capture_output=True,
+        timeout=WATCHDOG_SECONDS,
     )
-    settings = GeneratorSettings(60, round(60 * 640 / 22872), (64, 96), 0, scale_motion=True)
+    settings = GeneratorSettings(20, round(20 * 640 / 22872), (64, 96), 0, scale_motion=True)
     generate_data_set(tmp_path / "whole", settings)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
@@ -213,39 +224,24 @@ def test_a_disk_too_small_is_noticed_before_the_work(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_a_worker_that_is_killed_is_reported(tmp_path):
-    options = ("--num-pairs", 2000, "--size", 64, 96, "--num-workers", 2)
-    process = subprocess.Popen(command(tmp_path, *options), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("*.flo")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for pid in children(process.pid):
-        if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
-            break
-    _, err = process.communicate(timeout=60)
+def test_a_worker_that_is_killed_is_reported(tmp_path, meeting):
+    process = start_halting(tmp_path, meeting, "--num-pairs", 20, "--size", 64, 96)
+    os.kill(halted(meeting)[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=WATCHDOG_SECONDS)
     assert process.returncode == 2
     assert "a worker process was killed" in err
     assert "Traceback" not in err
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_interrupted_from_the_keyboard_leaves_no_workers(tmp_path):
-    options = ("--num-pairs", 2000, "--size", 64, 96, "--num-workers", 2)
-    process = subprocess.Popen(
-        command(tmp_path, *options), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("*.flo")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    workers = children(process.pid)
+def test_interrupted_from_the_keyboard_leaves_no_workers(tmp_path, meeting):
+    process = start_halting(tmp_path, meeting, "--num-pairs", 2000, "--size", 64, 96)
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to all of them
-    _, err = process.communicate(timeout=60)
-    assert process.returncode != 0
+    release(meeting)  # a pair that was begun is finished
+    _, err = process.communicate(timeout=WATCHDOG_SECONDS)
+    assert process.returncode == 130
     assert "Traceback" not in err
-    wait_for_the_end_of(workers)
+    wait_for_the_end_of(halted(meeting))
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -259,7 +255,11 @@ def test_a_write_that_fails_leaves_nothing_half_made(tmp_path, num_workers):
 
     options = ("--num-pairs", 9, "--size", 40, 56, "--num-workers", num_workers)
     result = subprocess.run(
-        command(tmp_path, *options), preexec_fn=limited, capture_output=True, text=True, timeout=60
+        command(tmp_path, *options),
+        preexec_fn=limited,
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG_SECONDS,
     )
     assert result.returncode == 2
     assert "_flow.flo: cannot write this file" in result.stderr

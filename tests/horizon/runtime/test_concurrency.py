@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 
 from horizon.runtime import Model
 from tests.horizon.runtime.networks import network
+from tests.other_processes import WATCHDOG_SECONDS
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -26,26 +28,37 @@ def test_many_threads_at_once_give_the_same(threads):
 
 
 def test_the_interpreter_goes_on_during_a_run(monkeypatch):
+    """Another thread counts; nothing but the run can give it the interpreter's lock meanwhile."""
     monkeypatch.setenv("HORIZON_KERNELS", "scalar")  # the slowest, so that a run takes its time
     case = network(height=256)
     model = Model(case.file, threads=1)
-    spans: list[tuple[float, float]] = []
+    counted = 0
+    ended = threading.Event()
 
-    def work() -> None:
-        for _ in range(3):
-            start = time.perf_counter()
+    def count() -> None:
+        nonlocal counted
+        while not ended.is_set():
+            counted += 1
+            time.sleep(0)  # lets go of the lock
+
+    def runs_until_it_is_counted() -> int:
+        for run in range(1, 1000):  # where the system gives the other thread no time, once more
+            before = counted
             model.run({"img": case.images[0]})
-            spans.append((start, time.perf_counter()))
+            if counted > before:
+                return run
+        return 0
 
-    worker = threading.Thread(target=work)
-    worker.start()
-    seen = []
-    while worker.is_alive():
-        seen.append(time.perf_counter())
-        time.sleep(0.0005)
-    for start, end in spans:
-        quarter = (end - start) / 4
-        assert any(start + quarter < moment < end - quarter for moment in seen)
+    interval = sys.getswitchinterval()
+    counter = threading.Thread(target=count)
+    try:
+        sys.setswitchinterval(1e6)  # no thread is made to let go of the lock
+        counter.start()
+        assert runs_until_it_is_counted()
+    finally:
+        sys.setswitchinterval(interval)
+        ended.set()
+        counter.join()
 
 
 def _run_in_child(model: Model, image: np.ndarray, answers) -> None:
@@ -60,7 +73,7 @@ def test_a_forked_process_can_go_on_with_a_model():
     answers = context.Queue()
     child = context.Process(target=_run_in_child, args=(model, case.images[1], answers))
     child.start()
-    found = answers.get(timeout=60)
-    child.join(60)
+    found = answers.get(timeout=WATCHDOG_SECONDS)
+    child.join(WATCHDOG_SECONDS)
     assert child.exitcode == 0
     np.testing.assert_array_equal(found, case.flows[1])
