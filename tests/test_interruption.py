@@ -15,6 +15,7 @@ import pytest
 from hat import interruption
 from hat.interruption import Interrupted, check, pending, signals_handled, watched
 from tests.conftest import ROOT
+from tests.other_processes import WATCHDOG_SECONDS
 
 
 def send(number: int = signal.SIGINT) -> None:
@@ -132,7 +133,7 @@ def test_the_innermost_advice_is_given():
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-c", textwrap.dedent(program)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=WATCHDOG_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from tests import missing
 from tests.conftest import ROOT
+from tests.other_processes import WATCHDOG_SECONDS
 
 
 def test_kinds_are_counted_with_their_commands():
@@ -36,7 +37,7 @@ def test_a_run_ends_with_what_was_skipped(tmp_path):
     )
     words = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     found = subprocess.run(
-        [*words, str(test)], cwd=ROOT, capture_output=True, text=True, timeout=100
+        [*words, str(test)], cwd=ROOT, capture_output=True, text=True, timeout=WATCHDOG_SECONDS
     )
     assert "1 tests did not run on this machine" in found.stdout
     assert "   1  clang: apt-get install -y clang" in found.stdout

@@ -7,7 +7,6 @@ process group.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from horizon.cpus import usable_cpus
 
 LOOK_SECONDS = 0.2  # between two looks at the processes
 GRACE_SECONDS = 5.0  # for the others, when one process has ended
+SAVE_SECONDS = 60.0  # for the main process to save, when a signal or the parent's end stops all
 
 
 def rank() -> int:
@@ -132,11 +132,13 @@ def run_distributed(
         print(f"No CUDA device: --device-ids {device_ids} runs {len(ids)} CPU process(es).")
     if len(ids) == 1:
         return worker(device_of(ids[0]), argument)
-    url = f"tcp://127.0.0.1:{_free_port()}" if dist_url == "auto" else dist_url
+    # Listens from now on, at a port that the system chooses: nobody can take it in between.
+    store = _store(0, listening=True) if dist_url == "auto" else None
+    meeting = dist_url if store is None else store.port
     context = multiprocessing.get_context("spawn")
     codes = context.Array("i", [1] * len(ids))
     messages = context.SimpleQueue()  # of processes that end early: (rank, exception)
-    members = (worker, argument, ids, url, codes, messages)
+    members = (worker, argument, ids, meeting, codes, messages)
     with interrupts_blocked():  # Ctrl-C is the parent's to handle
         processes = multiprocessing.spawn(_spawned, args=members, nprocs=len(ids), join=False)
     try:
@@ -162,7 +164,7 @@ def _join(processes: Any) -> None:
     """
     told = False
     with interruption.watched():
-        while not processes.join(timeout=LOOK_SECONDS, grace_period=GRACE_SECONDS):
+        while not processes.join(LOOK_SECONDS, SAVE_SECONDS if told else GRACE_SECONDS):
             if interruption.pending() is not None and not told:
                 told = True
                 for process in processes.processes:
@@ -181,17 +183,17 @@ def _spawned(
     worker: Callable[..., int],
     argument: Any,
     ids: list[int],
-    url: str,
+    meeting: str | int,
     codes: Any,
     messages: Any,
 ) -> None:
     os.environ.update(RANK=str(index), WORLD_SIZE=str(len(ids)), LOCAL_RANK=str(index))
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, usable_cpus() // len(ids)))
-    end_with_parent(GRACE_SECONDS)
+    end_with_parent(SAVE_SECONDS)
     with interruption.signals_handled(insisting=False):  # the parent insists, and ends us
         try:
-            codes[index] = _run_member(worker, argument, device_of(ids[index]), url)
+            codes[index] = _run_member(worker, argument, device_of(ids[index]), meeting)
         except (InputError, interruption.Interrupted) as error:
             # The others may wait for this process: its exit code ends them, its message is told.
             messages.put((index, error))
@@ -202,13 +204,16 @@ def _spawned(
             raise
 
 
-def _run_member(worker: Callable[..., int], argument: Any, device: torch.device, url: str) -> int:
+def _run_member(
+    worker: Callable[..., int], argument: Any, device: torch.device, meeting: str | int
+) -> int:
+    """Call ``worker`` in a process group that meets at a URL, or at a port of this machine."""
     backend = "nccl" if device.type == "cuda" else "gloo"
+    place: dict[str, Any] = (
+        {"init_method": meeting} if isinstance(meeting, str) else {"store": _store(meeting)}
+    )
     dist.init_process_group(
-        backend,
-        init_method=url,
-        rank=int(os.environ["RANK"]),
-        world_size=int(os.environ["WORLD_SIZE"]),
+        backend, **place, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
     )
     try:
         return worker(device, argument)
@@ -216,7 +221,5 @@ def _run_member(worker: Callable[..., int], argument: Any, device: torch.device,
         dist.destroy_process_group()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _store(port: int, listening: bool = False) -> dist.TCPStore:
+    return dist.TCPStore("127.0.0.1", port, is_master=listening, wait_for_workers=False)

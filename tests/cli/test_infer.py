@@ -18,6 +18,7 @@ from hat.data.flow_io import read_flo, write_flo, write_kitti_png
 from hat.data.image_io import read_image
 from hat.errors import InputError
 from tests.cli.tiny import write_checkpoint, write_config
+from tests.other_processes import WATCHDOG_SECONDS
 from tests.shared_data import shared_data
 
 
@@ -237,7 +238,7 @@ def test_files_whose_names_are_not_utf8(config: Path, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=WATCHDOG_SECONDS,
     )
     assert b"/\xe9a_flow.png" in done.stdout
     assert (tmp_path / "out" / os.fsdecode(b"\xe9a.flo")).exists()

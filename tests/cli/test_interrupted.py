@@ -22,7 +22,7 @@ from tests.other_processes import WATCHDOG_SECONDS, wait_for_the_end_of, wait_un
 
 @OBJECT_REGISTRY.register
 class SignalSender(StatsMonitor):
-    """Rank 0 notes all processes of the run at step 3 and sends a signal to one of them."""
+    """Every process notes itself at step 3; then rank 0 sends a signal to one of them."""
 
     def __init__(self, number: int, to_parent: bool, folder: str, log_freq: int = 100) -> None:
         super().__init__(log_freq)
@@ -32,6 +32,8 @@ class SignalSender(StatsMonitor):
         if trainer.step == 3:
             (self.folder / f"pid-{os.getpid()}").touch()
             if os.environ.get("RANK", "0") == "0":
+                count = int(os.environ.get("WORLD_SIZE", "1"))
+                wait_until(lambda: len(list(self.folder.glob("pid-*"))) == count)
                 os.kill(os.getppid() if self.to_parent else os.getpid(), self.number)
 
 

@@ -14,6 +14,7 @@ import hat.components  # noqa: F401 (registers the built-in names)
 from hat.config import Config
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, build_from_registry
+from tests.other_processes import WATCHDOG_SECONDS
 
 
 def write(folder, name, text):
@@ -61,7 +62,7 @@ def test_a_built_in_name_is_taken_before_anything_has_asked_for_it(tmp_path):
     )
     code = f"from hat.config import Config\nConfig.fromfile({str(path)!r})"
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=WATCHDOG_SECONDS
     )
     assert "'PwcnetHead' is already registered: PwcnetHead of" in result.stderr
     assert "a.py:4" in result.stderr.splitlines()[-1]
@@ -207,6 +208,6 @@ def test_workers_that_are_not_forked_import_what_a_config_defines(tmp_path, meth
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WATCHDOG_SECONDS,
     )
     assert result.stdout.strip() == "[[50, 60]]", result.stderr

@@ -21,11 +21,14 @@ from tests.conftest import ROOT
 from tests.csrc.native import HRT_MODEL_EXEC
 from tests.horizon.hbm.programs import short_program
 from tests.horizon.runtime.networks import network
+from tests.other_processes import WATCHDOG_SECONDS
 
 
 def run(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
     command = [str(HRT_MODEL_EXEC), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=WATCHDOG_SECONDS, **options
+    )
 
 
 @pytest.fixture(scope="module")

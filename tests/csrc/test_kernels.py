@@ -10,12 +10,17 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.csrc.native import build, tool
+from tests.other_processes import WATCHDOG_SECONDS
 
 
 def run(command: list[str | Path], sets: list[str], **environment: str) -> None:
     """Runs test_kernels, which says what it compared; anything on stderr is a sanitizer's word."""
     found = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=WATCHDOG_SECONDS,
     )
     assert (found.returncode, found.stderr) == (0, ""), found.stdout + found.stderr
     compared = found.stdout.rsplit(": ", 1)[1]

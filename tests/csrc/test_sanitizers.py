@@ -13,6 +13,7 @@ from horizon.runtime import available_kernels
 from tests.csrc.native import HRT_MODEL_EXEC, build, tool
 from tests.horizon.hbm.programs import full_program
 from tests.horizon.runtime.networks import network
+from tests.other_processes import WATCHDOG_SECONDS
 
 pytestmark = pytest.mark.slow  # it compiles
 
@@ -34,7 +35,7 @@ def run_threads(sanitizer: str, program: Path) -> None:
     sanitizers = "address,undefined" if sanitizer == "address" else sanitizer
     options = (f"-DHORIZON_SANITIZE={sanitizers}", "-DHORIZON_TESTS=ON")
     command = [build(f"{sanitizer}_sanitizer", "test_threads", *options), program]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG_SECONDS)
     assert (found.returncode, found.stderr) == (0, "")
 
 

@@ -20,6 +20,7 @@ from hat.data.packers.lmdb_reader import META_KEY, LmdbReader
 from hat.data.records import encode_record
 from hat.errors import InputError
 from tests.data.raw_chairs import affine_flow, make_pair, write_raw_chairs
+from tests.other_processes import WATCHDOG_SECONDS
 from tests.shared_data import shared_data
 
 LABELS = "112111211"
@@ -286,7 +287,8 @@ print("errors", errors)
 """
     result = subprocess.run(
         [sys.executable, "-c", program, str(chairs / "train_lmdb"), str(tmp_path)],
-        cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=120,
+        cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True,
+        timeout=WATCHDOG_SECONDS,
     )  # fmt: skip
     assert result.returncode == 0, (result.returncode, result.stderr)
     assert int(result.stdout.split()[1]) > 50

@@ -19,6 +19,7 @@ from hat.data.packers.flyingchairs_layout import find_raw_folder, read_pair
 from hat.data.packers.lmdb_reader import LmdbReader
 from hat.errors import InputError
 from tests.data.raw_chairs import make_pair, write_raw_chairs
+from tests.other_processes import WATCHDOG_SECONDS
 from tests.shared_data import shared_data
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -235,7 +236,7 @@ def run_packer(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         packer_command(root, *options, start=start), cwd=PROJECT, capture_output=True, text=True,
-        errors="surrogateescape", timeout=120,
+        errors="surrogateescape", timeout=WATCHDOG_SECONDS,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from hat.engine import autocast
 from hat.engine.log_once import log_once
 from hat.engine.processors import BatchProcessor
 from tests.conftest import ROOT
+from tests.other_processes import WATCHDOG_SECONDS
 
 CPU = torch.device("cpu")
 BF16 = {"fpu", "avx512f", "avx512_bf16"}
@@ -119,6 +120,10 @@ def test_a_process_without_avx512_takes_float32() -> None:
     code = "from hat.engine.autocast import forward_dtype as f; print(f(True, 'cpu'))"
     environment = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2", "PYTHONPATH": str(ROOT)}
     found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG_SECONDS,
     )
     assert found.stdout.split() == ["float32"], found.stderr

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,21 @@ def failing_worker(device: torch.device, argument: str) -> int:
 def test_a_mistake_seen_by_one_process_ends_them_all_with_its_message():
     with pytest.raises(InputError, match=r"^img\.ppm is damaged$"):
         distributed.run_distributed(failing_worker, "img.ppm is damaged", "0,1")
+
+
+def test_no_other_program_can_take_the_port_before_it_is_used(monkeypatch):
+    class Started(Exception):
+        pass
+
+    def spawn(function, args, **_):
+        port = next(part for part in args if isinstance(part, int))
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        raise Started
+
+    monkeypatch.setattr(distributed.multiprocessing, "spawn", spawn)
+    with pytest.raises(Started):
+        distributed.run_distributed(failing_worker, "unused", "0,1")
 
 
 @pytest.mark.parametrize("text", ["a", "0,0", "-1", ""])

@@ -18,6 +18,7 @@ from hat.engine.data_loading import batches, build_eval_loader
 from hat.engine.log_once import log_once
 from hat.errors import InputError
 from hat.registry import resolve
+from tests.other_processes import WATCHDOG_SECONDS
 
 MB = 2**20
 
@@ -163,7 +164,7 @@ def test_a_failure_ends_the_process_and_its_workers(where, persistent):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WATCHDOG_SECONDS,
     )
     assert (result.returncode, result.stderr) == (2, "")
     assert where in result.stdout

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.other_processes import WATCHDOG_SECONDS
 
 # As on a machine where nothing was compiled: the module is not found.
 MISSING = """
@@ -22,7 +23,7 @@ sys.meta_path.insert(0, Without())
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-c", MISSING + program]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=WATCHDOG_SECONDS)
 
 
 @pytest.mark.parametrize("command", ["fit_host", "infer"])

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from tests.missing import skip_without
+from tests.other_processes import WATCHDOG_SECONDS
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -33,6 +34,8 @@ def dump(page: str, folder: Path, address: str = "", run: str = "") -> tuple[str
     command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1200,900"]
     command += ["--virtual-time-budget=2000", "--dump-dom", f"{path.as_uri()}{address}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=WATCHDOG_SECONDS, check=True
+    )
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     return done.stdout, "\n".join(console)
