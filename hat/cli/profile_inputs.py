@@ -17,7 +17,7 @@ from hat.engine.data_loading import batches
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.registry import build_from_registry
-from horizon.quantization import convert
+from horizon.quantization import check_fusing, convert
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def load_stage(config: Config, stage: str, ckpt: str | Path | None, device: torc
     int_infer is converted from the QAT checkpoint: its own holds a program without modules.
 
     Raises:
-        InputError: no checkpoint (says which command makes it), or one that does not fit.
+        InputError: no checkpoint (says which command makes it), one that does not fit, or a float
+            model that computes something else once it is fused.
     """
     model, path = trained_model(config, "infer_cfg", "qat" if stage == "int_infer" else stage, ckpt)
     if stage == "float":
@@ -53,6 +54,8 @@ def load_stage(config: Config, stage: str, ckpt: str | Path | None, device: torc
                 f"infer_cfg.model: {type(model).__name__} has no fuse_model(), which gives float "
                 "layers the names of the quantised ones; define it as PwcnetTask does"
             )
+        if hasattr(model, "example_input"):
+            check_fusing(model, model.example_input())  # type: ignore[operator]
         model.fuse_model()  # type: ignore[operator]
     model = model.to(device)
     return Stage(stage, convert(model) if stage == "int_infer" else model, model, path)

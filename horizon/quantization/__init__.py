@@ -28,7 +28,7 @@ from horizon.quantization.qconfig import (
     get_default_qat_qconfig,
 )
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.same_output import check_same_output
+from horizon.quantization.same_output import check_fusing, check_same_output
 from horizon.quantization.trace import trace
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "QConfig",
     "QTensor",
     "WeightConfig",
+    "check_fusing",
     "check_prepared",
     "check_same_output",
     "convert",

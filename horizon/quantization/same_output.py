@@ -55,6 +55,19 @@ def check_same_output(model: nn.Module, changed: nn.Module, example: Any, what: 
             )
 
 
+def check_fusing(model: nn.Module, example: Any) -> None:
+    """:func:`check_same_output` of a copy of ``model`` that is fused; ``model`` is left alone.
+
+    In float64, fusing included, so that no rounding hides a mistake.
+
+    Raises:
+        InputError: it cannot be fused, or computes something else then.
+    """
+    trial: Any = copy.deepcopy(model).double()
+    trial.fuse_model()
+    check_same_output(model, trial, example, "fusing")
+
+
 def _outputs(model: nn.Module, changed: nn.Module, example: Any) -> list[list[Tensor]]:
     try:
         return [_output(each, example, torch.float64) for each in (model, changed)]

@@ -11,6 +11,7 @@ from torch import nn
 
 from horizon.errors import InputError
 from horizon.quantization.prepare import check_prepared, prepare_calibration
+from horizon.quantization.same_output import check_fusing
 
 # The first entry that is a part of the class's name, so that variants are covered.
 INSTEAD = (
@@ -69,12 +70,15 @@ def list_unquantised(model: nn.Module) -> list[Unquantised]:
     The model is not changed; ``fuse_model`` and ``set_qconfig`` run on a copy of it.
 
     Raises:
-        InputError: the model cannot be fused, for another reason than such a layer.
+        InputError: the model cannot be fused, for another reason than such a layer, or computes
+            something else once it is fused (tried where it has an ``example_input``).
     """
     prepared: Any = copy.deepcopy(model)
     refusal = None
     if hasattr(prepared, "fuse_model"):
         try:
+            if hasattr(model, "example_input"):
+                check_fusing(prepared, prepared.example_input())
             prepared.fuse_model()
         except InputError as error:
             refusal = error
@@ -104,10 +108,14 @@ def find_refusal(model: nn.Module, example: Any) -> Unquantised | None:
     Args:
         model: float; not changed.
         example: what it takes.
+
+    Raises:
+        InputError: the model cannot be fused, or computes something else once it is.
     """
     prepared: Any = copy.deepcopy(model).eval()
     prepared(example)
     if hasattr(prepared, "fuse_model"):
+        check_fusing(prepared, example)
         prepared.fuse_model()
     if hasattr(prepared, "set_qconfig"):
         prepared.set_qconfig()

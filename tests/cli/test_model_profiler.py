@@ -19,6 +19,7 @@ from hat.cli.profile_inputs import image_pairs
 from hat.config import Config
 from hat.data.flow_io import write_flo
 from hat.engine.checkpoint import save_checkpoint
+from hat.models.tasks.pwcnet_task import PwcnetTask
 from hat.registry import build_from_registry
 from horizon.quantization import finish_calibration, prepare_calibration
 from tests.cli.tiny import write_config
@@ -66,6 +67,22 @@ def save(folder: Path, stage: str, model: nn.Module) -> None:
     content = {"stage": stage, "epoch": 0, "step": 0, "metrics": {}}
     path = folder / f"{stage}-checkpoint-best.pth.tar"
     save_checkpoint(path, {**content, "state_dict": model.state_dict()})
+
+
+def test_a_float_network_that_is_fused_into_another_is_refused(
+    experiment: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    fuse = PwcnetTask.fuse_model
+
+    def wrong(self: Any) -> None:
+        fuse(self)
+        with torch.no_grad():
+            self.backbone.levels[0][0].conv.conv.weight.mul_(2)
+
+    monkeypatch.setattr(PwcnetTask, "fuse_model", wrong)
+    words = ["-c", str(experiment[0]), "--model-inputs", experiment[1]]
+    assert run_command("model_profiler", [*words, "--out-dir", str(tmp_path)]) == 2
+    assert "fusing: the network's output is another than before" in capsys.readouterr().err
 
 
 @pytest.fixture

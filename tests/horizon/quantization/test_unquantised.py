@@ -84,6 +84,36 @@ def test_what_cannot_be_fused_for_another_reason() -> None:
         list_unquantised(Network(fused=("norm", "conv")))
 
 
+class OneCallOnly(Network):
+    """A convolution whose second call no normalisation follows, and which is fused with it."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers, fused=("conv", "norm"))
+        self.conv = nn.Conv2d(4, 4, 1)
+        with torch.no_grad():
+            for values in (self.norm.running_mean, self.norm.running_var):
+                assert values is not None
+                values.uniform_(0.5, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.conv(self.norm(self.conv(self.quant(x))))
+        return self.dequant(self.last(self.middle(x)))
+
+    def example_input(self) -> Tensor:
+        return torch.zeros(1, 4, 6, 6)
+
+
+def test_a_network_that_is_fused_into_another_is_refused() -> None:
+    torch.manual_seed(0)
+    network = OneCallOnly().eval()
+    with pytest.raises(InputError, match="fusing: the network's output is another than before"):
+        list_unquantised(network)
+    with pytest.raises(InputError, match="fusing: the network's output is another than before"):
+        find_refusal(network, network.example_input())
+    network = OneCallOnly(nn.Softmax(1)).eval()
+    assert [one.kind for one in list_unquantised(network)] == ["Softmax"]
+
+
 def test_layers_that_are_to_stay_in_float() -> None:
     network = Network(nn.Softmax(1))
     network.middle.qconfig = None
