@@ -16,7 +16,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ AnyPath = str | os.PathLike[str]
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room for a file, or none that is allowed."""
-_TEMPORARY = re.compile(r"\..*\.\d+\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\.(.*)\.\d+\.[0-9a-f]{8}\.tmp")
 _KEPT_NAME = 40  # characters: with what is added, a long name stays one that a disk takes
 
 
@@ -125,9 +125,14 @@ def temporary_path(final: Path) -> Path:
     return Path(tempfile.gettempdir(), name) if is_device(final) else final.with_name(name)
 
 
-def is_temporary(path: Path) -> bool:
-    """Whether the name is one that :func:`temporary_path` gives."""
-    return _TEMPORARY.fullmatch(path.name) is not None
+def is_temporary(path: Path, finals: Container[str] | None = None) -> bool:
+    """Whether the name is one that :func:`temporary_path` gives.
+
+    Args:
+        finals: names of files, of up to 40 characters: whether it gives it to one of these.
+    """
+    found = _TEMPORARY.fullmatch(path.name)
+    return found is not None and (finals is None or found[1] in finals)
 
 
 def is_device(path: Path) -> bool:

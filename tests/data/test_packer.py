@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -164,9 +165,55 @@ def test_damaged_partial_folder_is_started_anew(tmp_path: Path) -> None:
     root = write_raw_chairs(tmp_path, "11")
     partial = root / "train_lmdb.partial"
     partial.mkdir()
+    (partial / "packer.lock").touch()
     (partial / "data.mdb").write_bytes(b"not LMDB" * 2000)
     assert pack(root).resumed == 0
     check_packed(root, "train", ["00001", "00002"])
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "names", [["thesis.tex"], ["data.mdb"], ["packer.lock", "data.mdb", "thesis.tex"]]
+)
+def test_a_partial_folder_of_somebody_else_is_refused_and_stays(
+    tmp_path: Path, names: list[str], overwrite: bool
+) -> None:
+    root = write_raw_chairs(tmp_path, "11")
+    if overwrite:
+        pack(root)
+    partial = root / "train_lmdb.partial"
+    partial.mkdir()
+    for name in names:
+        (partial / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"has not made: {names[-1]}; move this folder away"):
+        pack(root, overwrite=overwrite)
+    assert {path.name: path.read_text() for path in partial.iterdir()} == dict.fromkeys(
+        names, "mine"
+    )
+
+
+def test_what_appears_in_the_partial_folder_meanwhile_stays(tmp_path: Path) -> None:
+    root = write_raw_chairs(tmp_path, "11")
+    pack(root)
+    partial = root / "train_lmdb.partial"
+    finish = lmdb_writer.LmdbWriter.finish
+
+    def disturbed(self: lmdb_writer.LmdbWriter, *arguments: Any) -> None:
+        (partial / "thesis.tex").write_text("mine")
+        finish(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lmdb_writer.LmdbWriter, "finish", disturbed)
+        pack(root, overwrite=True)
+    assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
+    assert LmdbReader(root / "train_lmdb").names == ["00001", "00002"]
+
+
+def test_a_data_set_that_is_packed_again_leaves_no_partial_folder(tmp_path: Path) -> None:
+    root = write_raw_chairs(tmp_path, "11")
+    pack(root)
+    pack(root, overwrite=True)
+    assert not (root / "train_lmdb.partial").exists()
 
 
 def test_one_packer_at_a_time(tmp_path: Path) -> None:

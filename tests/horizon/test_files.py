@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from horizon.errors import InputError
-from horizon.files import atomic_path, atomic_paths, is_temporary, json_text, write_files
+from horizon.files import (
+    atomic_path,
+    atomic_paths,
+    is_temporary,
+    json_text,
+    temporary_path,
+    write_files,
+)
 from tests.conftest import ROOT
 
 
@@ -167,3 +174,9 @@ def test_long_names_and_names_of_temporary_files(tmp_path: Path) -> None:
     assert path.exists()
     for name in ("notes.tmp", ".notes.tmp", ".a.1.tmp", ".a.b.0123abcd.tmp"):
         assert not is_temporary(Path(name))
+
+
+def test_a_temporary_file_is_known_as_that_of_its_final_one(tmp_path):
+    temporary = temporary_path(tmp_path / "a.1.json")
+    assert is_temporary(temporary, {"a.1.json"})
+    assert not is_temporary(temporary, {"a.json", "a", "1.json"})

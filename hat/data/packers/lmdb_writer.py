@@ -8,10 +8,10 @@ folder its final name.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ FIRST_MAP_BYTES = 1 << 28  # grown as needed; a guess that is too large fails on
 BATCH_BYTES = 1 << 25
 PLAN_KEY = b"plan"
 LOCK_FILE = "packer.lock"
+PARTIAL_FILES = {LOCK_FILE, "data.mdb", "lock.mdb", "probe"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -40,8 +41,8 @@ class LmdbWriter:
     damaged one, is started anew.
 
     Raises:
-        InputError: the final folder exists and ``overwrite`` is false, another packer is at work,
-            the disk is full or not writable.
+        InputError: the final folder exists and ``overwrite`` is false, the partial one holds what
+            no packer has made, another packer is at work, the disk is full or not writable.
     """
 
     def __init__(self, final: Path, plan: Mapping[str, Any], overwrite: bool = False) -> None:
@@ -57,6 +58,7 @@ class LmdbWriter:
 
     def __enter__(self) -> LmdbWriter:
         self._check_final()
+        self._check_partial()
         try:
             self.partial.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.partial / LOCK_FILE, "a+b")
@@ -185,10 +187,13 @@ class LmdbWriter:
         if self.final.exists():  # one rename of the one file replaces the data set at once
             os.replace(self.partial / "data.mdb", self.final / "data.mdb")
             (self.final / "lock.mdb").unlink(missing_ok=True)
-            shutil.rmtree(self.partial)
+            # Not earlier: another packer must not start in the folder that is being removed.
+            (self.partial / LOCK_FILE).unlink()
+            with contextlib.suppress(OSError):  # it holds something again, which is not ours
+                self.partial.rmdir()
         else:
             os.rename(self.partial, self.final)
-            # Not earlier: another packer must not start in the folder that is being renamed.
+            # As above.
             (self.final / LOCK_FILE).unlink()
         for folder in (self.final, self.final.parent):
             descriptor = os.open(folder, os.O_RDONLY)
@@ -203,6 +208,24 @@ class LmdbWriter:
             )
         if self.final.exists() and not (self.final / "data.mdb").is_file():
             raise InputError(f"{self.final}: exists and is no packed data set; move it away")
+
+    def _check_partial(self) -> None:
+        """The folder is a packer's if there is nothing else in it; its lock was made first."""
+        try:
+            names = set(os.listdir(self.partial))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InputError(
+                f"{self.partial}: cannot read this folder: {error.strerror}; the packer works in "
+                "it, move it away"
+            ) from error
+        foreign = sorted(names - PARTIAL_FILES if LOCK_FILE in names else names)
+        if foreign:
+            raise InputError(
+                f"{self.partial}: holds what the packer has not made: {', '.join(foreign[:5])}; "
+                "move this folder away. Nothing was changed"
+            )
 
     def _failure(self, error: Exception) -> InputError:
         if not self._disk_is_full(error):

@@ -30,6 +30,7 @@ from hat.data.files import write_file, write_json
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings, read_settings
 from hat.errors import InputError
+from horizon.files import is_temporary
 
 __all__ = ["generate_data_set"]
 
@@ -54,9 +55,7 @@ def generate_data_set(
     with _lock(paths.data):
         _check_earlier_run(paths, settings)
         write_json(paths.under_way, {"settings": settings.as_dict()})
-        for folder in (paths.target, paths.data):
-            for leftover in folder.glob(".*.tmp"):  # of a run that was killed
-                leftover.unlink(missing_ok=True)
+        _remove_leftovers(paths, settings)
         _check_space(paths, settings)
         statistics = workers.generate_pairs(paths, settings, photographs, num_workers)
         split = "".join(f"{label}\n" for label in settings.split())
@@ -106,6 +105,19 @@ def _check_earlier_run(paths: DataSetPaths, settings: GeneratorSettings) -> None
             f"{paths.target}: holds data that this generator did not make ({found or paths.split});"
             " choose another --target-data-dir"
         )
+
+
+def _remove_leftovers(paths: DataSetPaths, settings: GeneratorSettings) -> None:
+    """Remove the temporary files of a run that was killed, and no others."""
+    made = {
+        paths.target: [paths.split, paths.summary, paths.under_way],
+        paths.data: [path for index in range(settings.num_pairs) for path in paths.pair(index)],
+    }
+    for folder, files in made.items():
+        names = {path.name for path in files}
+        for leftover in folder.glob(".*.tmp"):
+            if is_temporary(leftover, names) and leftover.is_file() and not leftover.is_symlink():
+                leftover.unlink(missing_ok=True)
 
 
 def _check_space(paths: DataSetPaths, settings: GeneratorSettings) -> None:

@@ -21,6 +21,7 @@ from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import GeneratorSettings
 from hat.data.synthesis.statistics import FlowStatistics
 from hat.errors import InputError
+from horizon.files import temporary_path
 from tests.conftest import ROOT
 from tests.other_processes import (
     FOLDER,
@@ -113,7 +114,8 @@ def test_missing_and_damaged_files_are_made_again(whole, tmp_path):
     os.truncate(data / "00003_img1.ppm", 100)
     os.truncate(data / "00004_flow.flo", 0)
     (data / "00005_flow.flo").write_bytes(b"x" * (data / "00005_flow.flo").stat().st_size)
-    (data / ".00006_img1.ppm.1.ab.tmp").write_bytes(b"left behind")
+    temporary_path(data / "00006_img1.ppm").write_bytes(b"left behind")
+    temporary_path(tmp_path / "generator.json").write_bytes(b"left behind")
     untouched = (data / "00006_img1.ppm").stat().st_mtime_ns
     generate_data_set(tmp_path, SETTINGS)
     assert contents(tmp_path) == contents(whole)
@@ -184,6 +186,26 @@ def test_killed_with_9_and_run_again(tmp_path, meeting):
     settings = GeneratorSettings(20, round(20 * 640 / 22872), (64, 96), 0, scale_motion=True)
     generate_data_set(tmp_path / "whole", settings)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_only_temporary_files_of_the_generator_are_removed(tmp_path, complete):
+    data = tmp_path / "FlyingChairs_release" / "data"
+    if complete:
+        generate_data_set(tmp_path, SETTINGS)
+    others = [
+        *(tmp_path / ".notes.tmp", tmp_path / ".thesis.tex.12.0123abcd.tmp"),
+        *(tmp_path / ".generator.json.tmp", tmp_path / ".00001_flow.flo.1.0123abcd.tmp"),
+    ]
+    if complete:
+        others += [data / ".notes.tmp", data / ".00099_flow.flo.1.0123abcd.tmp"]
+    for other in others:
+        other.write_text("mine")
+    folder = tmp_path / ".generator.json.1.0123abcd.tmp"
+    folder.mkdir()
+    generate_data_set(tmp_path, SETTINGS)
+    assert [other.read_text() for other in others] == ["mine"] * len(others)
+    assert folder.is_dir()
 
 
 def test_other_settings_in_the_same_folder_are_refused(whole):
