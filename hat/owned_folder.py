@@ -1,8 +1,9 @@
 """A folder of results that is known by its manifest: only what was made here is ever removed.
 
 ``.hat-manifest.json`` in the folder names every file that was made, with its SHA-256, by whom,
-when and with which versions. What it does not name, or what has changed since, belongs to somebody
-else: such a folder is refused, and nothing in it is touched.
+when and with which versions. Before files are made it names them by patterns, so that a run which
+is killed in between leaves nothing behind that nobody owns. What it does not name, or what has
+changed since, belongs to somebody else: such a folder is refused, and nothing in it is touched.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hat.errors import InputError
 from hat.provenance import clock
-from horizon.files import json_text, write_files
+from horizon.files import final_name, is_staging, json_text, write_files
 
 MANIFEST = ".hat-manifest.json"
 FORMAT = "hat-folder"
@@ -56,7 +58,7 @@ class OwnedFolder:
             raise InputError(f"{self.path}: is no folder; choose another {self.option}")
         manifest = self._read()
         files = manifest.get("files", {})
-        others = (path for path in _files_below(self.path) if not self._is_own(path, files))
+        others = (path for path in _files_below(self.path) if not self._is_own(path, manifest))
         # The first ones are enough: the folder may be somebody's whole disk.
         foreign = [str(path.relative_to(self.path)) for path in islice(others, SHOWN + 1)]
         if foreign:
@@ -96,6 +98,7 @@ class OwnedFolder:
             "started": clock(),
             "finished": None,
             "versions": dict(versions),
+            "making": [],
             "files": {},
         }
         self.note()
@@ -109,25 +112,51 @@ class OwnedFolder:
         self.note()
 
     def note(self) -> None:
-        """Write into the manifest what has been made so far."""
+        """Write into the manifest what has been made so far, of what was announced too."""
         files = self._manifest["files"]
+        self._manifest["making"] = []
         for entry in self.entries:
             top = self.path / entry
             for path in [top] if top.is_file() else _files_below(top):
                 if not path.is_symlink():
                     files[path.relative_to(self.path).as_posix()] = _sha256(path)
+        self._write()
+
+    def announce(self, *patterns: str) -> None:
+        """Write into the manifest what is going to be made, until :meth:`note` is called.
+
+        Args:
+            patterns: of paths in the folder, such as ``"train/float-*"``; ``*`` stands for slashes
+                too.
+        """
+        self._manifest["making"] = list(patterns)
+        self._write()
+
+    def _write(self) -> None:
         text = json_text(self._manifest, indent=2) + "\n"
         write_files({self.path / MANIFEST: text.encode()})
 
-    def _is_own(self, path: Path, files: Mapping[str, str]) -> bool:
+    def _is_own(self, path: Path, manifest: Mapping[str, Any]) -> bool:
+        if path.is_symlink():
+            return False
         name = path.relative_to(self.path).as_posix()
-        if name == MANIFEST:
-            return not path.is_symlink()
-        return name in files and not path.is_symlink() and _sha256(path) == files[name]
+        files = manifest.get("files", {})
+        if name == MANIFEST or (name in files and _sha256(path) == files[name]):
+            return True
+        final = _final_name(name)
+        if final == MANIFEST:
+            return True  # of a run that was killed while it wrote it
+        announced = any(fnmatchcase(final, pattern) for pattern in manifest.get("making", []))
+        # What is older than the announcement was there before.
+        return announced and path.stat().st_mtime_ns >= (self.path / MANIFEST).stat().st_mtime_ns
 
     def _remove(self, manifest: Mapping[str, Any]) -> None:
         """Remove what the manifest names, and the folders that are empty then."""
         names = list(manifest.get("files", {}))
+        if os.path.lexists(self.path):
+            found = (path for path in _files_below(self.path) if self._is_own(path, manifest))
+            names += [path.relative_to(self.path).as_posix() for path in found]
+        names = [name for name in dict.fromkeys(names) if name != MANIFEST]
         parents = {self.path / parent for name in names for parent in PurePosixPath(name).parents}
         for name in [*names, *([MANIFEST] if manifest else [])]:
             try:
@@ -153,9 +182,11 @@ class OwnedFolder:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             files = content["files"] if content["format"] == FORMAT else None
+            making = content.get("making", [])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._bad_manifest(str(error)) from error
-        if not isinstance(files, dict):
+        texts = isinstance(making, list) and all(isinstance(one, str) for one in making)
+        if not isinstance(files, dict) or not texts:
             raise self._bad_manifest("no manifest of a folder")
         for name in files:
             parts = PurePosixPath(name).parts
@@ -177,6 +208,13 @@ def _files_below(folder: Path) -> Iterator[Path]:
         folders.sort()
         links = [name for name in folders if os.path.islink(os.path.join(root, name))]
         yield from (Path(root, name) for name in sorted([*files, *links]))
+
+
+def _final_name(name: str) -> str:
+    """The path that a temporary file is to have; any other's own."""
+    parts = [part for part in name.split("/") if not is_staging(part)]
+    parts[-1] = final_name(parts[-1]) or parts[-1]
+    return "/".join(parts)
 
 
 def _prefixes(parts: tuple[str, ...]) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -23,6 +25,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 LOOK_SECONDS = 0.2  # between two looks at a signal
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def in_processes(
@@ -114,13 +117,18 @@ def _received(connection: Connection, process: SpawnProcess) -> tuple[bool, Any]
 def run_child(words: Sequence[str]) -> int:
     """Run a command; a signal that asks this process to end is handed on to it.
 
+    On Linux it is asked to end as well where this process is killed with -9.
+
     Returns:
         Its exit code, below 0 for the signal that killed it.
 
     Raises:
         Interrupted: after the command has ended.
     """
-    with interruption.watched(), subprocess.Popen(list(words)) as child:
+    with (
+        interruption.watched(),
+        subprocess.Popen(list(words), preexec_fn=_end_asked_by_the_system()) as child,
+    ):
         told = False
         while True:
             try:
@@ -130,6 +138,20 @@ def run_child(words: Sequence[str]) -> int:
                 if number is not None and not told:
                     told = True
                     child.send_signal(number)
+
+
+def _end_asked_by_the_system() -> Callable[[], None] | None:
+    """For a new process: the system asks it to end when its parent has ended, however that was."""
+    if sys.platform != "linux":
+        return None
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it has ended in between
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ AnyPath = str | os.PathLike[str]
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room for a file, or none that is allowed."""
 _TEMPORARY = re.compile(r"\.(.*)\.\d+\.[0-9a-f]{8}\.tmp")
+_STAGING = ".staging-", ".tmp"
 _KEPT_NAME = 40  # characters: with what is added, a long name stays one that a disk takes
 
 
@@ -89,7 +90,7 @@ def staging_folder(folder: AnyPath) -> Iterator[Path]:
     final = Path(folder)
     try:
         final.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".staging-", suffix=".tmp", dir=final))
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING[0], suffix=_STAGING[1], dir=final))
     except OSError as error:
         raise InputError(
             f"{final}: cannot write to this folder: {error.strerror}; give another one"
@@ -125,14 +126,20 @@ def temporary_path(final: Path) -> Path:
     return Path(tempfile.gettempdir(), name) if is_device(final) else final.with_name(name)
 
 
-def is_temporary(path: Path, finals: Container[str] | None = None) -> bool:
-    """Whether the name is one that :func:`temporary_path` gives.
+def final_name(name: str) -> str | None:
+    """Of the file that a temporary one is to become, up to 40 characters; None for another file."""
+    found = _TEMPORARY.fullmatch(name)
+    return None if found is None else found[1]
 
-    Args:
-        finals: names of files, of up to 40 characters: whether it gives it to one of these.
-    """
-    found = _TEMPORARY.fullmatch(path.name)
-    return found is not None and (finals is None or found[1] in finals)
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is one that :func:`temporary_path` gives."""
+    return final_name(path.name) is not None
+
+
+def is_staging(name: str) -> bool:
+    """Whether the name is one that :func:`staging_folder` gives."""
+    return name.startswith(_STAGING[0]) and name.endswith(_STAGING[1])
 
 
 def is_device(path: Path) -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hat.errors import InputError
 from hat.owned_folder import MANIFEST, OwnedFolder
+from horizon.files import temporary_path
+from tests.conftest import ROOT
 
 VERSIONS = {"horizon-flow": "1"}
 
@@ -81,6 +87,66 @@ def test_what_a_stopped_run_has_made_is_its_own(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unfinished, 1 files"):
         make(tmp_path)
     make(tmp_path, overwrite=True)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hat.owned_folder import OwnedFolder
+from horizon.files import staging_folder, temporary_path
+path = Path(sys.argv[1])
+owned = OwnedFolder(path, "hat demo", "--out-dir", ("report.html", "train"))
+with owned.run({"horizon-flow": "1"}):
+    (path / "report.html").write_text("first")
+    owned.note()
+    owned.announce("train/*.txt", "report.html")
+    (path / "train" / "deep").mkdir(parents=True)
+    (path / "train" / "deep" / "a.txt").write_text("made")
+    (path / "report.html").write_text("second")
+    temporary_path(path / "train" / "b.txt").write_text("half made")
+    temporary_path(path / ".hat-manifest.json").write_text("half made")
+    with staging_folder(path / "train") as staging:
+        (staging / "c.txt").write_text("made")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """The folder of a run that was killed while it made files."""
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "out")]
+    assert subprocess.run(words, cwd=ROOT).returncode == -signal.SIGKILL
+    return tmp_path / "out"
+
+
+def test_what_a_killed_run_has_made_is_its_own(killed: Path) -> None:
+    assert len(state(killed)) == 6
+    with pytest.raises(InputError, match=r"holds an earlier run .*unfinished.*--overwrite"):
+        folder(killed).check()
+    make(killed, overwrite=True)
+    assert state(killed).keys() == {MANIFEST, "report.html", "train/deep/a.txt"}
+
+
+def test_a_killed_run_owns_nothing_else(killed: Path) -> None:
+    before = (killed / MANIFEST).stat().st_mtime_ns
+    others = ["train/notes.tex", "notes.txt", "train/old.txt", ".thesis.tex.1.0123abcd.tmp"]
+    for name in others:
+        (killed / name).write_text("mine")
+    os.utime(killed / "train" / "old.txt", ns=(before - 1, before - 1))  # moved here
+    (killed / "train" / "link.txt").symlink_to(killed / "notes.txt")
+    for name in [*others, "train/link.txt"]:
+        kept = state(killed)
+        with pytest.raises(InputError, match=name):
+            make(killed, overwrite=True)
+        assert state(killed) == kept
+        (killed / name).unlink()
+    make(killed, overwrite=True)
+
+
+def test_a_first_manifest_that_was_half_written_is_no_foreign_file(tmp_path: Path) -> None:
+    temporary_path(tmp_path / MANIFEST).write_text("{")
+    make(tmp_path)
+    assert state(tmp_path).keys() == {MANIFEST, "report.html", "train/deep/a.txt"}
 
 
 def test_links_files_and_false_manifests(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hat.errors import InputError
 from hat.processes import in_processes
 from tests.conftest import ROOT
-from tests.other_processes import halt, wait_until
+from tests.other_processes import halt, halted, wait_for_the_end_of, wait_until
 
 
 def number_and_process(task: int) -> tuple[int, int]:
@@ -98,3 +98,18 @@ def test_results_that_nobody_takes_end_their_processes(tmp_path: Path) -> None:
     with contextlib.closing(in_processes(only_first_ends, tasks, 2)) as results:
         next(results)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's prctl")
+def test_a_command_of_a_killed_process_is_asked_to_end(tmp_path: Path) -> None:
+    child = (
+        "from pathlib import Path\n"
+        "from tests.other_processes import halt\n"
+        f"halt(Path({str(tmp_path)!r}))"
+    )
+    parent = f"import sys; from hat.processes import run_child; run_child({['-c', child]!r})"
+    parent = parent.replace("run_child([", "run_child([sys.executable, ")
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, text=True) as process:
+        wait_until(lambda: halted(tmp_path), process)
+        process.kill()
+    wait_for_the_end_of(halted(tmp_path))

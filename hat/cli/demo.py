@@ -19,7 +19,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hat.cli.common import print_table
@@ -50,6 +50,13 @@ ENTRIES = (
     *("align_bpu.json", "int_infer.onnx"),
     *(f"{stage}-{when}.json" for stage in STAGES for when in ("before", "after")),
 )
+# What commands make in their folders, as patterns.
+COMPILED = ("model.hbm", "model.hbir", "*.html", "*.json")
+TRAINED = (
+    *("{stage}-checkpoint-*.pth.tar", "{stage}-log.txt", "{stage}-log.jsonl", "{stage}-run.json"),
+    "tensorboard/{stage}/events.out.tfevents.*",
+)
+PICTURES = ("*.flo", "*_flow.png", "*_figure.png", "*_error.png")
 MACHINES = ("bayes", "bayes-e", "nash-e", "nash-m")
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 Metrics = dict[str, float | None]  # None: not finite
@@ -117,24 +124,27 @@ def run_chain(
     before = {}
     for stage, ckpt in {**shipped, "float": Path(args.ckpt)}.items():
         result = args.out_dir / f"{stage}-before.json"
-        chain.run("predict", "--stage", stage, *config, "--ckpt", str(ckpt), "--json", str(result))
+        words = [*config, "--ckpt", str(ckpt), "--json", str(result)]
+        chain.run("predict", "--stage", stage, *words, makes=[result.name])
         before[stage] = read_metrics(result)
     train(chain, trained, shipped, args)
     after = {}
     for stage in STAGES:
         result = args.out_dir / f"{stage}-after.json"
         words = [*config, "ckpt_dir", str(trained)]
-        chain.run("predict", "--stage", stage, *words, "--json", str(result))
+        chain.run("predict", "--stage", stage, *words, "--json", str(result), makes=[result.name])
         after[stage] = read_metrics(result)
     integer = str(shipped["int_infer"])
     chain.run(
         *("export_onnx", "--stage", "int_infer", *config, "--ckpt", integer),
         *("--output", str(args.out_dir / "int_infer.onnx"), "--num-pairs", "2"),
+        makes=["int_infer.onnx"],
     )
     program, compiled = compile_and_align(chain, integer, args)
     machines = estimate_machines(chain, integer, args)
     figures = draw(chain, data_dir, program, args)
     curves = []
+    chain.folder.announce("train/*-curve.png", "report.html")
     for stage in ("float", "qat"):
         curves.append(trained / f"{stage}-curve.png")
         plot_training_curve(read_log(trained / f"{stage}-log.jsonl"), curves[-1])
@@ -189,11 +199,13 @@ def compile_and_align(chain: Chain, ckpt: str, args: argparse.Namespace) -> tupl
     """The compiled program's file, and how it compares with the integer network, in a sentence."""
     folder, result = args.out_dir / "compiled", args.out_dir / "align_bpu.json"
     shipped = [*config_words(args), "--ckpt", ckpt]
-    chain.run("compile_perf", *shipped, "--out-dir", str(folder))
+    words = [*shipped, "--out-dir", str(folder)]
+    chain.run("compile_perf", *words, makes=[f"{folder.name}/{kind}" for kind in COMPILED])
     program = folder / "model.hbm"
     chain.run(
         *("align_bpu_validation", *shipped, "--model", str(program), "--json", str(result)),
         *("--num-pairs", str(min(ALIGNED_PAIRS, args.num_val))),
+        makes=[result.name],
     )
     found = json.loads(result.read_text())["data_sets"][0]
     return program, (
@@ -209,6 +221,7 @@ def estimate_machines(chain: Chain, ckpt: str, args: argparse.Namespace) -> list
     chain.run(
         *("compile_perf", *config_words(args), "--ckpt", ckpt, "--out-dir", str(folder)),
         *("--march", *MACHINES),
+        makes=["machines/comparison.json", *(f"machines/*/{kind}" for kind in COMPILED)],
     )
     record = json.loads((folder / "comparison.json").read_text())
     return [comparison_cells(figures) for figures in record["machines"]]
@@ -239,10 +252,10 @@ def train(
         "qat_trainer.num_steps": args.qat_steps,
     }
     start = ["--ckpt", str(shipped["qat"])] if Path(args.ckpt) == FLOAT_CKPT else []
-    chain.run("train", "--stage", "float", *words, *flat(float_opts), "--ckpt", args.ckpt)
-    chain.run("train", "--stage", "calibration", *words)
-    chain.run("train", "--stage", "qat", *words, *flat(qat_opts), *start)
-    chain.run("train", "--stage", "int_infer", *words)
+    more = {"float": [*flat(float_opts), "--ckpt", args.ckpt], "qat": [*flat(qat_opts), *start]}
+    for stage in STAGES:
+        makes = [f"train/{kind.format(stage=stage)}" for kind in TRAINED]
+        chain.run("train", "--stage", stage, *words, *more.get(stage, []), makes=makes)
 
 
 def config_words(args: argparse.Namespace) -> list[str]:
@@ -269,8 +282,11 @@ class Chain:
         self.folder = folder
         self.commands: list[str] = []
 
-    def run(self, command: str, *words: str) -> None:
+    def run(self, command: str, *words: str, makes: Sequence[str] = ()) -> None:
         """Run ``hat command words``.
+
+        Args:
+            makes: what it makes in the folder, as :meth:`OwnedFolder.announce` takes it.
 
         Raises:
             InputError: it failed; its own message stands above.
@@ -278,6 +294,7 @@ class Chain:
         line = shlex.join(["hat", command.replace("_", "-"), *words])
         self.commands.append(line)
         print(f"\n$ {line}", flush=True)
+        self.folder.announce(*makes)
         code = run_child([sys.executable, "-m", "hat.cli.main", command, *words])
         self.folder.note()
         if code:
@@ -314,6 +331,7 @@ def draw(chain: Chain, data_dir: Path, program: Path, args: argparse.Namespace) 
             "infer",
             *(*config_words(args), "--model", str(program), "--save-path", str(folder)),
             *("--model-inputs", f"img1:{first},img2:{second},gt:{flow}"),
+            makes=[f"{folder.name}/{kind}" for kind in PICTURES],
         )
         figures.append(folder / f"{first.stem}_figure.png")
     return figures

@@ -17,8 +17,11 @@ from horizon.errors import InputError
 from horizon.files import (
     atomic_path,
     atomic_paths,
+    final_name,
+    is_staging,
     is_temporary,
     json_text,
+    staging_folder,
     temporary_path,
     write_files,
 )
@@ -177,6 +180,7 @@ def test_long_names_and_names_of_temporary_files(tmp_path: Path) -> None:
 
 
 def test_a_temporary_file_is_known_as_that_of_its_final_one(tmp_path):
-    temporary = temporary_path(tmp_path / "a.1.json")
-    assert is_temporary(temporary, {"a.1.json"})
-    assert not is_temporary(temporary, {"a.json", "a", "1.json"})
+    assert final_name(temporary_path(tmp_path / "a.1.json").name) == "a.1.json"
+    assert final_name("a.1.json") is None
+    with staging_folder(tmp_path) as staging:
+        assert is_staging(staging.name)

@@ -30,7 +30,7 @@ from hat.data.files import write_file, write_json
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings, read_settings
 from hat.errors import InputError
-from horizon.files import is_temporary
+from horizon.files import final_name
 
 __all__ = ["generate_data_set"]
 
@@ -116,7 +116,8 @@ def _remove_leftovers(paths: DataSetPaths, settings: GeneratorSettings) -> None:
     for folder, files in made.items():
         names = {path.name for path in files}
         for leftover in folder.glob(".*.tmp"):
-            if is_temporary(leftover, names) and leftover.is_file() and not leftover.is_symlink():
+            ours = final_name(leftover.name) in names
+            if ours and leftover.is_file() and not leftover.is_symlink():
                 leftover.unlink(missing_ok=True)
 
 
