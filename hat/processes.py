@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from hat import interruption
 from hat.errors import InputError
+from hat.library_advice import log_library_advice
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -87,6 +88,7 @@ def _start(work: Callable[[Task], Result], task: Task) -> tuple[Connection, Spaw
 
 def _run(work: Callable[[Task], Result], task: Task, connection: Connection) -> None:
     end_with_parent()
+    log_library_advice()
     try:
         outcome: tuple[bool, Any] = True, work(task)
     except Exception as error:  # it is raised again where the results are taken

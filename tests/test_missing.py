@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -28,6 +29,54 @@ def test_every_tool_has_a_kind_and_no_kind_is_made_up():
     assert set(missing.TOOLS.values()) <= set(missing.KINDS)
     with pytest.raises(AssertionError):
         missing.skip_without("a dishwasher")
+
+
+CI = ROOT / ".ci" / "run"
+INSTALL = "apt-get install -y "
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """A PATH with what .ci/run itself needs, and an apt-get that notes what it is asked."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "dirname"):
+        (folder / name).symlink_to(shutil.which(name))
+    for name, text in {
+        "id": "echo 0",
+        "make": "exit 0",
+        "apt-get": f'echo "$*" >> {tmp_path}/asked; [[ "$*" != *valgrind ]]',
+    }.items():
+        (folder / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return tmp_path
+
+
+def run_ci():
+    return subprocess.run(
+        [str(CI)], capture_output=True, text=True, check=True, timeout=WATCHDOG_SECONDS
+    )
+
+
+def test_the_checks_install_every_package_and_say_which_did_not_come(commands):
+    wanted = {
+        command.removeprefix(INSTALL)
+        for command in missing.KINDS.values()
+        if command.startswith(INSTALL)
+    }
+    done = run_ci()
+    asked = (commands / "asked").read_text().splitlines()
+    assert {line.split()[-1] for line in asked if line.startswith("install")} == wanted
+    assert "not installed: valgrind. The tests" in done.stderr
+
+
+def test_the_checks_install_nothing_that_is_there(commands):
+    for name in (*missing.TOOLS, "google-chrome"):
+        (commands / "bin" / name).touch(0o755)
+    done = run_ci()
+    assert not (commands / "asked").exists()
+    assert done.stderr == ""
 
 
 def test_a_run_ends_with_what_was_skipped(tmp_path):

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hat import library_advice
 from hat.run_log import not_written
 
 FORMAT = logging.Formatter("%(asctime)s %(levelname).1s %(message)s")
 
 
 def setup_logging(quiet: bool = False, file_follows: bool = False) -> None:
-    """Log to the terminal, warnings only if ``quiet``.
+    """Log to the terminal, warnings only if ``quiet``; what libraries warn of is for the file.
 
     With ``file_follows`` the records are kept as well, for the file of :func:`log_to_file`.
     """
@@ -26,6 +27,8 @@ def setup_logging(quiet: bool = False, file_follows: bool = False) -> None:
     terminal: logging.Handler = _TqdmHandler()
     terminal.setLevel(logging.WARNING if quiet else logging.INFO)
     terminal.setFormatter(FORMAT)
+    terminal.addFilter(lambda record: record.name != library_advice.LOGGER)
+    library_advice.log_library_advice()  # a process that main() has not begun
     root.addHandler(terminal)
     if file_follows:
         root.addHandler(_Early())

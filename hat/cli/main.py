@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hat import interruption
 from hat.errors import InputError
+from hat.library_advice import library_advice_logged
 from hat.paths import expand_arguments
 from hat.provenance import project_version
 from horizon.files import FULL_DISK
@@ -61,7 +62,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no UTF-8
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        with interruption.signals_handled():
+        with interruption.signals_handled(), library_advice_logged():
             return _run(name, argv, prog)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
