@@ -6,7 +6,7 @@ STAMP := $(VENV)/.native
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # pip and `make native` share the directory, so that the second finds what the first has compiled
 BUILD := build/native
-NATIVE_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.txt' -o -name '*.map')
+NATIVE_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.txt' -o -name '*.cmake' -o -name '*.map')
 
 .PHONY: all demo test bench lint native native-aarch64 clean
 

@@ -16,9 +16,9 @@ from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 from torch import Tensor, nn
 
 from hat.models.conv_module import ConvModule
+from horizon.quantization.arithmetic.kernels import convolve
 from horizon.quantization.fuse import fold_batch_norm
-from horizon.quantization.kernels import convolve
-from horizon.quantization.qat_conv import geometry_of
+from horizon.quantization.layers.conv_integers import geometry_of
 
 
 class _OnOurKernels:

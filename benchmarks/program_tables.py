@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.runtimes import Network
-from hat.deploy.summary import macs
 from horizon import hbm
+from horizon.perf.work import products
 from horizon.runtime import Model
 
 SIZES = ((128, 192), (256, 384), (384, 512), (448, 1024), (768, 1024))
@@ -40,7 +40,7 @@ def layers(
     rows = []
     for instruction, times in zip(program.instructions, zip(*runs, strict=True), strict=True):
         seconds = statistics.median(times) / 1e9
-        work = macs(instruction)
+        work = products(instruction)
         row: dict[str, Any] = {
             "layer": instruction.layer,
             "instruction": instruction.opcode.name,

@@ -44,8 +44,8 @@ from benchmarks.runtimes import (
 from benchmarks.training_step import machine
 from benchmarks.vnni_peak import VnniPeak, available
 from hat.cli.common import print_table
-from hat.deploy.summary import macs
 from horizon import hbm
+from horizon.perf.work import products
 from horizon.runtime import Model, kernels_name
 
 WARM_UP = 3
@@ -58,7 +58,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     threads = arguments.threads
     network = Network(*arguments.size)
     program = network.compiled()
-    work = sum(macs(i) for i in program.instructions)
+    work = sum(products(i) for i in program.instructions)
     model = Model(hbm.to_bytes(program), threads)
     image = network.image.numpy()
     with tempfile.TemporaryDirectory() as folder:

@@ -41,6 +41,9 @@ class Model:
     @property
     def outputs(self) -> list[tuple[str, str, str, tuple[int, ...], tuple[float, ...], int]]: ...
 
+def check_program(data: bytes) -> None:
+    """Refuse a file's contents as a Model does, with InputError, without making one."""
+
 def run_instruction(
     record: bytes,
     out: np.ndarray,
@@ -50,10 +53,10 @@ def run_instruction(
     table: bytes,
     threads: int,
 ) -> None:
-    """One instruction (the 320 bytes of its record) on NHWC arrays with any strides.
+    """One instruction (the bytes of its record) on NHWC arrays with any strides.
 
     The record's places, shapes, strides and types are not read: they come from the arrays.
-    ``weight``: flat int8 in the record's weight layout. ``table``: 16 bytes per channel entry.
+    ``weight``: flat int8 in the record's weight layout. ``table``: its channel entries.
     ``threads``: 0 for all CPUs; never more than those. Raises InputError where a program with this
     instruction would be refused, ValueError for arrays of another kind, MemoryError.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from tests.other_processes import WATCHDOG_SECONDS
 
 
 def send(number: int = signal.SIGINT) -> None:
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)  # in this thread: another one would tell the main one later
 
 
 def interrupted_in(body: Callable[[], None]) -> Interrupted:

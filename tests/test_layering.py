@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,21 @@ from tests.conftest import ROOT
 
 TORCH_ROOMS = ("horizon/nn", "horizon/quantization")
 # Ground floor first. What lies beside the rooms (errors, files, _native) is below all of them.
-FLOORS = ("march", "hbir", "nn", "hbm", "quantization", "perf", "compiler", "runtime")
+FLOORS = ("isa", "hbir", "march", "nn", "hbm", "quantization", "perf", "compiler", "runtime")
+# Inside of the room quantization: files and rooms of one floor know nothing of each other.
+QUANTIZATION_FLOORS = (
+    ("calls", "examples", "fuse", "qconfig", "remedies"),
+    ("qtensor",),
+    ("arithmetic", "moves", "scales"),
+    ("layers",),
+    ("sites", "states"),
+    ("survey",),
+    ("prepare", "program"),
+    ("convert", "same_output"),
+    ("trace", "unquantised"),
+    ("__init__",),
+    ("profiler",),
+)
 # The rooms of hat: ground floor first; rooms of one floor know nothing of each other.
 HAT_FLOORS = (
     ("config",),
@@ -58,6 +73,8 @@ def rooms(path: Path, package: str = "horizon") -> set[str]:
 
 HAT = sorted((ROOT / "hat").rglob("*.py"))
 HORIZON = sorted((ROOT / "horizon").rglob("*.py"))
+QUANTIZATION = [path for path in HORIZON if "quantization" in path.parts]
+PREFIX = "horizon.quantization."
 
 
 @pytest.mark.parametrize("path", HORIZON, ids=lambda p: str(p.relative_to(ROOT)))
@@ -75,6 +92,27 @@ def test_a_room_imports_only_from_the_floors_below(path):
         assert rooms(path) <= {room, *FLOORS[: FLOORS.index(room)]}
     else:
         assert not rooms(path), "what all rooms stand on imports none of them"
+
+
+@pytest.mark.parametrize("path", QUANTIZATION, ids=lambda p: str(p.relative_to(ROOT)))
+def test_quantisation_imports_only_from_the_floors_below(path):
+    floors = {name: i for i, floor in enumerate(QUANTIZATION_FLOORS) for name in floor}
+    own = path.relative_to(ROOT / "horizon" / "quantization").parts[0].removesuffix(".py")
+    assert own in floors, "a new file or room needs its floor"
+    for text in modules(path):
+        if text.startswith(PREFIX):
+            first = text.split(".")[2]
+            name = first if first in floors else "__init__"  # a public name of the package itself
+            assert name == own or floors[name] < floors[own], f"{own} imports {text}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in QUANTIZATION if "layers" not in path.parts],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_quantisation_asks_no_operator_for_its_name(path):
+    assert not re.findall(r"\bop (?:[!=]=|in\b|not in\b)|\bin \w+\.op\b", path.read_text())
 
 
 @pytest.mark.parametrize("path", HAT, ids=lambda p: str(p.relative_to(ROOT)))

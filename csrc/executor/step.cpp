@@ -11,12 +11,18 @@ std::uint64_t elements(const View& view) {
   return std::uint64_t{view.shape[0]} * view.shape[1] * view.shape[2] * view.shape[3];
 }
 
-template <class... Functions>
-struct Overloaded : Functions... {
-  using Functions::operator()...;
-};
-template <class... Functions>
-Overloaded(Functions...) -> Overloaded<Functions...>;  // Clang before version 17 needs it
+// The function of the kernels that takes such arguments, and the scratch that it needs.
+#define HORIZON_CALL(function, Args) \
+  void call(const Kernels& kernels, const Args& args, Part part) { kernels.function(args, part); }
+#define HORIZON_NO_SCRATCH(function, Args) \
+  HORIZON_CALL(function, Args)             \
+  std::size_t scratch_of(const Kernels&, const Args&) { return 0; }
+#define HORIZON_SCRATCH(function, Args)                              \
+  HORIZON_CALL(function, Args)                                       \
+  std::size_t scratch_of(const Kernels& kernels, const Args& args) { \
+    return kernels.function##_scratch(args);                         \
+  }
+HORIZON_OPERATORS(HORIZON_NO_SCRATCH, HORIZON_SCRATCH)
 
 ConvArgs prepare_conv(const InstructionRecord& i, const Operands& at) {
   ConvArgs args{};
@@ -35,7 +41,23 @@ ConvArgs prepare_conv(const InstructionRecord& i, const Operands& at) {
   args.transposed = i.transposed != 0;
   args.lo = i.lo;
   args.hi = i.hi;
+  args.two_slopes = i.two_slopes != 0;
   return args;
+}
+
+// Taps of the kernel that the rows (axis 0) or columns of a convolution's output have, in all. A row
+// of a transposed one has every stride-th tap only.
+std::uint64_t taps_along(const InstructionRecord& i, int axis) {
+  const std::int64_t side = i.out.shape[1 + axis], kernel = i.kernel[axis];
+  if (!i.transposed) return static_cast<std::uint64_t>(side * kernel);
+  const std::int64_t stride = i.stride[axis];
+  std::int64_t total = 0;
+  for (std::int64_t place = 0; place < stride && place < side; ++place) {
+    const std::int64_t tap = ((place + i.pad[axis]) % stride + stride) % stride;
+    const std::int64_t places = (side - place + stride - 1) / stride;
+    total += tap < kernel ? places * ((kernel - tap + stride - 1) / stride) : 0;
+  }
+  return static_cast<std::uint64_t>(total);
 }
 
 }  // namespace
@@ -61,7 +83,8 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                              i.reach,
                              {i.pad[0], i.pad[1]},
                              i.lo,
-                             i.hi};
+                             i.hi,
+                             i.two_slopes != 0};
     case Opcode::warp:
       return WarpArgs{tensor_at(i.out, at.out), tensor_at(i.a, at.a),
                       tensor_at(i.b, at.b),     *at.table,
@@ -72,14 +95,26 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                          at.table,
                          static_cast<std::int32_t>(i.table_count),
                          i.lo,
-                         i.hi};
+                         i.hi,
+                         i.two_slopes != 0};
     case Opcode::add:
       return AddArgs{tensor_at(i.out, at.out),
                      tensor_at(i.a, at.a),
                      tensor_at(i.b, at.b),
                      *at.table,
                      i.lo,
-                     i.hi};
+                     i.hi,
+                     i.two_slopes != 0};
+    case Opcode::resize:
+      return ResizeArgs{tensor_at(i.out, at.out),
+                        tensor_at(i.a, at.a),
+                        {i.step[0], i.step[1]},
+                        {i.offset[0], i.offset[1]},
+                        {i.divisor[0], i.divisor[1]},
+                        {i.last[0], i.last[1]},
+                        i.fraction_bits,
+                        {i.origin[0], i.origin[1]},
+                        {i.pad[0], i.pad[1]}};
     case Opcode::load:
     case Opcode::store:
     case Opcode::copy:
@@ -90,17 +125,15 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
 
 std::uint64_t macs(const InstructionRecord& i) {
   switch (i.opcode) {
-    case Opcode::conv: {
-      // a transposed convolution spreads each input, the other gathers for each output
-      const std::uint64_t pixels =
-          elements(i.transposed ? i.a : i.out) / (i.transposed ? i.a.shape[3] : i.out.shape[3]);
-      return pixels * i.a.shape[3] * i.out.shape[3] * static_cast<std::uint64_t>(i.kernel[0]) *
-             static_cast<std::uint64_t>(i.kernel[1]);
-    }
+    case Opcode::conv:
+      return std::uint64_t{i.out.shape[0]} * i.out.shape[3] * i.a.shape[3] * taps_along(i, 0) *
+             taps_along(i, 1);
     case Opcode::correlation:
       return elements(i.out) * i.a.shape[3];
     case Opcode::warp:
       return elements(i.out) * 4;
+    case Opcode::resize:
+      return i.fraction_bits == 0 ? 0 : elements(i.out) * 4;
     default:
       return 0;
   }
@@ -115,21 +148,11 @@ bool worth_sharing(const InstructionRecord& i) {
 }
 
 std::size_t scratch_bytes(const Kernels& kernels, const Step& step) {
-  if (const auto* conv = std::get_if<ConvArgs>(&step)) return kernels.conv_scratch(*conv);
-  if (const auto* correlation = std::get_if<CorrelationArgs>(&step)) {
-    return kernels.correlation_scratch(*correlation);
-  }
-  return 0;
+  return std::visit([&](const auto& args) { return scratch_of(kernels, args); }, step);
 }
 
 void run_part(const Kernels& kernels, const Step& step, Part part) {
-  std::visit(Overloaded{[&](const CopyArgs& args) { kernels.copy(args, part); },
-                        [&](const ConvArgs& args) { kernels.conv(args, part); },
-                        [&](const CorrelationArgs& args) { kernels.correlation(args, part); },
-                        [&](const WarpArgs& args) { kernels.warp(args, part); },
-                        [&](const RescaleArgs& args) { kernels.rescale(args, part); },
-                        [&](const AddArgs& args) { kernels.add(args, part); }},
-             step);
+  std::visit([&](const auto& args) { call(kernels, args, part); }, step);
 }
 
 void run_parts(const Kernels& kernels, const Step& step, Threads& threads,

@@ -22,13 +22,18 @@ struct Operands {
   const Channel* table;
 };
 
-// LOAD, STORE and COPY are all CopyArgs.
-using Step = std::variant<CopyArgs, ConvArgs, CorrelationArgs, WarpArgs, RescaleArgs, AddArgs>;
+// The arguments of one of the operators; LOAD, STORE and COPY are all CopyArgs.
+#define HORIZON_ARGUMENTS(function, Args) , Args
+template <class, class... Args>
+using VariantOfRest = std::variant<Args...>;
+using Step = VariantOfRest<void HORIZON_OPERATORS(HORIZON_ARGUMENTS, HORIZON_ARGUMENTS)>;
+#undef HORIZON_ARGUMENTS
 
 Tensor tensor_at(const View& view, std::byte* data);
 Step prepare(const InstructionRecord& instruction, const Operands& operands);
 
-// Multiply-accumulates of conv and correlation, four for each value of a warp, otherwise 0.
+// Multiply-accumulates of conv and correlation, four for each value of a warp or a bilinear resize,
+// otherwise 0.
 std::uint64_t macs(const InstructionRecord& instruction);
 // Bytes of the output; what a LOAD or STORE moves.
 std::uint64_t out_bytes(const InstructionRecord& instruction);

@@ -11,15 +11,14 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "executor/executor.h"
+#include "fuzz/mutate.h"
 #include "hbm/program.h"
-#include "tests/program_file.h"
 
 namespace horizon {
 namespace {
@@ -85,8 +84,8 @@ std::vector<Bytes> run_with(const char* kernels, const Program& program) {
 
 void run(const Program& program) {
   const std::vector<Bytes> expected = run_with("scalar", program);
-  for (const Kernels* kernels : {avx2_kernels(), avx512_kernels(), neon_kernels()}) {
-    if (kernels != nullptr && run_with(kernels->name, program) != expected) {
+  for (const Kernels* kernels : available_kernels()) {
+    if (kernels != scalar_kernels() && run_with(kernels->name, program) != expected) {
       std::fprintf(stderr, "kernels %s give other outputs than scalar ones\n", kernels->name);
       std::abort();
     }
@@ -110,20 +109,6 @@ void read(const Program& program) {
   if (text.empty() || !(scales > 0)) std::abort();
 }
 
-// Corrects what would end the test before it begins.
-void repair(Bytes& file) {
-  if (file.size() < test::kFrameBytes) return;
-  Header header;
-  std::memcpy(&header, file.data(), sizeof(header));
-  std::memcpy(header.magic, kMagic, sizeof(kMagic));
-  header.version = kVersion;
-  header.section_count = test::kSectionCount;
-  header.file_bytes = file.size();
-  std::memset(header.zero, 0, sizeof(header.zero));
-  std::memcpy(file.data(), &header, sizeof(header));
-  test::reseal(file);
-}
-
 }  // namespace
 }  // namespace horizon
 
@@ -131,7 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace horizon;
   const auto* bytes = reinterpret_cast<const std::byte*>(data);
   test::Bytes file(bytes, bytes + size);
-  repair(file);
+  test::repair(file);
   try {
     const Program program = Program::from_bytes(file);
     read(program);

@@ -9,13 +9,10 @@
 namespace horizon {
 namespace {
 
-constexpr Unit kUnitOf[] = {Unit::load,   Unit::store, Unit::transform, Unit::tensor,
-                            Unit::tensor, Unit::aux,   Unit::vector,    Unit::vector};
-
 void check_unit(const InstructionRecord& i) {
   const auto number = static_cast<std::size_t>(i.opcode);
-  if (number < 1 || number > std::size(kUnitOf)) {
-    refuse(text_of("opcode ", number), text_of("1..", std::size(kUnitOf)));
+  if (number < 1 || number > kOpcodes) {
+    refuse(text_of("opcode ", number), text_of("1..", kOpcodes));
   }
   const Unit unit = kUnitOf[number - 1];
   if (i.unit != unit) {
@@ -43,6 +40,7 @@ void check_unused(const InstructionRecord& i) {
       !std::all_of(std::begin(i.zero1), std::end(i.zero1), [](auto zero) { return zero == 0; })) {
     refuse("a reserved field that is not 0", "0");
   }
+  const bool resize = i.opcode == Opcode::resize;
   if (!conv) {
     require_default(both(i.kernel, 1), "kernel");
     require_default(both(i.stride, 1), "stride");
@@ -51,13 +49,22 @@ void check_unused(const InstructionRecord& i) {
     require_default(i.weight_layout == WeightLayout::blocked, "weight layout");
     check_missing(i.weight, "weight");
   }
-  if (!conv && !correlation) require_default(both(i.pad, 0), "pad");
+  if (!conv && !correlation && !resize) require_default(both(i.pad, 0), "pad");
   if (!correlation) require_default(i.reach == 0, "reach");
-  if (!warp) {
+  if (!warp && !resize) {
     require_default(i.fraction_bits == 0, "fraction bits");
     require_default(both(i.origin, 0), "origin");
   }
-  if (!clamps) require_default(i.lo == 0 && i.hi == 0, "limits");
+  if (!resize) {
+    require_default(both(i.step, 0), "step");
+    require_default(both(i.offset, 0), "offset");
+    require_default(both(i.divisor, 0), "divisor");
+    require_default(both(i.last, 0), "last");
+  }
+  if (!clamps) {
+    require_default(i.lo == 0 && i.hi == 0, "limits");
+    require_default(i.two_slopes == 0, "two slopes");
+  }
   if (!clamps && !warp) require_default(i.table == 0 && i.table_count == 0, "table");
   const bool two = conv || correlation || warp || i.opcode == Opcode::add;
   if (!two) check_missing(i.b, "b");

@@ -5,56 +5,14 @@
 #include <cstring>
 #include <limits>
 
+#include "hbm/check_require.h"
+#include "hbm/check_resize.h"
 #include "hbm/check_view.h"
 #include "hbm/invalid_program.h"
 #include "hbm/weight_sums.h"
 
 namespace horizon {
 namespace {
-
-constexpr std::int32_t kLargestMultiplier = 1 << 24;
-constexpr std::int32_t kLargestShift = 47;
-constexpr int kFractionBits = 8;
-// Kernels keep the accumulators of all outputs of a pixel at once.
-constexpr std::uint32_t kRowsOutputs = 4;
-
-bool is_narrow(Type type) { return type == Type::int8 || type == Type::int16; }
-
-void require_narrow(const View& view, const char* name) {
-  if (!is_narrow(view.type)) refuse(text_of(name, ": ", name_of(view.type)), "int8 or int16");
-}
-
-void require_signed(const View& view, const char* name) {
-  if (view.type == Type::uint8) refuse(text_of(name, ": uint8"), "int8, int16 or int32");
-}
-
-void require_shape(const View& view, const char* name, std::uint64_t n, std::uint64_t h,
-                   std::uint64_t w, std::uint64_t c) {
-  if (view.shape[0] != n || view.shape[1] != h || view.shape[2] != w || view.shape[3] != c) {
-    refuse(text_of(name, ": shape ", shape_of(view)), text_of(n, "x", h, "x", w, "x", c));
-  }
-}
-
-void require_shape(const View& view, const char* name, const View& like) {
-  require_shape(view, name, like.shape[0], like.shape[1], like.shape[2], like.shape[3]);
-}
-
-void require_range(const std::int32_t (&pair)[2], const char* name, std::int32_t low,
-                   std::int32_t high) {
-  for (const std::int32_t value : pair) {
-    if (value < low || value > high) {
-      refuse(text_of(name, " ", value), text_of(low, "..", high));
-    }
-  }
-}
-
-void check_sides(const View& view, const char* name) {
-  for (const std::uint32_t side : view.shape) {
-    if (side > kLargestSide) {
-      refuse(text_of(name, ": shape ", shape_of(view)), text_of("sides of at most ", kLargestSide));
-    }
-  }
-}
 
 void check_limits(const InstructionRecord& i) {
   require_signed(i.out, "out");
@@ -63,6 +21,14 @@ void check_limits(const InstructionRecord& i) {
   if (i.lo < low || i.lo > i.hi || i.hi > high) {
     refuse(text_of("limits ", i.lo, "..", i.hi),
            text_of("lo <= hi in ", low, "..", high, ", the range of ", name_of(i.out.type)));
+  }
+}
+
+// A multiplier of negative values: of magnitude `largest`, which is 0 where it has no use.
+void check_negative(std::int32_t value, std::int32_t largest, const char* name, std::uint32_t c) {
+  if (value < -largest || value > largest) {
+    refuse(text_of("channel ", c, ": negative ", name, " ", value),
+           largest != 0 ? "-2^24..2^24" : "0, it has no use");
   }
 }
 
@@ -98,6 +64,13 @@ void check_table(const InstructionRecord& i, std::span<const std::byte> constant
     }
     if (channel.bias != 0 && !per_channel) {
       refuse(text_of("channel ", c, ": bias ", channel.bias), "0, only convolutions have one");
+    }
+    const std::int32_t negative = i.two_slopes == 1 ? kLargestMultiplier : 0;
+    check_negative(channel.negative_multiplier, negative, "multiplier", c);
+    check_negative(channel.negative_residual_multiplier, residual ? negative : 0,
+                   "residual multiplier", c);
+    if (channel.zero[0] != 0 || channel.zero[1] != 0) {
+      refuse(text_of("channel ", c, ": a reserved field that is not 0"), "0");
     }
   }
 }
@@ -176,8 +149,8 @@ void check_warp(const InstructionRecord& i) {
   require_shape(i.out, "out", i.a.shape[0], i.out.shape[1], i.out.shape[2], i.a.shape[3]);
   require_shape(i.b, "b", i.out.shape[0], i.out.shape[1], i.out.shape[2], 2);
   // Fixed point, "warp": clamp(15 - ceil(log2(max(H, W) + 1)), 0, 8).
-  const int bits =
-      std::clamp(15 - static_cast<int>(std::bit_width(std::max(height, width))), 0, kFractionBits);
+  const int bits = std::clamp(15 - static_cast<int>(std::bit_width(std::max(height, width))), 0,
+                              kMostFractionBits);
   if (i.fraction_bits != bits) {
     refuse(text_of("fraction bits ", i.fraction_bits),
            text_of(bits, " for a map of ", height, "x", width));
@@ -212,10 +185,15 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     check_correlation(i);
   } else if (i.opcode == Opcode::warp) {
     check_warp(i);
+  } else if (i.opcode == Opcode::resize) {
+    return check_resize(i);  // neither limits nor a table
   } else {
     check_elementwise(i);
   }
   if (i.opcode != Opcode::warp) check_limits(i);
+  if (i.two_slopes != 0 && i.two_slopes != 1) {
+    refuse(text_of("two slopes ", i.two_slopes), "0 or 1");
+  }
   check_table(i, constants);
 }
 

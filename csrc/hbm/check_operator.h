@@ -9,15 +9,6 @@
 
 namespace horizon {
 
-// Bounds that keep every coordinate of a kernel, such as y * stride + ky * dilation - pad, and the
-// number of its taps within 32 bits.
-inline constexpr std::uint32_t kLargestSide = 1u << 16;  // of the views of windowed operators
-inline constexpr std::int32_t kLargestStep = 1 << 8;     // kernel, stride, dilation, reach
-inline constexpr std::int32_t kLargestPad = 1 << 20;     // in either direction
-
-// No accumulator reaches it (fixed point, "Numbers").
-inline constexpr std::uint64_t kAccumulatorLimit = std::uint64_t{1} << 28;
-
 // Operands, parameters and channel table of an instruction whose views check_view has accepted and
 // whose unused fields have their defaults. The accumulators of a convolution are proven elsewhere
 // (proof.h). Throws InvalidProgram.

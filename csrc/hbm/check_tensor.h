@@ -16,7 +16,4 @@ inline std::uint32_t channels_of(const TensorRecord& tensor) {
   return tensor.layout == Layout::nchw ? tensor.shape[1] : tensor.shape[3];
 }
 
-// Of the arena, and of an input or output, in bytes.
-inline constexpr std::uint64_t kLargestMemory = std::uint64_t{1} << 40;
-
 }  // namespace horizon

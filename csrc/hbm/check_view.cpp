@@ -144,22 +144,18 @@ std::string shape_of(const View& view) {
 }
 
 const char* name_of(Space space) {
-  constexpr const char* names[] = {"none", "constant", "input", "output", "ddr", "sram"};
   const auto number = static_cast<std::size_t>(space);
-  return number < std::size(names) ? names[number] : "unknown space";
+  return number < std::size(kSpaceNames) ? kSpaceNames[number] : "unknown space";
 }
 
 const char* name_of(Opcode opcode) {
-  constexpr const char* names[] = {"load",        "store", "copy",    "conv",
-                                   "correlation", "warp",  "rescale", "add"};
   const auto number = static_cast<std::size_t>(opcode) - 1;
-  return number < std::size(names) ? names[number] : "unknown opcode";
+  return number < kOpcodes ? kOpcodeNames[number] : "unknown opcode";
 }
 
 const char* name_of(Type type) {
-  constexpr const char* names[] = {"int8", "int16", "int32", "uint8"};
   const auto number = static_cast<std::size_t>(type);
-  return number < std::size(names) ? names[number] : "unknown type";
+  return number < std::size(kTypeNames) ? kTypeNames[number] : "unknown type";
 }
 
 void check_view(const View& view, const char* name, const Memory& memory) {

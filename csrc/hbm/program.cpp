@@ -16,7 +16,6 @@
 namespace horizon {
 namespace {
 
-constexpr std::size_t kLongestString = 4096;
 constexpr const char* kNextStep = "; compile the model again";
 
 // Records in place. Sections begin at multiples of 64 of an aligned file, their types have no bits
@@ -50,7 +49,9 @@ void check_record(const ProgramRecord& record, std::size_t tensors) {
                    " bytes of ddr and sram"),
            text_of("at most ", kLargestMemory));
   }
-  if (record.opt > 3) refuse(text_of("section program: opt ", record.opt), "0..3");
+  if (record.opt > kHighestOpt) {
+    refuse(text_of("section program: opt ", record.opt), text_of("0..", kHighestOpt));
+  }
   if (record.size_multiple == 0) refuse("section program: a size multiple of 0", "at least 1");
   if (std::any_of(std::begin(record.zero), std::end(record.zero), [](auto b) { return b != 0; })) {
     refuse("section program: a reserved field that is not 0", "0");
@@ -91,6 +92,7 @@ Program Program::load(std::unique_ptr<Storage> storage) {
   try {
     program.read();
     program.check_tensors();
+    program.check_scales();
     program.check_instructions();
   } catch (const InvalidProgram& problem) {
     throw InvalidProgram(program.storage_->name() + ": " + problem.what() + kNextStep);
@@ -132,6 +134,29 @@ void Program::check_tensors() const {
   }
 }
 
+// The scales of all tensors lie behind the other constants, in their order, up to the end.
+void Program::check_scales() {
+  const std::uint64_t begin = inputs_.front().scale_offset;
+  if (begin % kAlignment != 0) {
+    refuse(text_of("section tensors: scales at ", begin), text_of("a multiple of ", kAlignment));
+  }
+  std::uint64_t end = begin;
+  for (const auto tensors : {inputs_, outputs_}) {
+    for (const TensorRecord& tensor : tensors) {
+      if (tensor.scale_offset != end) {
+        refuse(text_of("section tensors: ", text(tensor.name), ": scales at ", tensor.scale_offset),
+               text_of(end, ", behind those before"));
+      }
+      end += tensor.scale_count * sizeof(double);
+    }
+  }
+  if (end != constants_.size()) {
+    refuse(text_of("section constants: ", constants_.size(), " bytes"),
+           text_of(end, ", the scales' end"));
+  }
+  operands_ = constants_.first(begin);
+}
+
 std::string Program::layer_name(const InstructionRecord& instruction) const {
   try {
     return std::string(text(instruction.layer));
@@ -141,16 +166,15 @@ std::string Program::layer_name(const InstructionRecord& instruction) const {
 }
 
 void Program::check_instructions() const {
-  const Memory memory{constants_.size(), record_->ddr_bytes, record_->sram_bytes, inputs_,
-                      outputs_};
+  const Memory memory{operands_.size(), record_->ddr_bytes, record_->sram_bytes, inputs_, outputs_};
   Waits waits;
-  Proof proof(constants_);
+  Proof proof(operands_);
   std::vector<bool> stored(outputs_.size());
   for (std::size_t index = 0; index < instructions_.size(); ++index) {
     const InstructionRecord& instruction = instructions_[index];
     try {
       text(instruction.layer);
-      check_instruction(instruction, memory, constants_);
+      check_instruction(instruction, memory, operands_);
       waits.follow(instruction);
       proof.follow(instruction);
     } catch (const InvalidProgram& problem) {

@@ -10,6 +10,7 @@
 //   - weights hold no -128 and their filling is 0; no accumulator of a convolution or a correlation
 //     reaches 2^28 (fixed point, "Numbers");
 //   - carried out in the order of the list, no instruction waits for a later one;
+//   - scales are behind all other constants, and no instruction reads them;
 //   - every output is stored to. That it is stored to completely is the compiler's proof.
 // The bytes are CRC-32 checked; this finds accidents, not forgery, hence the checks above.
 #pragma once
@@ -52,6 +53,7 @@ class Program {
   std::span<const TensorRecord> inputs() const { return inputs_; }
   std::span<const TensorRecord> outputs() const { return outputs_; }
   std::span<const InstructionRecord> instructions() const { return instructions_; }
+  // With the scales, which no instruction reads.
   std::span<const std::byte> constants() const { return constants_; }
   std::string_view metadata() const { return metadata_; }
 
@@ -71,6 +73,7 @@ class Program {
   static Program load(std::unique_ptr<Storage> storage);
   void read();
   void check_tensors() const;
+  void check_scales();
   std::string layer_name(const InstructionRecord& instruction) const;
   void check_instructions() const;
 
@@ -80,6 +83,7 @@ class Program {
   std::span<const TensorRecord> inputs_, outputs_;
   std::span<const InstructionRecord> instructions_;
   std::span<const std::byte> constants_;
+  std::span<const std::byte> operands_;  // the constants without the scales
   std::string_view metadata_;
 };
 

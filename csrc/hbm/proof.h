@@ -1,8 +1,8 @@
 // Proof that no accumulator of a convolution reaches 2^28, from the weights in the file:
 // sum |w| * max |x| + |bias| of each output channel (fixed point, "Numbers").
 //
-// Weights in sram are known if a LOAD brought them there, in one piece, from the constants and
-// nothing has been written over them since; otherwise the program is refused.
+// Weights in sram are known if loads brought them there from the constants and nothing has been
+// written over them since; otherwise the program is refused.
 #pragma once
 
 #include <cstddef>

@@ -18,16 +18,6 @@ void Resident::forget(std::uint64_t begin, std::uint64_t end) {
 
 void Resident::remember(std::uint64_t begin, std::uint64_t end, std::uint64_t constant) {
   forget(begin, end);
-  const auto next = copies_.lower_bound(begin);
-  if (next != copies_.begin()) {
-    // A copy in two transfers is one copy.
-    const auto before = std::prev(next);
-    if (before->second.end == begin &&
-        before->second.constant + (begin - before->first) == constant) {
-      before->second.end = end;
-      return;
-    }
-  }
   copies_[begin] = {end, constant};
 }
 
@@ -35,8 +25,17 @@ std::optional<std::uint64_t> Resident::find(std::uint64_t begin, std::uint64_t e
   auto copy = copies_.upper_bound(begin);
   if (copy == copies_.begin()) return std::nullopt;
   --copy;
-  if (copy->second.end < end) return std::nullopt;
-  return copy->second.constant + (begin - copy->first);
+  const std::uint64_t first = copy->first, constant = copy->second.constant;
+  std::uint64_t known = copy->second.end;
+  if (known <= begin) return std::nullopt;
+  while (known < end) {  // a copy in several transfers is one copy
+    if (++copy == copies_.end() || copy->first != known ||
+        copy->second.constant != constant + (known - first)) {
+      return std::nullopt;
+    }
+    known = copy->second.end;
+  }
+  return constant + (begin - first);
 }
 
 }  // namespace horizon

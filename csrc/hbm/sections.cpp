@@ -11,8 +11,6 @@
 namespace horizon {
 namespace {
 
-constexpr const char* kNames[kSections] = {"program",      "strings",   "tensors",
-                                           "instructions", "constants", "metadata"};
 // Bytes of one record; of a section without records, 1.
 constexpr std::uint64_t kRecordBytes[kSections] = {
     sizeof(ProgramRecord), 1, sizeof(TensorRecord), sizeof(InstructionRecord), 1, 1};
@@ -58,7 +56,7 @@ void check_header(std::span<const std::byte> file, Header& header) {
 // leave room for bytes that nobody checks.
 std::span<const std::byte> check_section(std::span<const std::byte> file, const Section& section,
                                          std::size_t index, std::uint64_t end_before) {
-  const std::string where = text_of("section ", kNames[index], ": ");
+  const std::string where = text_of("section ", kSectionNames[index], ": ");
   if (static_cast<std::size_t>(section.kind) != index + 1) {
     refuse(text_of(where, "kind ", static_cast<std::uint32_t>(section.kind)), text_of(index + 1));
   }
@@ -79,7 +77,7 @@ std::span<const std::byte> check_section(std::span<const std::byte> file, const 
            text_of(record, " bytes for each"));
   }
   const auto bytes = file.subspan(begin, section.bytes);
-  check_crc(text_of("section ", kNames[index]), bytes, section.crc);
+  check_crc(text_of("section ", kSectionNames[index]), bytes, section.crc);
   return bytes;
 }
 

@@ -9,8 +9,6 @@
 
 namespace horizon {
 
-inline constexpr std::size_t kSections = 6;
-
 // The bytes of each section in the order of SectionKind. Checked are magic, version, sizes,
 // checksums, places and counts; the sections' contents are not. Throws InvalidProgram with section,
 // found and expected.

@@ -1,11 +1,11 @@
 // Rescale, add and copy in plain C++.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
-#include "kernels/scalar.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 
-void rescale_scalar(const RescaleArgs& args, Part part) {
+void scalar::rescale(const RescaleArgs& args, Part part) {
   for_each_run(
       args.out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
         for (; x < end; ++x) {
@@ -14,14 +14,15 @@ void rescale_scalar(const RescaleArgs& args, Part part) {
           for (std::int64_t c = 0; c < args.out.shape[3]; ++c) {
             const Channel& channel = args.table[args.table_count == 1 ? 0 : c];
             const std::int64_t value = read_element(in + c * args.in.stride[3], args.in.type);
+            const std::int64_t sum = weighted(channel, value, 0, args.two_slopes);
             write_element(out + c * args.out.stride[3], args.out.type,
-                          round_shift(value * channel.multiplier, channel.shift, args.lo, args.hi));
+                          round_shift(sum, channel.shift, args.lo, args.hi));
           }
         }
       });
 }
 
-void add_scalar(const AddArgs& args, Part part) {
+void scalar::add(const AddArgs& args, Part part) {
   for_each_run(
       args.out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
         for (; x < end; ++x) {
@@ -31,8 +32,7 @@ void add_scalar(const AddArgs& args, Part part) {
           for (std::int64_t c = 0; c < args.out.shape[3]; ++c) {
             const std::int64_t first = read_element(a + c * args.a.stride[3], args.a.type);
             const std::int64_t second = read_element(b + c * args.b.stride[3], args.b.type);
-            const std::int64_t sum =
-                first * args.table.multiplier + second * args.table.residual_multiplier;
+            const std::int64_t sum = weighted(args.table, first, second, args.two_slopes);
             write_element(out + c * args.out.stride[3], args.out.type,
                           round_shift(sum, args.table.shift, args.lo, args.hi));
           }
@@ -40,7 +40,7 @@ void add_scalar(const AddArgs& args, Part part) {
       });
 }
 
-void copy_scalar(const CopyArgs& args, Part part) {
+void scalar::copy(const CopyArgs& args, Part part) {
   const std::int32_t zero_point =
       args.in.type == Type::uint8 && args.out.type == Type::int8 ? 128 : 0;
   // Over elements, not pixels: weights are copied as one pixel of many channels.

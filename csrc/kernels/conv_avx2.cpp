@@ -7,9 +7,11 @@
 // Up to 5 pixels by 16 outputs stay in registers.
 #if defined(__x86_64__)
 
-#include "kernels/avx2.h"
+#include <type_traits>
+
 #include "kernels/conv_tiles.h"
 #include "kernels/requantize_avx2.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -18,14 +20,21 @@ __m256i load_vector(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 
+template <bool kSlopes>
 struct Avx2 {
   using Vector = __m256i;
-  using Scale = Scale8;
+  using Scale = std::conditional_t<kSlopes, SlopedScale8, Scale8>;
   static constexpr int kLanes = 8, kInputBytes = 2, kPixels = 5;
   static constexpr int row_pixels(int outputs) { return outputs == 4 ? 3 : 4; }
   static constexpr Channel kUnused = {0, 0, 0, 25};
 
-  static Scale make_scale(const Channel (&eight)[8]) { return make_scale8(eight); }
+  static Scale make_scale(const Channel (&eight)[8]) {
+    if constexpr (kSlopes) {
+      return make_sloped_scale8(eight);
+    } else {
+      return make_scale8(eight);
+    }
+  }
   static bool fits(const Scale& scale) { return scale.integer; }
   static Vector all(std::int32_t value) { return _mm256_set1_epi32(value); }
   template <class... Operands>
@@ -53,9 +62,10 @@ struct Avx2 {
                           const std::byte* residual);
 };
 
+template <bool kSlopes>
 template <bool kBlocked>
-void Avx2::pack(const ConvArgs& a, std::int64_t channels, const std::byte* from,
-                std::int64_t pixels, std::byte* to) {
+void Avx2<kSlopes>::pack(const ConvArgs& a, std::int64_t channels, const std::byte* from,
+                         std::int64_t pixels, std::byte* to) {
   const std::int64_t inputs = a.in.shape[3], whole = inputs / 16 * 16;
   const bool bytes = a.in.type == Type::int8;
   for (std::int64_t x = 0; x < pixels; ++x, from += a.in.stride[2], to += 2 * channels) {
@@ -80,9 +90,10 @@ void Avx2::pack(const ConvArgs& a, std::int64_t channels, const std::byte* from,
   }
 }
 
+template <bool kSlopes>
 template <int P>
-inline void Avx2::multiply(Vector (&acc)[P][2], const std::int8_t* w, const std::byte* in,
-                           std::int64_t step, std::int64_t length) {
+inline void Avx2<kSlopes>::multiply(Vector (&acc)[P][2], const std::int8_t* w, const std::byte* in,
+                                    std::int64_t step, std::int64_t length) {
   for (std::int64_t k = 0; k < length; ++k, w += 64, in += 8) {
 #pragma GCC unroll 2
     for (int pair = 0; pair < 2; ++pair) {
@@ -110,10 +121,11 @@ inline void Avx2::multiply(Vector (&acc)[P][2], const std::int8_t* w, const std:
   }
 }
 
+template <bool kSlopes>
 template <int P, int O>
-inline void Avx2::multiply_rows(Vector (&acc)[P][O], const std::int8_t* w,
-                                std::int64_t output_bytes, const std::byte* in, std::int64_t step,
-                                std::int64_t channels) {
+inline void Avx2<kSlopes>::multiply_rows(Vector (&acc)[P][O], const std::int8_t* w,
+                                         std::int64_t output_bytes, const std::byte* in,
+                                         std::int64_t step, std::int64_t channels) {
   for (std::int64_t k = 0; k < channels; k += 16) {
     __m256i weight[O];
 #pragma GCC unroll 4
@@ -132,9 +144,10 @@ inline void Avx2::multiply_rows(Vector (&acc)[P][O], const std::int8_t* w,
   }
 }
 
+template <bool kSlopes>
 template <int O>
-inline void Avx2::finish_rows(const Tiles<Avx2, false>& c, const Vector (&acc)[O], std::byte* out,
-                              const std::byte* residual) {
+inline void Avx2<kSlopes>::finish_rows(const Tiles<Avx2, false>& c, const Vector (&acc)[O],
+                                       std::byte* out, const std::byte* residual) {
 #pragma GCC unroll 4
   for (int o = 0; o < O; ++o) {
     __m128i sum =
@@ -147,9 +160,9 @@ inline void Avx2::finish_rows(const Tiles<Avx2, false>& c, const Vector (&acc)[O
 
 }  // namespace
 
-std::size_t conv_scratch_avx2(const ConvArgs& a) { return tiles_scratch<Avx2, Avx2>(a); }
+std::size_t avx2::conv_scratch(const ConvArgs& a) { return tiles_scratch<Avx2, Avx2>(a); }
 
-void conv_avx2(const ConvArgs& a, Part part) { convolve_tiles<Avx2, Avx2>(a, part); }
+void avx2::conv(const ConvArgs& a, Part part) { convolve_tiles<Avx2, Avx2>(a, part); }
 
 }  // namespace horizon
 

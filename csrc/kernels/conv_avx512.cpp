@@ -9,37 +9,35 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
-#include "kernels/avx512.h"
 #include "kernels/conv_blocked_avx512.h"
 #include "kernels/conv_rows_avx512.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
 
+// VNNI multiplies bytes; kernels of more rows than are kept do not occur in networks.
+bool fits_vnni(const ConvArgs& a) { return a.in.type == Type::int8 && a.kernel[0] <= kMaxTaps; }
+
+// R: the ratios of one slope or of two.
+template <class R>
 void finish_row(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
                 std::int64_t first_vector, std::int64_t last_vector, const Epilogue& epilogue) {
   if (a.weight_layout == WeightLayout::blocked) {
-    blocked_row(a, work, phase, row, first_vector, last_vector, epilogue);
+    blocked_row<R>(a, work, phase, row, first_vector, last_vector, epilogue);
   } else if (a.out.shape[3] == 1) {
-    rows_row<1>(a, work, phase, row, epilogue);
+    rows_row<R, 1>(a, work, phase, row, epilogue);
   } else if (a.out.shape[3] == 2) {
-    rows_row<2>(a, work, phase, row, epilogue);
+    rows_row<R, 2>(a, work, phase, row, epilogue);
   } else if (a.out.shape[3] == 3) {
-    rows_row<3>(a, work, phase, row, epilogue);
+    rows_row<R, 3>(a, work, phase, row, epilogue);
   } else {
-    rows_row<4>(a, work, phase, row, epilogue);
+    rows_row<R, 4>(a, work, phase, row, epilogue);
   }
 }
 
-}  // namespace
-
-std::size_t conv_scratch_avx512(const ConvArgs& a) {
-  const std::int64_t outputs = outputs_padded(a);
-  const std::int64_t constants = 4 * outputs * static_cast<std::int64_t>(sizeof(std::int32_t));
-  return static_cast<std::size_t>(constants + a.kernel[0] * longest_row(a));
-}
-
-void conv_avx512(const ConvArgs& a, Part part) {
+template <class R>
+void convolve(const ConvArgs& a, const Part& part) {
   const Work work = make_work(a, part.scratch);
   // A unit of work is one output row and up to two vectors of outputs.
   const std::int64_t vectors = outputs_padded(a) / kLanes;
@@ -85,10 +83,24 @@ void conv_avx512(const ConvArgs& a, Part part) {
                                                         out_y * a.residual.stride[1] +
                                                         phase.x.out_first * a.residual.stride[2];
         const std::int64_t until = last * kVectors < vectors ? last * kVectors : vectors;
-        finish_row(a, work, phase, row, first * kVectors, until, epilogue);
+        finish_row<R>(a, work, phase, row, first * kVectors, until, epilogue);
       }
     }
   }
+}
+
+}  // namespace
+
+std::size_t avx512::conv_scratch(const ConvArgs& a) {
+  if (!fits_vnni(a)) return avx2::conv_scratch(a);
+  const std::int64_t constants =
+      kConstants * outputs_padded(a) * static_cast<std::int64_t>(sizeof(std::int32_t));
+  return static_cast<std::size_t>(constants + a.kernel[0] * longest_row(a));
+}
+
+void avx512::conv(const ConvArgs& a, Part part) {
+  if (!fits_vnni(a)) return avx2::conv(a, part);
+  return a.two_slopes ? convolve<SlopedRatios>(a, part) : convolve<Ratios>(a, part);
 }
 
 }  // namespace horizon

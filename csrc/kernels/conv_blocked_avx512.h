@@ -10,9 +10,9 @@
 namespace horizon {
 namespace {
 
-// Columns begin, begin + P, ... before `end`, P pixels at a time, and N vectors of outputs from
-// vector `vector` on.
-template <int P, int N>
+// R: the ratios of one slope or of two. Columns begin, begin + P, ... before `end`, P pixels at a
+// time, and N vectors of outputs from vector `vector` on.
+template <class R, int P, int N>
 void blocked_tiles(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
                    std::int64_t begin, std::int64_t end, std::int64_t vector,
                    const Epilogue& epilogue) {
@@ -29,10 +29,10 @@ void blocked_tiles(const ConvArgs& a, const Work& work, const Phase& phase, cons
 
   __m512i start[N];
   __mmask16 mask[N];
-  Ratios ratios[N];
+  R ratios[N];
   for (int n = 0; n < N; ++n) {
     start[n] = _mm512_loadu_si512(work.start + (vector + n) * kLanes);
-    ratios[n] = Ratios(work, (vector + n) * kLanes);
+    ratios[n] = R(work, (vector + n) * kLanes);
     const std::int64_t left = a.out.shape[3] - (vector + n) * kLanes;
     mask[n] = left >= kLanes ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
   }
@@ -91,19 +91,23 @@ using BlockedTiles = void (*)(const ConvArgs&, const Work&, const Phase&, const 
                               std::int64_t, std::int64_t, const Epilogue&);
 constexpr int kPixels = 8;
 constexpr int kVectors = 2;
+template <class R>
 constexpr BlockedTiles kBlockedTiles[kVectors][kPixels] = {
-    {blocked_tiles<1, 1>, blocked_tiles<2, 1>, blocked_tiles<3, 1>, blocked_tiles<4, 1>,
-     blocked_tiles<5, 1>, blocked_tiles<6, 1>, blocked_tiles<7, 1>, blocked_tiles<8, 1>},
-    {blocked_tiles<1, 2>, blocked_tiles<2, 2>, blocked_tiles<3, 2>, blocked_tiles<4, 2>,
-     blocked_tiles<5, 2>, blocked_tiles<6, 2>, blocked_tiles<7, 2>, blocked_tiles<8, 2>}};
+    {blocked_tiles<R, 1, 1>, blocked_tiles<R, 2, 1>, blocked_tiles<R, 3, 1>, blocked_tiles<R, 4, 1>,
+     blocked_tiles<R, 5, 1>, blocked_tiles<R, 6, 1>, blocked_tiles<R, 7, 1>,
+     blocked_tiles<R, 8, 1>},
+    {blocked_tiles<R, 1, 2>, blocked_tiles<R, 2, 2>, blocked_tiles<R, 3, 2>, blocked_tiles<R, 4, 2>,
+     blocked_tiles<R, 5, 2>, blocked_tiles<R, 6, 2>, blocked_tiles<R, 7, 2>,
+     blocked_tiles<R, 8, 2>}};
 
+template <class R>
 void blocked_row(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
                  std::int64_t first_vector, std::int64_t last_vector, const Epilogue& epilogue) {
   const std::int64_t whole = phase.x.count / kPixels * kPixels;
   const std::int64_t rest = phase.x.count - whole;
   for (std::int64_t v = first_vector; v < last_vector;) {
     const int n = last_vector - v >= kVectors ? kVectors : 1;
-    const BlockedTiles* tiles = kBlockedTiles[n - 1];
+    const BlockedTiles* tiles = kBlockedTiles<R>[n - 1];
     if (whole > 0) tiles[kPixels - 1](a, work, phase, row, 0, whole, v, epilogue);
     if (rest > 0) tiles[rest - 1](a, work, phase, row, whole, phase.x.count, v, epilogue);
     v += n;

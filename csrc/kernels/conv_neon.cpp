@@ -4,9 +4,11 @@
 // bytes. 4 pixels by 16 outputs stay in registers.
 #if defined(__aarch64__)
 
+#include <type_traits>
+
 #include "kernels/conv_tiles.h"
-#include "kernels/neon.h"
 #include "kernels/requantize_neon.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -78,15 +80,21 @@ inline void multiply_words(int32x4_t (&acc)[P][4], const std::int8_t* w, const s
 }
 
 // What both types of inputs share.
-template <int kBytes>
+template <int kBytes, bool kSlopes>
 struct Neon {
   using Vector = int32x4_t;
-  using Scale = Scale4;
+  using Scale = std::conditional_t<kSlopes, SlopedScale4, Scale4>;
   static constexpr int kLanes = 4, kInputBytes = kBytes, kPixels = 4;
   static constexpr int row_pixels(int) { return kPixels; }
   static constexpr Channel kUnused = {0, 0, 0, 1};
 
-  static Scale make_scale(const Channel (&four)[4]) { return make_scale4(four); }
+  static Scale make_scale(const Channel (&four)[4]) {
+    if constexpr (kSlopes) {
+      return make_sloped_scale4(four);
+    } else {
+      return make_scale4(four);
+    }
+  }
   static constexpr bool fits(const Scale&) { return true; }
   static Vector all(std::int32_t value) { return vdupq_n_s32(value); }
   template <class... Operands>
@@ -150,11 +158,16 @@ struct Neon {
   }
 };
 
+template <bool kSlopes>
+using Bytes = Neon<1, kSlopes>;
+template <bool kSlopes>
+using Words = Neon<2, kSlopes>;
+
 }  // namespace
 
-std::size_t conv_scratch_neon(const ConvArgs& a) { return tiles_scratch<Neon<1>, Neon<2>>(a); }
+std::size_t neon::conv_scratch(const ConvArgs& a) { return tiles_scratch<Bytes, Words>(a); }
 
-void conv_neon(const ConvArgs& a, Part part) { convolve_tiles<Neon<1>, Neon<2>>(a, part); }
+void neon::conv(const ConvArgs& a, Part part) { convolve_tiles<Bytes, Words>(a, part); }
 
 }  // namespace horizon
 

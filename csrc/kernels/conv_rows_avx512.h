@@ -29,33 +29,38 @@ __m512i sums_of(const __m512i* v) {
 }
 
 // The constants of O outputs, again and again, for the lanes of rows_tile.
+template <class R>
 struct Repeated {
   __m512i start;
-  Ratios ratios;
+  R ratios;
 
   Repeated(const Work& work, int outputs) {
-    alignas(64) std::int32_t lanes[4][kLanes] = {};
+    alignas(64) std::int32_t lanes[kConstants][kLanes] = {};
     Work repeated = work;
     repeated.start = lanes[0];
     repeated.multiplier = lanes[1];
     repeated.residual_multiplier = lanes[2];
-    repeated.shift = lanes[3];
+    repeated.negative_multiplier = lanes[3];
+    repeated.negative_residual_multiplier = lanes[4];
+    repeated.shift = lanes[5];
     for (int lane = 0; lane < kLanes; ++lane) {
       const int o = lane % outputs;
       repeated.start[lane] = work.start[o];
       repeated.multiplier[lane] = work.multiplier[o];
       repeated.residual_multiplier[lane] = work.residual_multiplier[o];
+      repeated.negative_multiplier[lane] = work.negative_multiplier[o];
+      repeated.negative_residual_multiplier[lane] = work.negative_residual_multiplier[o];
       repeated.shift[lane] = work.shift[o];
     }
     start = _mm512_load_si512(lanes[0]);
-    ratios = Ratios(repeated, 0);
+    ratios = R(repeated, 0);
   }
 };
 
 // P pixels x O outputs, P * O <= 16, for weights in rows.
-template <int P, int O>
+template <class R, int P, int O>
 void rows_tile(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
-               std::int64_t column, const Repeated& constants, const Epilogue& epilogue) {
+               std::int64_t column, const Repeated<R>& constants, const Epilogue& epilogue) {
   const std::int64_t steps = work.pixel / 64;
   const std::int64_t output_bytes = std::int64_t{a.kernel[0]} * a.kernel[1] * work.pixel;
   const std::int64_t step_bytes = phase.x.in_step * work.pixel;
@@ -118,17 +123,17 @@ void rows_tile(const ConvArgs& a, const Work& work, const Phase& phase, const Ro
   }
 }
 
-template <int O>
+template <class R, int O>
 void rows_row(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
               const Epilogue& epilogue) {
   constexpr int P = 16 / O < 8 ? 16 / O : 8;
-  const Repeated constants(work, O);
+  const Repeated<R> constants(work, O);
   std::int64_t column = 0;
   for (; column + P <= phase.x.count; column += P) {
-    rows_tile<P, O>(a, work, phase, row, column, constants, epilogue);
+    rows_tile<R, P, O>(a, work, phase, row, column, constants, epilogue);
   }
   for (; column < phase.x.count; ++column) {
-    rows_tile<1, O>(a, work, phase, row, column, constants, epilogue);
+    rows_tile<R, 1, O>(a, work, phase, row, column, constants, epilogue);
   }
 }
 

@@ -1,7 +1,7 @@
 // Convolution and transposed convolution in plain C++.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
-#include "kernels/scalar.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -68,9 +68,9 @@ std::uint32_t accumulate(const ConvArgs& args, std::int64_t n, std::int64_t y, s
 
 }  // namespace
 
-std::size_t conv_scratch_scalar(const ConvArgs&) { return 0; }
+std::size_t scalar::conv_scratch(const ConvArgs&) { return 0; }
 
-void conv_scalar(const ConvArgs& args, Part part) {
+void scalar::conv(const ConvArgs& args, Part part) {
   for_each_run(
       args.out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
         for (; x < end; ++x) {
@@ -82,7 +82,8 @@ void conv_scalar(const ConvArgs& args, Part part) {
               residual = read_element(at, args.residual.type);
             }
             const std::uint32_t acc = accumulate(args, n, y, x, o);
-            const std::int32_t value = requantize(acc, args.table[o], residual, args.lo, args.hi);
+            const std::int32_t value =
+                requantize(acc, args.table[o], residual, args.lo, args.hi, args.two_slopes);
             write_element(out + o * args.out.stride[3], args.out.type, value);
           }
         }

@@ -3,7 +3,7 @@
 // blocked weights: lanes are outputs; a tile is some pixels by 16 outputs.
 // rows weights (few outputs): lanes are input channels, summed across at the end.
 //
-// Set, for one type of packed inputs, has
+// Set, for one type of packed inputs and one or two slopes, has
 //   Vector, kLanes              int32 lanes
 //   kInputBytes                 of a packed input
 //   kPixels                     pixels of a tile with blocked weights
@@ -24,7 +24,7 @@
 
 #include "kernels/conv_driver.h"
 #include "kernels/elements.h"
-#include "kernels/scalar.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -60,6 +60,7 @@ struct Tiles {
       Channel some[kLanes];
       for (std::int64_t i = 0; i < kLanes; ++i) {
         some[i] = o + i < outputs ? a.table[o + i] : Set::kUnused;
+        if (a.residual.data == nullptr) some[i] = by_sign(some[i]);
       }
       scales[o / kLanes] = Set::make_scale(some);
     }
@@ -81,8 +82,9 @@ void Tiles<Set, kBlocked>::finish_element(std::int32_t acc, std::int64_t o, std:
   if (residual != nullptr) {
     second = read_element(residual + o * element_bytes(a.residual.type), a.residual.type);
   }
-  write_element(out + o * element_bytes(a.out.type), a.out.type,
-                requantize(static_cast<std::uint32_t>(acc), a.table[o], second, a.lo, a.hi));
+  write_element(
+      out + o * element_bytes(a.out.type), a.out.type,
+      requantize(static_cast<std::uint32_t>(acc), a.table[o], second, a.lo, a.hi, a.two_slopes));
 }
 
 // Outputs o .. o + kLanes - 1, or those that there are, of the pixel at `out`.
@@ -232,21 +234,30 @@ inline bool fits_tiles(const ConvArgs& a) {
   return a.kernel[0] <= kMaxTaps && (a.weight_layout == WeightLayout::blocked || rows);
 }
 
-// The whole operator: Bytes is the set for int8 inputs, Words the one for int16.
-template <class Bytes, class Words>
-std::size_t tiles_scratch(const ConvArgs& a) {
-  if (!fits_tiles(a)) return conv_scratch_scalar(a);
-  if (a.weight_layout == WeightLayout::rows) return convolution_scratch<Tiles<Bytes, false>>(a);
-  return a.in.type == Type::int8 ? convolution_scratch<Tiles<Bytes, true>>(a)
-                                 : convolution_scratch<Tiles<Words, true>>(a);
+// The whole operator: Bytes is the set for int8 inputs, Words the one for int16, each for one and
+// for two slopes. Calls visit.operator()<Tiles>().
+template <template <bool> class Bytes, template <bool> class Words, class Visit>
+auto with_tiles(const ConvArgs& a, Visit visit) {
+  const auto of = [&]<bool kSlopes>() {
+    if (a.weight_layout == WeightLayout::rows) {
+      return visit.template operator()<Tiles<Bytes<kSlopes>, false>>();
+    }
+    return a.in.type == Type::int8 ? visit.template operator()<Tiles<Bytes<kSlopes>, true>>()
+                                   : visit.template operator()<Tiles<Words<kSlopes>, true>>();
+  };
+  return a.two_slopes ? of.template operator()<true>() : of.template operator()<false>();
 }
 
-template <class Bytes, class Words>
+template <template <bool> class Bytes, template <bool> class Words>
+std::size_t tiles_scratch(const ConvArgs& a) {
+  if (!fits_tiles(a)) return scalar::conv_scratch(a);
+  return with_tiles<Bytes, Words>(a, [&]<class T>() { return convolution_scratch<T>(a); });
+}
+
+template <template <bool> class Bytes, template <bool> class Words>
 void convolve_tiles(const ConvArgs& a, const Part& part) {
-  if (!fits_tiles(a)) return conv_scalar(a, part);
-  if (a.weight_layout == WeightLayout::rows) return convolve<Tiles<Bytes, false>>(a, part);
-  return a.in.type == Type::int8 ? convolve<Tiles<Bytes, true>>(a, part)
-                                 : convolve<Tiles<Words, true>>(a, part);
+  if (!fits_tiles(a)) return scalar::conv(a, part);
+  with_tiles<Bytes, Words>(a, [&]<class T>() { convolve<T>(a, part); });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels/conv_plan.h"
+#include "kernels/elements.h"
 #include "kernels/requantize_avx512.h"
 
 namespace horizon {
@@ -12,11 +13,15 @@ namespace {
 constexpr int kMaxTaps = 64;
 constexpr int kLanes = 16;
 
+constexpr std::int64_t kConstants = 6;  // of each output
+
 // What a part works with, laid out in its scratch.
 struct Work {
   std::int32_t* start;  // per output: bias - 128 sum w
   std::int32_t* multiplier;
   std::int32_t* residual_multiplier;
+  std::int32_t* negative_multiplier;
+  std::int32_t* negative_residual_multiplier;
   std::int32_t* shift;
   std::uint8_t* rows;  // packed rows
   std::int64_t row_bytes;
@@ -45,13 +50,15 @@ Work make_work(const ConvArgs& a, std::byte* scratch) {
   work.start = reinterpret_cast<std::int32_t*>(scratch);
   work.multiplier = work.start + outputs;
   work.residual_multiplier = work.multiplier + outputs;
-  work.shift = work.residual_multiplier + outputs;
+  work.negative_multiplier = work.residual_multiplier + outputs;
+  work.negative_residual_multiplier = work.negative_multiplier + outputs;
+  work.shift = work.negative_residual_multiplier + outputs;
   work.rows = reinterpret_cast<std::uint8_t*>(work.shift + outputs);
   work.pixel = channels_padded(a);
   work.row_bytes = longest_row(a);
   work.integer = true;
   for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
-    work.integer &= fits_integers(a.table[o]);
+    work.integer &= fits_integers(a.table[o], a.two_slopes);
   }
   return work;
 }
@@ -89,11 +96,14 @@ void prepare(const ConvArgs& a, const Work& work, const Phase& phase) {
     for (std::int32_t o = 0; o < 4 && !blocked; ++o) sums[o] = _mm512_reduce_add_epi32(sum[o]);
     for (std::int32_t lane = 0; lane < kLanes; ++lane) {
       const std::int64_t o = first + lane;
-      const Channel channel = o < outputs ? a.table[o] : Channel{0, 0, 0, kSmallestIntegerShift};
+      Channel channel = o < outputs ? a.table[o] : Channel{0, 0, 0, kSmallestIntegerShift};
+      if (a.residual.data == nullptr) channel = by_sign(channel);
       work.start[o] = static_cast<std::int32_t>(static_cast<std::uint32_t>(channel.bias) -
                                                 128u * static_cast<std::uint32_t>(sums[lane]));
       work.multiplier[o] = channel.multiplier;
       work.residual_multiplier[o] = channel.residual_multiplier;
+      work.negative_multiplier[o] = channel.negative_multiplier;
+      work.negative_residual_multiplier[o] = channel.negative_residual_multiplier;
       work.shift[o] = channel.shift;
     }
   }

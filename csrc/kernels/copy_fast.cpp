@@ -1,8 +1,8 @@
-// Copies for all instruction sets: whole runs where elements lie together, images of a few planes
+// Copies: whole runs where elements lie together, images of a few planes
 // to pixels 16 at a time, and else one column of elements after the other.
 #include "kernels/bytes.h"
-#include "kernels/fast.h"
 #include "kernels/parts.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -80,7 +80,7 @@ std::int64_t interleave(std::int64_t channels, std::byte* out, const std::byte* 
 
 }  // namespace
 
-void copy_fast(const CopyArgs& args, Part part) {
+void HORIZON_SET::copy(const CopyArgs& args, Part part) {
   const std::int64_t size = args.out.type == Type::int32 ? 4 : args.out.type == Type::int16 ? 2 : 1;
   const std::byte flip{static_cast<std::uint8_t>(
       args.in.type == Type::uint8 && args.out.type == Type::int8 ? 0x80 : 0)};

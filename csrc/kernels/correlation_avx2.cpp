@@ -2,13 +2,16 @@
 // vpmaddubsw saturates. 9 displacements stay in registers.
 #if defined(__x86_64__)
 
-#include "kernels/avx2.h"
+#include <type_traits>
+
 #include "kernels/correlation_plan.h"
 #include "kernels/requantize_avx2.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
 
+template <bool kSlopes>
 struct Avx2 : CorrelationBytes {
   using Vector = __m256i;
   using Inputs = __m256i;
@@ -16,7 +19,7 @@ struct Avx2 : CorrelationBytes {
 
   struct Scale {
     Channel channel;
-    Scale8 scale;
+    std::conditional_t<kSlopes, SlopedScale8, Scale8> scale;
     __m256i lo, hi;
     std::int32_t least, most;
 
@@ -27,8 +30,12 @@ struct Avx2 : CorrelationBytes {
           least(args.lo),
           most(args.hi) {
       Channel eight[8];
-      for (Channel& c : eight) c = args.table;
-      scale = make_scale8(eight);
+      for (Channel& c : eight) c = by_sign(args.table);
+      if constexpr (kSlopes) {
+        scale = make_sloped_scale8(eight);
+      } else {
+        scale = make_scale8(eight);
+      }
     }
   };
 
@@ -65,7 +72,7 @@ struct Avx2 : CorrelationBytes {
       _mm256_store_si256(all, acc);
       for (std::int32_t& value : values) {
         value = requantize(static_cast<std::uint32_t>(value), scale.channel, 0, scale.least,
-                           scale.most);
+                           scale.most, kSlopes);
       }
       y = _mm256_load_si256(all);
     }
@@ -101,11 +108,13 @@ struct Avx2 : CorrelationBytes {
 
 }  // namespace
 
-std::size_t correlation_scratch_avx2(const CorrelationArgs& args) {
-  return correlation_scratch<Avx2>(args);
+std::size_t avx2::correlation_scratch(const CorrelationArgs& args) {
+  return horizon::correlation_scratch<Avx2<false>>(args);
 }
 
-void correlation_avx2(const CorrelationArgs& args, Part part) { correlation<Avx2>(args, part); }
+void avx2::correlation(const CorrelationArgs& args, Part part) {
+  horizon::correlation<Avx2>(args, part);
+}
 
 }  // namespace horizon
 

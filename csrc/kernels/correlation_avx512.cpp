@@ -5,13 +5,14 @@
 // registers.
 #if defined(__x86_64__)
 
-#include "kernels/avx512.h"
 #include "kernels/correlation_plan.h"
 #include "kernels/requantize_avx512.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
 
+template <bool kSlopes>
 struct Avx512 : CorrelationBytes {
   using Vector = __m512i;
   using Inputs = __m512i;
@@ -20,15 +21,26 @@ struct Avx512 : CorrelationBytes {
   struct Scale {
     bool integer;
     IntegerScale16 scale;
-    Scale16 general;
-    __m512i lo, hi;
+    SlopedScale16 sloped;
+    Scale16 general, general_below;  // of sums below 0
+    __m512i bias, lo, hi;
 
     explicit Scale(const CorrelationArgs& args)
-        : integer(fits_integers(args.table)),
+        : integer(fits_integers(args.table, kSlopes)),
           general(scale_of_channel(args.table)),
+          bias(_mm512_set1_epi32(args.table.bias)),
           lo(_mm512_set1_epi32(args.lo)),
           hi(_mm512_set1_epi32(args.hi)) {
       if (integer) scale = integer_scale_of_channel(args.table);
+      if constexpr (kSlopes) {
+        Channel below = by_sign(args.table);
+        below.multiplier = below.negative_multiplier;
+        general_below = scale_of_channel(below);
+        if (!integer) return;
+        const __m512i half = _mm512_set1_epi64(std::int64_t{1} << (below.shift + 6));
+        sloped = {scale.multiplier_even, _mm512_slli_epi32(_mm512_set1_epi32(below.multiplier), 7),
+                  half, half, scale.shift};
+      }
     }
   };
 
@@ -70,6 +82,15 @@ struct Avx512 : CorrelationBytes {
     return _mm512_dpbusd_epi32(sums, b, a);
   }
 
+  // In integers.
+  static __m512i requantize(const Scale& scale, __m512i acc) {
+    if constexpr (kSlopes) {
+      return requantize16(_mm512_add_epi32(acc, scale.bias), scale.sloped, scale.lo, scale.hi);
+    } else {
+      return requantize16(acc, scale.scale, scale.lo, scale.hi);
+    }
+  }
+
   template <int R, int D>
   static void finish(const Scale& scale, const __m512i (&acc)[R][D], const CorrelationTile& t) {
     if (!scale.integer || !t.narrow) {
@@ -84,7 +105,7 @@ struct Avx512 : CorrelationBytes {
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 9
       for (int d = 0; d < D; ++d) {
-        const __m512i y = requantize16(acc[r][d], scale.scale, scale.lo, scale.hi);
+        const __m512i y = requantize(scale, acc[r][d]);
         _mm_storeu_si128(reinterpret_cast<__m128i*>(t.out + r * t.out_row + d * kBlock),
                          _mm512_cvtepi32_epi8(y));
       }
@@ -94,12 +115,17 @@ struct Avx512 : CorrelationBytes {
   // Any ratio, any output.
   __attribute__((noinline)) static void finish_any(const Scale& scale, const __m512i* acc,
                                                    int count, std::byte* out, bool narrow) {
-    const Scale16& s = scale.general;
     const __m512d lo = _mm512_cvtepi32_pd(_mm512_castsi512_si256(scale.lo));
     const __m512d hi = _mm512_cvtepi32_pd(_mm512_castsi512_si256(scale.hi));
+    const auto by = [&](const Scale16& s, __m512i sum) {
+      return requantize16(sum, s.ratio_lo, s.ratio_hi, s.offset_lo, s.offset_hi, lo, hi);
+    };
     for (int d = 0; d < count; ++d) {
-      const __m512i y =
-          requantize16(acc[d], s.ratio_lo, s.ratio_hi, s.offset_lo, s.offset_hi, lo, hi);
+      __m512i y = by(scale.general, acc[d]);
+      if constexpr (kSlopes) {
+        const __mmask16 below = _mm512_movepi32_mask(_mm512_add_epi32(acc[d], scale.bias));
+        y = _mm512_mask_mov_epi32(y, below, by(scale.general_below, acc[d]));
+      }
       if (narrow) {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out + d * kBlock), _mm512_cvtepi32_epi8(y));
       } else {
@@ -171,11 +197,13 @@ struct Avx512 : CorrelationBytes {
 
 }  // namespace
 
-std::size_t correlation_scratch_avx512(const CorrelationArgs& args) {
-  return correlation_scratch<Avx512>(args);
+std::size_t avx512::correlation_scratch(const CorrelationArgs& args) {
+  return horizon::correlation_scratch<Avx512<false>>(args);
 }
 
-void correlation_avx512(const CorrelationArgs& args, Part part) { correlation<Avx512>(args, part); }
+void avx512::correlation(const CorrelationArgs& args, Part part) {
+  horizon::correlation<Avx512>(args, part);
+}
 
 }  // namespace horizon
 

@@ -2,26 +2,33 @@
 // step. Up to 3 rows of a by 9 displacements stay in registers.
 #if defined(__aarch64__)
 
+#include <type_traits>
+
 #include "kernels/correlation_plan.h"
-#include "kernels/neon.h"
 #include "kernels/requantize_neon.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
 
+template <bool kSlopes>
 struct Neon : CorrelationBytes {
   using Vector = int32x4_t;
   using Inputs = int8x16_t;
   static constexpr int kLanes = 4, kChannels = 4, kRows = 3, kOutside = 0;
 
   struct Scale {
-    Scale4 scale;
+    std::conditional_t<kSlopes, SlopedScale4, Scale4> scale;
     int32x4_t lo, hi;
 
     explicit Scale(const CorrelationArgs& args)
         : lo(vdupq_n_s32(args.lo)), hi(vdupq_n_s32(args.hi)) {
-      const Channel four[4] = {args.table, args.table, args.table, args.table};
-      scale = make_scale4(four);
+      const Channel same = by_sign(args.table), four[4] = {same, same, same, same};
+      if constexpr (kSlopes) {
+        scale = make_sloped_scale4(four);
+      } else {
+        scale = make_scale4(four);
+      }
     }
   };
 
@@ -56,11 +63,13 @@ struct Neon : CorrelationBytes {
 
 }  // namespace
 
-std::size_t correlation_scratch_neon(const CorrelationArgs& args) {
-  return correlation_scratch<Neon>(args);
+std::size_t neon::correlation_scratch(const CorrelationArgs& args) {
+  return horizon::correlation_scratch<Neon<false>>(args);
 }
 
-void correlation_neon(const CorrelationArgs& args, Part part) { correlation<Neon>(args, part); }
+void neon::correlation(const CorrelationArgs& args, Part part) {
+  horizon::correlation<Neon>(args, part);
+}
 
 }  // namespace horizon
 

@@ -17,7 +17,7 @@
 #include "kernels/correlation_tile.h"
 #include "kernels/elements.h"
 #include "kernels/parts.h"
-#include "kernels/scalar.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -191,14 +191,14 @@ inline bool fits_correlation(const CorrelationArgs& args) {
 
 template <class Set>
 std::size_t correlation_scratch(const CorrelationArgs& args) {
-  if (!fits_correlation(args)) return correlation_scratch_scalar(args);
+  if (!fits_correlation(args)) return scalar::correlation_scratch(args);
   return static_cast<std::size_t>(CorrelationPlan<Set>(args).bytes);
 }
 
-template <class Set>
+template <template <bool> class Set>
 void correlation(const CorrelationArgs& args, const Part& part) {
-  if (!fits_correlation(args)) return correlation_scalar(args, part);
-  correlate<Set>(args, part);
+  if (!fits_correlation(args)) return scalar::correlation(args, part);
+  return args.two_slopes ? correlate<Set<true>>(args, part) : correlate<Set<false>>(args, part);
 }
 
 }  // namespace

@@ -48,14 +48,28 @@ static inline std::int32_t round_shift(std::int64_t sum, std::int32_t shift, std
   return static_cast<std::int32_t>(y < lo ? lo : y > hi ? hi : y);
 }
 
+// a and b times the channel's ratios, before rounding.
+static inline std::int64_t weighted(const Channel& channel, std::int64_t a, std::int64_t b,
+                                    bool two_slopes) {
+  const std::int64_t sum = a * channel.multiplier + b * channel.residual_multiplier;
+  if (!two_slopes || sum >= 0) return sum;
+  return a * channel.negative_multiplier + b * channel.negative_residual_multiplier;
+}
+
 // The requantised accumulator. It has less than 28 bits in a valid program; in an invalid one it
 // wraps around.
 static inline std::int32_t requantize(std::uint32_t acc, const Channel& channel,
-                                      std::int32_t residual, std::int32_t lo, std::int32_t hi) {
+                                      std::int32_t residual, std::int32_t lo, std::int32_t hi,
+                                      bool two_slopes) {
   const auto sum = static_cast<std::int32_t>(acc + static_cast<std::uint32_t>(channel.bias));
-  return round_shift(
-      std::int64_t{sum} * channel.multiplier + std::int64_t{residual} * channel.residual_multiplier,
-      channel.shift, lo, hi);
+  return round_shift(weighted(channel, sum, residual, two_slopes), channel.shift, lo, hi);
+}
+
+// A channel whose sum without a second summand is below 0 wherever acc + bias is: with a multiplier
+// of 0 the sum never is.
+static inline Channel by_sign(Channel channel) {
+  if (channel.multiplier == 0) channel.negative_multiplier = 0;
+  return channel;
 }
 
 }  // namespace horizon

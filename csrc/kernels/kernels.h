@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "hbm/format.h"
 
@@ -26,6 +27,9 @@ struct Part {
   std::byte* scratch;  // of this part alone, 64-byte aligned, of the size that *_scratch returned
 };
 
+// Where `two_slopes` is set, a sum below 0 is taken once more with the channel's negative
+// multipliers before it is rounded (fixed_point.md, "Two slopes"); elsewhere they are not read.
+
 // conv:       acc[n,y,x,o] = sum w[o,ky,kx,i] in[n, y*sy - py + ky*dy, x*sx - px + kx*dx, i]
 // transposed: acc[n, y*sy - py + ky, x*sx - px + kx, o] += w[o,ky,kx,i] in[n,y,x,i]
 // Outside of `in` is 0. in: int8 or int16, innermost stride its size; residual: int8 or int16.
@@ -37,6 +41,7 @@ struct ConvArgs {
   std::int32_t kernel[2], stride[2], dilation[2], pad[2];
   bool transposed;
   std::int32_t lo, hi;
+  bool two_slopes;
 };
 
 // acc[n,y,x,(ky*(2r+1)+kx)] = sum_c a[n,y,x,c] b[n, y+ky-py, x+kx-px, c], outside of b 0.
@@ -45,6 +50,7 @@ struct CorrelationArgs {
   Channel table;
   std::int32_t reach, pad[2];
   std::int32_t lo, hi;
+  bool two_slopes;
 };
 
 // Offsets o = clamp16((offset * multiplier + 2^(shift-1)) >> shift) in steps of 2^-F pixels;
@@ -62,6 +68,7 @@ struct RescaleArgs {
   const Channel* table;
   std::int32_t table_count;  // 1 or the channels
   std::int32_t lo, hi;
+  bool two_slopes;
 };
 
 // y = clamp((a * multiplier + b * residual_multiplier + 2^(shift-1)) >> shift).
@@ -69,6 +76,7 @@ struct AddArgs {
   Tensor out, a, b;
   Channel table;
   std::int32_t lo, hi;
+  bool two_slopes;
 };
 
 // Any strides. From uint8 to int8 128 is subtracted; otherwise the types are the same.
@@ -76,26 +84,48 @@ struct CopyArgs {
   Tensor out, in;
 };
 
-struct Kernels {
-  const char* name;
-  std::size_t (*conv_scratch)(const ConvArgs&);
-  void (*conv)(const ConvArgs&, Part);
-  std::size_t (*correlation_scratch)(const CorrelationArgs&);
-  void (*correlation)(const CorrelationArgs&, Part);
-  void (*warp)(const WarpArgs&, Part);
-  void (*rescale)(const RescaleArgs&, Part);
-  void (*add)(const AddArgs&, Part);
-  void (*copy)(const CopyArgs&, Part);
+// Output row i of the whole map (origin + y) reads the place X = clamp(floor((step i + offset) /
+// divisor), 0, last 2^F) of the whole input, in steps of 2^-F rows: rows floor(X 2^-F) and the
+// next, `last` at most, weighted by what X is between them. The same for columns. Row r of the
+// whole input is row r + pad of `in`, which holds all that are read. F, the fraction bits: 0,
+// nearest, or 8.
+struct ResizeArgs {
+  Tensor out, in;  // int8 or int16, the same
+  std::int32_t step[2], offset[2], divisor[2], last[2];
+  std::int32_t fraction_bits;
+  std::int32_t origin[2], pad[2];
 };
 
-// Null where this build or this CPU has no such instructions.
-const Kernels* scalar_kernels();
-const Kernels* avx2_kernels();
-const Kernels* avx512_kernels();  // AVX-512 F, BW, DQ, VL and VNNI
-const Kernels* neon_kernels();    // AArch64 with the dot product extension
+// The operators: OPERATOR(function, arguments). Where a part needs scratch, WITH_SCRATCH, and a
+// function of the same name and _scratch gives its bytes. The functions of each instruction set,
+// their tables, the steps of a session and the calls are made from this list.
+#define HORIZON_OPERATORS(OPERATOR, WITH_SCRATCH) \
+  OPERATOR(copy, CopyArgs)                        \
+  WITH_SCRATCH(conv, ConvArgs)                    \
+  WITH_SCRATCH(correlation, CorrelationArgs)      \
+  OPERATOR(warp, WarpArgs)                        \
+  OPERATOR(rescale, RescaleArgs)                  \
+  OPERATOR(add, AddArgs)                          \
+  WITH_SCRATCH(resize, ResizeArgs)
 
-// The best of them, or the one that the environment variable HORIZON_KERNELS names (scalar, avx2,
-// avx512, neon). Null if it names one that is unknown or not to be had; `error` then says why.
+struct Kernels {
+  const char* name;
+#define HORIZON_MEMBER(function, Args) void (*function)(const Args&, Part);
+#define HORIZON_MEMBERS(function, Args) \
+  HORIZON_MEMBER(function, Args)        \
+  std::size_t (*function##_scratch)(const Args&);
+  HORIZON_OPERATORS(HORIZON_MEMBER, HORIZON_MEMBERS)
+#undef HORIZON_MEMBERS
+#undef HORIZON_MEMBER
+};
+
+// Those that this build and this CPU have, the best first; the last is scalar, what the others are
+// compared with.
+std::span<const Kernels* const> available_kernels();
+inline const Kernels* scalar_kernels() { return available_kernels().back(); }
+
+// The best of them, or the one that the environment variable HORIZON_KERNELS names. Null if it
+// names one that is unknown or not to be had; `error` then says why.
 const Kernels* choose_kernels(const char** error);
 
 }  // namespace horizon

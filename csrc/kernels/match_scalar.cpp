@@ -1,7 +1,7 @@
 // Correlation and warp in plain C++.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
-#include "kernels/scalar.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -39,9 +39,9 @@ struct Tap {
 
 }  // namespace
 
-std::size_t correlation_scratch_scalar(const CorrelationArgs&) { return 0; }
+std::size_t scalar::correlation_scratch(const CorrelationArgs&) { return 0; }
 
-void correlation_scalar(const CorrelationArgs& args, Part part) {
+void scalar::correlation(const CorrelationArgs& args, Part part) {
   const std::int64_t side = 2 * args.reach + 1;
   for_each_run(args.out, part,
                [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
@@ -54,14 +54,15 @@ void correlation_scalar(const CorrelationArgs& args, Part part) {
                      std::uint32_t acc = 0;
                      if (inside(args.b, row, column))
                        acc = correlate(args, a, pixel(args.b, n, row, column));
-                     const std::int32_t value = requantize(acc, args.table, 0, args.lo, args.hi);
+                     const std::int32_t value =
+                         requantize(acc, args.table, 0, args.lo, args.hi, args.two_slopes);
                      write_element(out + d * args.out.stride[3], args.out.type, value);
                    }
                  }
                });
 }
 
-void warp_scalar(const WarpArgs& args, Part part) {
+void scalar::warp(const WarpArgs& args, Part part) {
   const Tensor& feature = args.feature;
   const std::int32_t bits = args.fraction_bits, one = 1 << bits;
   const std::int32_t half = bits == 0 ? 0 : 1 << (2 * bits - 1);

@@ -50,7 +50,49 @@ inline Scale8 make_scale8(const Channel (&channels)[8]) {
   return scale;
 }
 
-inline __m256i finish8(__m256i even, __m256i odd, const Scale8& scale, __m256i lo, __m256i hi) {
+// The same for two slopes; vectors of int32 hold the channels in their order.
+struct SlopedScale8 {
+  __m256i bias, multiplier, negative_multiplier, residual_multiplier, negative_residual_multiplier;
+  __m256i half[2];
+  __m256i shift;
+  bool integer;  // and every negative multiplier is below 2^24 as well
+};
+
+inline SlopedScale8 make_sloped_scale8(const Channel (&channels)[8]) {
+  SlopedScale8 scale;
+  alignas(32) std::int32_t values[6][8];
+  alignas(32) std::int64_t half[2][4];
+  constexpr std::int32_t kLimit = 1 << 24;
+  scale.integer = true;
+  for (int i = 0; i < 8; ++i) {
+    const Channel& c = channels[i];
+    scale.integer = scale.integer && c.shift >= 25 && c.multiplier < kLimit &&
+                    c.residual_multiplier < kLimit && c.negative_multiplier < kLimit &&
+                    c.negative_residual_multiplier < kLimit;
+    const std::int32_t multipliers[4] = {c.multiplier, c.negative_multiplier, c.residual_multiplier,
+                                         c.negative_residual_multiplier};
+    for (int k = 0; k < 4; ++k) {
+      values[k][i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(multipliers[k]) << 7);
+    }
+    values[4][i] = c.bias;
+    values[5][i] = c.shift >= 25 ? c.shift - 25 : 0;
+    half[i % 2][i / 2] = std::int64_t{1} << (c.shift + 6);
+  }
+  const auto load = [](const void* from) {
+    return _mm256_load_si256(static_cast<const __m256i*>(from));
+  };
+  scale.multiplier = load(values[0]);
+  scale.negative_multiplier = load(values[1]);
+  scale.residual_multiplier = load(values[2]);
+  scale.negative_residual_multiplier = load(values[3]);
+  scale.bias = load(values[4]);
+  scale.shift = load(values[5]);
+  for (int i = 0; i < 2; ++i) scale.half[i] = load(half[i]);
+  return scale;
+}
+
+template <class Scale>
+inline __m256i finish8(__m256i even, __m256i odd, const Scale& scale, __m256i lo, __m256i hi) {
   const __m256i upper = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
   return _mm256_min_epi32(_mm256_max_epi32(_mm256_srav_epi32(upper, scale.shift), lo), hi);
 }
@@ -71,6 +113,43 @@ inline __m256i requantize8(__m256i acc, __m256i residual, const Scale8& scale, _
     const __m256i r = half == 0 ? residual : _mm256_srli_epi64(residual, 32);
     sum[half] = _mm256_add_epi64(_mm256_mul_epi32(a, scale.multiplier[half]), scale.offset[half]);
     sum[half] = _mm256_add_epi64(sum[half], _mm256_mul_epi32(r, scale.residual_multiplier[half]));
+  }
+  return finish8(sum[0], sum[1], scale, lo, hi);
+}
+
+// a where it is not negative, otherwise b, in int64.
+inline __m256i select8(__m256i a, __m256i b) {
+  const __m256d x = _mm256_castsi256_pd(a), y = _mm256_castsi256_pd(b);
+  return _mm256_castpd_si256(_mm256_blendv_pd(x, y, x));
+}
+
+// Of channels by_sign.
+inline __m256i requantize8(__m256i acc, const SlopedScale8& scale, __m256i lo, __m256i hi) {
+  const __m256i sum = _mm256_add_epi32(acc, scale.bias);
+  const __m256i multiplier = _mm256_castps_si256(
+      _mm256_blendv_ps(_mm256_castsi256_ps(scale.multiplier),
+                       _mm256_castsi256_ps(scale.negative_multiplier), _mm256_castsi256_ps(sum)));
+  const __m256i even = _mm256_mul_epi32(sum, multiplier);
+  const __m256i odd =
+      _mm256_mul_epi32(_mm256_srli_epi64(sum, 32), _mm256_srli_epi64(multiplier, 32));
+  return finish8(_mm256_add_epi64(even, scale.half[0]), _mm256_add_epi64(odd, scale.half[1]), scale,
+                 lo, hi);
+}
+
+inline __m256i requantize8(__m256i acc, __m256i residual, const SlopedScale8& scale, __m256i lo,
+                           __m256i hi) {
+  const __m256i biased = _mm256_add_epi32(acc, scale.bias);
+  __m256i sum[2];
+  for (int half = 0; half < 2; ++half) {
+    const auto lanes = [half](__m256i v) { return half == 0 ? v : _mm256_srli_epi64(v, 32); };
+    const auto weighted = [&](__m256i multiplier, __m256i residual_multiplier) {
+      return _mm256_add_epi64(_mm256_mul_epi32(lanes(biased), lanes(multiplier)),
+                              _mm256_mul_epi32(lanes(residual), lanes(residual_multiplier)));
+    };
+    sum[half] = _mm256_add_epi64(
+        select8(weighted(scale.multiplier, scale.residual_multiplier),
+                weighted(scale.negative_multiplier, scale.negative_residual_multiplier)),
+        scale.half[half]);
   }
   return finish8(sum[0], sum[1], scale, lo, hi);
 }

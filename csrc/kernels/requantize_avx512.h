@@ -36,12 +36,16 @@ static inline Scale16 scale_of_channel(const Channel& channel) {
   return {ratio, ratio, offset, offset};
 }
 
+// floor(clamp(y, lo, hi)) as int32.
+static inline __m256i floor_clamped(__m512d y, __m512d lo, __m512d hi) {
+  const __m512d clamped = _mm512_min_pd(_mm512_max_pd(y, lo), hi);
+  return _mm512_cvt_roundpd_epi32(clamped, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
 // floor(clamp(acc * ratio + offset, lo, hi)) as int32.
 static inline __m256i requantize8(__m256i acc, __m512d ratio, __m512d offset, __m512d lo,
                                   __m512d hi) {
-  const __m512d y = _mm512_fmadd_pd(_mm512_cvtepi32_pd(acc), ratio, offset);
-  const __m512d clamped = _mm512_min_pd(_mm512_max_pd(y, lo), hi);
-  return _mm512_cvt_roundpd_epi32(clamped, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  return floor_clamped(_mm512_fmadd_pd(_mm512_cvtepi32_pd(acc), ratio, offset), lo, hi);
 }
 
 // The same for 16 accumulators, acc * ratio + offset in two halves.
@@ -57,10 +61,13 @@ static inline __m512i requantize16(__m512i acc, __m512d ratio_lo, __m512d ratio_
 // of the products are all that counts: floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)).
 inline constexpr std::int32_t kSmallestIntegerShift = 25;
 
-// Whether a channel is one for it. 2^24 is a legal multiplier, and one bit too long.
-static inline bool fits_integers(const Channel& channel) {
-  return channel.shift >= kSmallestIntegerShift && channel.multiplier < 1 << 24 &&
-         channel.residual_multiplier < 1 << 24;
+// Whether a channel is one for it. 2^24 is a legal multiplier, and one bit too long; -2^24 is not.
+static inline bool fits_integers(const Channel& channel, bool two_slopes) {
+  constexpr std::int32_t kLimit = 1 << 24;
+  return channel.shift >= kSmallestIntegerShift && channel.multiplier < kLimit &&
+         channel.residual_multiplier < kLimit &&
+         (!two_slopes ||
+          (channel.negative_multiplier < kLimit && channel.negative_residual_multiplier < kLimit));
 }
 
 struct IntegerScale16 {
@@ -78,14 +85,37 @@ static inline IntegerScale16 integer_scale_of_channel(const Channel& channel) {
   return {multiplier, multiplier, offset, offset, _mm512_set1_epi32(channel.shift - 25)};
 }
 
+// Products of the even and of the odd lanes, 2^(shift-1) included, to their 16 integers.
+static inline __m512i finish16(__m512i even, __m512i odd, __m512i shift, __m512i lo, __m512i hi) {
+  const __m512i upper = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+  return _mm512_min_epi32(_mm512_max_epi32(_mm512_srav_epi32(upper, shift), lo), hi);
+}
+
 static inline __m512i requantize16(__m512i acc, const IntegerScale16& scale, __m512i lo,
                                    __m512i hi) {
   const __m512i even =
       _mm512_add_epi64(_mm512_mul_epi32(acc, scale.multiplier_even), scale.offset_even);
   const __m512i odd = _mm512_add_epi64(
       _mm512_mul_epi32(_mm512_srli_epi64(acc, 32), scale.multiplier_odd), scale.offset_odd);
-  const __m512i upper = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
-  return _mm512_min_epi32(_mm512_max_epi32(_mm512_srav_epi32(upper, scale.shift), lo), hi);
+  return finish16(even, odd, scale.shift, lo, hi);
+}
+
+// The same for two slopes, of channels by_sign; the bias is in the sum.
+struct SlopedScale16 {
+  __m512i multiplier, negative_multiplier;  // M 2^7
+  __m512i half_even, half_odd;              // 2^(shift-1) 2^7
+  __m512i shift;                            // shift + 7 - 32
+};
+
+static inline __m512i requantize16(__m512i sum, const SlopedScale16& scale, __m512i lo,
+                                   __m512i hi) {
+  const __m512i multiplier = _mm512_mask_blend_epi32(_mm512_movepi32_mask(sum), scale.multiplier,
+                                                     scale.negative_multiplier);
+  const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(sum, multiplier), scale.half_even);
+  const __m512i odd = _mm512_add_epi64(
+      _mm512_mul_epi32(_mm512_srli_epi64(sum, 32), _mm512_srli_epi64(multiplier, 32)),
+      scale.half_odd);
+  return finish16(even, odd, scale.shift, lo, hi);
 }
 
 }  // namespace horizon

@@ -33,8 +33,39 @@ inline Scale4 make_scale4(const Channel (&channels)[4]) {
           {vld1q_s64(shift), vld1q_s64(shift + 2)}};
 }
 
+// The same for two slopes.
+struct SlopedScale4 {
+  int32x4_t bias, multiplier, negative_multiplier, residual_multiplier,
+      negative_residual_multiplier;
+  int64x2_t half[2];
+  int64x2_t shift[2];
+};
+
+inline SlopedScale4 make_sloped_scale4(const Channel (&channels)[4]) {
+  std::int32_t values[5][4];
+  std::int64_t half[4], shift[4];
+  for (int i = 0; i < 4; ++i) {
+    const Channel& c = channels[i];
+    values[0][i] = c.bias;
+    values[1][i] = c.multiplier;
+    values[2][i] = c.negative_multiplier;
+    values[3][i] = c.residual_multiplier;
+    values[4][i] = c.negative_residual_multiplier;
+    half[i] = std::int64_t{1} << (c.shift - 1);
+    shift[i] = -std::int64_t{c.shift};
+  }
+  return {vld1q_s32(values[0]),
+          vld1q_s32(values[1]),
+          vld1q_s32(values[2]),
+          vld1q_s32(values[3]),
+          vld1q_s32(values[4]),
+          {vld1q_s64(half), vld1q_s64(half + 2)},
+          {vld1q_s64(shift), vld1q_s64(shift + 2)}};
+}
+
 // Narrowing saturates, so that the limits may follow it.
-inline int32x4_t finish4(int64x2_t low, int64x2_t high, const Scale4& scale, int32x4_t lo,
+template <class Scale>
+inline int32x4_t finish4(int64x2_t low, int64x2_t high, const Scale& scale, int32x4_t lo,
                          int32x4_t hi) {
   const int32x4_t y = vcombine_s32(vqmovn_s64(vshlq_s64(low, scale.shift[0])),
                                    vqmovn_s64(vshlq_s64(high, scale.shift[1])));
@@ -53,6 +84,37 @@ inline int32x4_t requantize4(int32x4_t acc, int32x4_t residual, const Scale4& sc
   low = vmlal_s32(low, vget_low_s32(residual), vget_low_s32(scale.residual_multiplier));
   high = vmlal_high_s32(high, residual, scale.residual_multiplier);
   return finish4(low, high, scale, lo, hi);
+}
+
+// Of channels by_sign.
+inline int32x4_t requantize4(int32x4_t acc, const SlopedScale4& scale, int32x4_t lo, int32x4_t hi) {
+  const int32x4_t sum = vaddq_s32(acc, scale.bias);
+  const int32x4_t multiplier =
+      vbslq_s32(vcltzq_s32(sum), scale.negative_multiplier, scale.multiplier);
+  return finish4(vmlal_s32(scale.half[0], vget_low_s32(sum), vget_low_s32(multiplier)),
+                 vmlal_high_s32(scale.half[1], sum, multiplier), scale, lo, hi);
+}
+
+// a where it is not negative, otherwise b.
+inline int64x2_t select2(int64x2_t a, int64x2_t b) { return vbslq_s64(vcltzq_s64(a), b, a); }
+
+inline int32x4_t requantize4(int32x4_t acc, int32x4_t residual, const SlopedScale4& scale,
+                             int32x4_t lo, int32x4_t hi) {
+  const int32x4_t sum = vaddq_s32(acc, scale.bias);
+  const auto low = [&](int32x4_t multiplier, int32x4_t residual_multiplier) {
+    return vmlal_s32(vmull_s32(vget_low_s32(sum), vget_low_s32(multiplier)), vget_low_s32(residual),
+                     vget_low_s32(residual_multiplier));
+  };
+  const auto high = [&](int32x4_t multiplier, int32x4_t residual_multiplier) {
+    return vmlal_high_s32(vmull_high_s32(sum, multiplier), residual, residual_multiplier);
+  };
+  const int64x2_t lower =
+      select2(low(scale.multiplier, scale.residual_multiplier),
+              low(scale.negative_multiplier, scale.negative_residual_multiplier));
+  const int64x2_t upper =
+      select2(high(scale.multiplier, scale.residual_multiplier),
+              high(scale.negative_multiplier, scale.negative_residual_multiplier));
+  return finish4(vaddq_s64(lower, scale.half[0]), vaddq_s64(upper, scale.half[1]), scale, lo, hi);
 }
 
 // The first `count` lanes to memory as the elements that their type says.

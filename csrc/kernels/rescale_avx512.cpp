@@ -1,13 +1,14 @@
 // Rescale and add with AVX-512: 16 elements at a time, products and sums in int64.
 #if defined(__x86_64__)
 
-#include "kernels/avx512.h"
 #include "kernels/requantize_avx512.h"
 #include "kernels/rescale_plan.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
 
+template <bool kSlopes>
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr bool kMasked = true;
@@ -42,12 +43,14 @@ struct Avx512 {
 
   // The arithmetic of 16 channels; even and odd lanes apart.
   struct Ratios {
-    __m512i a, b;               // multipliers
+    __m512i a, b;  // multipliers
+    __m512i negative_a, negative_b;
     __m512i shift[2], half[2];  // int64: of the even lanes, of the odd lanes
   };
 
-  static Ratios ratios(__m512i a, __m512i b, __m512i shift) {
-    Ratios r = {a, b, {}, {}};
+  static Ratios ratios(__m512i a, __m512i b, __m512i negative_a, __m512i negative_b,
+                       __m512i shift) {
+    Ratios r = {a, b, negative_a, negative_b, {}, {}};
     const __m512i low = _mm512_set1_epi64(0xffffffff), one = _mm512_set1_epi64(1);
     r.shift[0] = _mm512_and_si512(shift, low);
     r.shift[1] = _mm512_srli_epi64(shift, 32);
@@ -58,21 +61,25 @@ struct Avx512 {
   }
 
   static Ratios ratios(const Channel& channel) {
-    return ratios(_mm512_set1_epi32(channel.multiplier),
-                  _mm512_set1_epi32(channel.residual_multiplier), _mm512_set1_epi32(channel.shift));
+    return ratios(
+        _mm512_set1_epi32(channel.multiplier), _mm512_set1_epi32(channel.residual_multiplier),
+        _mm512_set1_epi32(channel.negative_multiplier),
+        _mm512_set1_epi32(channel.negative_residual_multiplier), _mm512_set1_epi32(channel.shift));
   }
 
   static Ratios ratios(const Channel* table, std::int64_t lanes) {
     const __mmask16 mask = mask_of(lanes);
-    const __m512i index = _mm512_slli_epi32(
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 2);
+    const __m512i index =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32(sizeof(Channel) / sizeof(std::int32_t)));
     const __m512i zero = _mm512_setzero_si512();
     const auto gather = [&](const std::int32_t* member) {
       return _mm512_mask_i32gather_epi32(zero, mask, index, member, 4);
     };
     const __m512i shift =
         _mm512_mask_blend_epi32(mask, _mm512_set1_epi32(1), gather(&table->shift));
-    return ratios(gather(&table->multiplier), zero, shift);
+    const __m512i negative = kSlopes ? gather(&table->negative_multiplier) : zero;
+    return ratios(gather(&table->multiplier), zero, negative, zero, shift);
   }
 
   struct Limits {
@@ -86,8 +93,16 @@ struct Avx512 {
     __m512i y[2];
     for (int i = 0; i < 2; ++i) {
       const auto half = [i](__m512i v) { return i == 0 ? v : _mm512_srli_epi64(v, 32); };
-      __m512i sum = _mm512_add_epi64(_mm512_mul_epi32(half(a), half(r.a)), r.half[i]);
-      if (kAdd) sum = _mm512_add_epi64(sum, _mm512_mul_epi32(half(b), half(r.b)));
+      const auto weighted = [&](__m512i first, __m512i second) {
+        const __m512i product = _mm512_mul_epi32(half(a), half(first));
+        return kAdd ? _mm512_add_epi64(product, _mm512_mul_epi32(half(b), half(second))) : product;
+      };
+      __m512i sum = weighted(r.a, r.b);
+      if (kSlopes) {
+        sum = _mm512_mask_mov_epi64(sum, _mm512_movepi64_mask(sum),
+                                    weighted(r.negative_a, r.negative_b));
+      }
+      sum = _mm512_add_epi64(sum, r.half[i]);
       sum = _mm512_srav_epi64(sum, r.shift[i]);
       y[i] = _mm512_min_epi64(_mm512_max_epi64(sum, limits.lo), limits.hi);
     }
@@ -97,9 +112,9 @@ struct Avx512 {
 
 }  // namespace
 
-void rescale_avx512(const RescaleArgs& args, Part part) { rescale<Avx512>(args, part); }
+void avx512::rescale(const RescaleArgs& args, Part part) { horizon::rescale<Avx512>(args, part); }
 
-void add_avx512(const AddArgs& args, Part part) { add<Avx512>(args, part); }
+void avx512::add(const AddArgs& args, Part part) { horizon::add<Avx512>(args, part); }
 
 }  // namespace horizon
 

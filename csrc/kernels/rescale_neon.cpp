@@ -1,17 +1,20 @@
 // Rescale and add with NEON: 4 elements at a time, products and sums in int64.
 #if defined(__aarch64__)
 
-#include "kernels/neon.h"
+#include <type_traits>
+
 #include "kernels/requantize_neon.h"
 #include "kernels/rescale_plan.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
 
+template <bool kSlopes>
 struct Neon {
   static constexpr int kLanes = 4;
   static constexpr bool kMasked = false;
-  using Ratios = Scale4;
+  using Ratios = std::conditional_t<kSlopes, SlopedScale4, Scale4>;
 
   struct Limits {
     int32x4_t lo, hi;
@@ -24,7 +27,11 @@ struct Neon {
       four[i] = i < count ? table[i] : Channel{0, 0, 0, 1};
       four[i].bias = 0;
     }
-    return make_scale4(four);
+    if constexpr (kSlopes) {
+      return make_sloped_scale4(four);
+    } else {
+      return make_scale4(four);
+    }
   }
 
   static Ratios ratios(const Channel& same) {
@@ -41,16 +48,19 @@ struct Neon {
 
   template <bool kAdd>
   static int32x4_t scale(const Ratios& r, const Limits& limits, int32x4_t a, int32x4_t b) {
-    return kAdd ? requantize4(a, b, r, limits.lo, limits.hi)
-                : requantize4(a, r, limits.lo, limits.hi);
+    if constexpr (kAdd || kSlopes) {
+      return requantize4(a, kAdd ? b : vdupq_n_s32(0), r, limits.lo, limits.hi);
+    } else {
+      return requantize4(a, r, limits.lo, limits.hi);
+    }
   }
 };
 
 }  // namespace
 
-void rescale_neon(const RescaleArgs& args, Part part) { rescale<Neon>(args, part); }
+void neon::rescale(const RescaleArgs& args, Part part) { horizon::rescale<Neon>(args, part); }
 
-void add_neon(const AddArgs& args, Part part) { add<Neon>(args, part); }
+void neon::add(const AddArgs& args, Part part) { horizon::add<Neon>(args, part); }
 
 }  // namespace horizon
 

@@ -5,7 +5,7 @@
 
 #include "kernels/elements.h"
 #include "kernels/parts.h"
-#include "kernels/scalar.h"
+#include "kernels/sets.h"
 
 namespace horizon {
 namespace {
@@ -55,7 +55,7 @@ void for_each_vector(const Tensor& out, const Tensor& a, const Tensor& b, const 
   });
 }
 
-// The operators for a Set of static members:
+// The operators for a Set, for one or two slopes, of static members:
 //   kLanes, kMasked             int32 lanes of a Vector; whether fewer of them take no longer
 //   Ratios, Limits(lo, hi)      the arithmetic of kLanes channels; the least and largest result
 //   ratios(channels, lanes)     of the first `lanes` channels of a table, whose biases do not count
@@ -83,19 +83,27 @@ bool better_scalar(const Tensor& out, const Tensor& a, const Tensor& b) {
   return !Set::kMasked && out.shape[3] < Set::kLanes && !all_joined(out, a, b);
 }
 
-template <class Set>
+template <template <bool> class Set>
 void rescale(const RescaleArgs& args, const Part& part) {
-  if (better_scalar<Set>(args.out, args.in, args.in)) return rescale_scalar(args, part);
-  const Channel* table = args.table_count == 1 ? nullptr : args.table;
-  rescale_vectors<Set, false>(args.out, args.in, args.in, args.table[0], table, {args.lo, args.hi},
+  if (better_scalar<Set<false>>(args.out, args.in, args.in)) return scalar::rescale(args, part);
+  const auto with = [&]<class S>() {
+    const Channel* table = args.table_count == 1 ? nullptr : args.table;
+    rescale_vectors<S, false>(args.out, args.in, args.in, args.table[0], table, {args.lo, args.hi},
                               part);
+  };
+  return args.two_slopes ? with.template operator()<Set<true>>()
+                         : with.template operator()<Set<false>>();
 }
 
-template <class Set>
+template <template <bool> class Set>
 void add(const AddArgs& args, const Part& part) {
-  if (better_scalar<Set>(args.out, args.a, args.b)) return add_scalar(args, part);
-  rescale_vectors<Set, true>(args.out, args.a, args.b, args.table, nullptr, {args.lo, args.hi},
+  if (better_scalar<Set<false>>(args.out, args.a, args.b)) return scalar::add(args, part);
+  const auto with = [&]<class S>() {
+    rescale_vectors<S, true>(args.out, args.a, args.b, args.table, nullptr, {args.lo, args.hi},
                              part);
+  };
+  return args.two_slopes ? with.template operator()<Set<true>>()
+                         : with.template operator()<Set<false>>();
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // Warp with AVX2: vectors of 16 channels.
 #if defined(__x86_64__)
 
-#include "kernels/avx2.h"
 #include "kernels/requantize_avx2.h"
+#include "kernels/sets.h"
 #include "kernels/warp_plan.h"
 
 namespace horizon {
@@ -70,7 +70,7 @@ struct BlendWords {
 
 }  // namespace
 
-void warp_avx2(const WarpArgs& args, Part part) {
+void avx2::warp(const WarpArgs& args, Part part) {
   const std::int32_t bits = args.fraction_bits;
   warp_by_type<BlendBytes, BlendWords>(args, part, _mm256_set1_epi32(warp_half(bits)),
                                        _mm_cvtsi32_si128(2 * bits));

@@ -1,8 +1,8 @@
 // Warp with AVX-512: vectors of channels.
 #if defined(__x86_64__)
 
-#include "kernels/avx512.h"
 #include "kernels/requantize_avx512.h"
+#include "kernels/sets.h"
 #include "kernels/warp_plan.h"
 
 namespace horizon {
@@ -66,7 +66,7 @@ struct BlendWords {
 
 }  // namespace
 
-void warp_avx512(const WarpArgs& args, Part part) {
+void avx512::warp(const WarpArgs& args, Part part) {
   const std::int32_t bits = args.fraction_bits;
   warp_by_type<BlendBytes, BlendWords>(args, part, _mm512_set1_epi32(warp_half(bits)),
                                        _mm_cvtsi32_si128(2 * bits));

@@ -1,8 +1,8 @@
 // Warp with NEON: vectors of 8 channels.
 #if defined(__aarch64__)
 
-#include "kernels/neon.h"
 #include "kernels/requantize_neon.h"
+#include "kernels/sets.h"
 #include "kernels/warp_plan.h"
 
 namespace horizon {
@@ -63,7 +63,7 @@ struct BlendWords {
 
 }  // namespace
 
-void warp_neon(const WarpArgs& args, Part part) {
+void neon::warp(const WarpArgs& args, Part part) {
   const std::int32_t bits = args.fraction_bits;
   warp_by_type<BlendBytes, BlendWords>(args, part, vdupq_n_s32(warp_half(bits)),
                                        vdupq_n_s32(-2 * bits));

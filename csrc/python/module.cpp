@@ -42,11 +42,10 @@ std::span<const std::byte> span_of(const nb::bytes& bytes) {
 
 nb::str str_of(std::string_view text) { return nb::str(text.data(), text.size()); }
 
-std::vector<std::string> available_kernels() {
+// The names of the kernel sets, scalar first.
+std::vector<std::string> kernel_names() {
   std::vector<std::string> names;
-  for (const Kernels* set : {scalar_kernels(), avx2_kernels(), avx512_kernels(), neon_kernels()}) {
-    if (set != nullptr) names.emplace_back(set->name);
-  }
+  for (const Kernels* set : available_kernels()) names.emplace(names.begin(), set->name);
   return names;
 }
 
@@ -68,6 +67,15 @@ NB_MODULE(_native, m) {
   nb::exception<InvalidProgram>(m, "InvalidProgram",
                                 nb::module_::import_("horizon.errors").attr("InputError"));
   nb::register_exception_translator(translate);
+
+  m.def(
+      "check_program",
+      [](const nb::bytes& bytes) {
+        const std::span<const std::byte> data = span_of(bytes);
+        const nb::gil_scoped_release release;
+        Program::from_bytes(data);
+      },
+      "data"_a);
 
   nb::class_<Model>(m, "Model")
       .def_static(
@@ -120,7 +128,7 @@ NB_MODULE(_native, m) {
   m.def("run_instruction", &run_instruction, "record"_a, "out"_a, "a"_a, "b"_a.none(),
         "weight"_a.none(), "table"_a, "threads"_a);
   m.def("kernels_name", [] { return chosen_kernels().name; });
-  m.def("available_kernels", &available_kernels);
+  m.def("available_kernels", &kernel_names);
   m.def("usable_cpus", &usable_cpus);
   m.def("cpu_quota", &cpu_quota, "root"_a);
 }

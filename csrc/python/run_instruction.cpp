@@ -68,7 +68,8 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
   if (record.size() != sizeof instruction || table.size() % sizeof(Channel) != 0) {
     throw std::invalid_argument("run_instruction: record of " + std::to_string(record.size()) +
                                 " bytes, table of " + std::to_string(table.size()) +
-                                " bytes; expected 320 and a multiple of 16");
+                                " bytes; expected " + std::to_string(sizeof instruction) +
+                                " and a multiple of " + std::to_string(sizeof(Channel)));
   }
   std::memcpy(&instruction, record.data(), sizeof instruction);
 

@@ -14,7 +14,7 @@ using Weights =
     nanobind::ndarray<const std::int8_t, nanobind::ro, nanobind::c_contig, nanobind::device::cpu>;
 
 // Computes `out` (N, H, W, C) from `a`, `b` and `weight`, arrays in the types and places of the
-// instruction's operands, any strides that the opcode allows. Of `record`, the 320 bytes of an
+// instruction's operands, any strides that the opcode allows. Of `record`, the bytes of an
 // InstructionRecord, the operands' places, shapes, strides and types and the table's place are not
 // read: they come from the arrays. `table`: Channel entries. Checked as a program's instruction is.
 // Throws InvalidProgram, OutOfMemory, std::invalid_argument.

@@ -117,6 +117,14 @@ inline Channel make_channel(Random& random, int bits, Type out, int bias) {
   channel.residual_multiplier = chance(random, 10) ? 0 : between(random, 1, (1 << 24) - 1);
   if (chance(random, 10)) channel.multiplier = 1 << 24;  // legal, and one bit longer
   if (chance(random, 10)) channel.residual_multiplier = 1 << 24;
+  if (chance(random, 5)) channel.multiplier = 0;
+  // not read where there is one slope
+  const auto negative = [&] {
+    return chance(random, 10) ? pick(random, {-(1 << 24), -1, 0, 1, 1 << 24})
+                              : between(random, -(1 << 24) + 1, (1 << 24) - 1);
+  };
+  channel.negative_multiplier = negative();
+  channel.negative_residual_multiplier = negative();
   return channel;
 }
 

@@ -15,6 +15,7 @@ struct Case {
   Box out;
   std::function<std::size_t(const Kernels&)> scratch;
   std::function<void(const Kernels&, const Tensor& out, Part)> run;
+  std::function<void(const Tensor& out)> naive;  // of operators that have it: another definition
 };
 
 inline std::string pair(const char* name, const std::int32_t* values) {
@@ -43,7 +44,8 @@ Case make_case(std::string text, const std::shared_ptr<Args>& args, const Box& o
         Args into = *args;
         into.out = to;
         (k.*run)(into, part);
-      }};
+      },
+      nullptr};
 }
 
 // Weights of the magnitude `largest`, zero where the layout has no weight.
@@ -105,6 +107,7 @@ inline Case conv_case(Random& random) {
   const auto weights = make_weights(random, *a, largest);
   a->weight = reinterpret_cast<const std::int8_t*>(weights->data());
   limits_of(random, out.tensor.type, a->lo, a->hi);
+  a->two_slopes = chance(random, 40);
   const auto table = std::make_shared<std::vector<Channel>>();
   int bits = in_type == Type::int8 ? 13 : 21;
   for (std::int64_t k = products; k > 1; k /= 4) ++bits;
@@ -115,7 +118,8 @@ inline Case conv_case(Random& random) {
   const std::string text = "conv in " + in.text() + pair("kernel", a->kernel) +
                            pair("stride", a->stride) + pair("dilation", a->dilation) +
                            pair("pad", a->pad) + (a->transposed ? " transposed" : "") +
-                           (residual.memory ? " residual " + residual.text() : "");
+                           (residual.memory ? " residual " + residual.text() : "") +
+                           (a->two_slopes ? " two slopes" : "");
   return make_case(text, a, out, &Kernels::conv, &Kernels::conv_scratch, in, residual, weights,
                    table);
 }
@@ -149,6 +153,7 @@ inline Case correlation_case(Random& random) {
   a->a = first.tensor;
   a->b = second.tensor;
   limits_of(random, out.tensor.type, a->lo, a->hi);
+  a->two_slopes = chance(random, 40);
   a->table = make_channel(random, bits, out.tensor.type, 1 << 10);
   const std::string text =
       "correlation a " + first.text() + " b " + second.text() + pair("pad", a->pad);
@@ -193,6 +198,7 @@ inline Case rescale_case(Random& random) {
   a->out = out.tensor;
   a->table_count = chance(random, 50) ? 1 : shape[3];
   limits_of(random, out.tensor.type, a->lo, a->hi);
+  a->two_slopes = chance(random, 40);
   const auto table = std::make_shared<std::vector<Channel>>();
   for (int c = 0; c < a->table_count; ++c) {
     const int bits = static_cast<int>(8 * size_of(in.tensor.type)) - 2;
@@ -215,6 +221,7 @@ inline Case add_case(Random& random) {
   a->a = first.tensor;
   a->b = second.tensor;
   limits_of(random, out.tensor.type, a->lo, a->hi);
+  a->two_slopes = chance(random, 40);
   const int bits = static_cast<int>(8 * size_of(first.tensor.type)) - 2;
   a->table = make_channel(random, bits, out.tensor.type, 0);
   return make_case("add a " + first.text() + " b " + second.text(), a, out, &Kernels::add, nullptr,

@@ -23,6 +23,7 @@ struct Parts {
   std::vector<InstructionRecord> instructions;
   Bytes constants;
   std::string metadata;
+  std::size_t scale_bytes = 0;  // at the constants' end
 
   // The offset of a new string.
   std::uint32_t add_text(std::string_view text) {
@@ -31,16 +32,31 @@ struct Parts {
     return offset;
   }
 
-  // The offset of new constants, a multiple of 64.
+  // The offset of new constants, a multiple of 64. They go before the scales.
   template <typename Value>
   std::uint64_t add_constants(const std::vector<Value>& values) {
-    const auto round_up = [](std::size_t size) {
-      return (size + kAlignment - 1) / kAlignment * kAlignment;
-    };
-    const std::size_t offset = round_up(constants.size()), bytes = values.size() * sizeof(Value);
-    constants.resize(offset + round_up(bytes));
+    const Bytes scales(constants.end() - static_cast<std::ptrdiff_t>(scale_bytes), constants.end());
+    constants.resize(constants.size() - scale_bytes);
+    const std::size_t offset = constants.size(), bytes = values.size() * sizeof(Value);
+    const std::size_t added = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    constants.resize(offset + added);
     if (bytes != 0) std::memcpy(constants.data() + offset, values.data(), bytes);
+    constants.insert(constants.end(), scales.begin(), scales.end());
+    if (scale_bytes != 0) {
+      for (TensorRecord& tensor : tensors) tensor.scale_offset += added;
+    }
     return offset;
+  }
+
+  // Behind all other constants, without gaps: the same scale for all.
+  void add_scales(double scale) {
+    for (TensorRecord& tensor : tensors) {
+      const std::vector<double> scales(tensor.scale_count, scale);
+      const auto bytes = std::as_bytes(std::span(scales));
+      tensor.scale_offset = constants.size();
+      constants.insert(constants.end(), bytes.begin(), bytes.end());
+      scale_bytes += bytes.size();
+    }
   }
 };
 

@@ -153,16 +153,6 @@ class SmallProgram {
     parts_.tensors.push_back(tensor);
   }
 
-  // Behind all other constants, without gaps.
-  void add_scales() {
-    for (TensorRecord& tensor : parts_.tensors) {
-      const std::vector<double> scales(tensor.scale_count, 0.25);
-      const auto bytes = std::as_bytes(std::span(scales));
-      tensor.scale_offset = parts_.constants.size();
-      parts_.constants.insert(parts_.constants.end(), bytes.begin(), bytes.end());
-    }
-  }
-
   void add_all();
 
   Parts parts_;
@@ -247,7 +237,7 @@ inline void SmallProgram::add_all() {
   add(Opcode::store, Unit::store, "flow", flow_out, sum);
   const View feature_out = view_of(Space::output, kInt8, 0, {1, 2 * kHeight, 2 * kWidth, 3}, 0, 1);
   add(Opcode::store, Unit::store, "feature", feature_out, wide);
-  add_scales();
+  parts_.add_scales(0.25);
 }
 
 }  // namespace horizon::test

@@ -21,7 +21,7 @@ void test_header() {
   };
   const std::size_t table = sizeof(Header);
   check(0, std::byte{'h'}, "does not begin with HBMFLOW");
-  check(8, std::byte{9}, "version 9; expected 1");
+  check(8, std::byte{9}, "version 9; expected 2");
   check(12, std::byte{5}, "5 sections; expected 6");
   check(17, std::byte{0}, "the file is incomplete");
   check(40, std::byte{1}, "header: a field that is not 0");
@@ -91,6 +91,20 @@ void test_tensors() {
   tensor(1, "output 0", "3 scales; expected 1 or 2", [](auto& t) { t.scale_count = 3; });
   tensor(1, "output 0", "scales at 4", [](auto& t) { t.scale_offset = 4; });
   tensor(1, "output 0", "scales at", [](auto& t) { t.scale_offset = ~std::uint64_t{7}; });
+  refused("section tensors: scales at", "a multiple of 64", [](auto& p) {
+    p.constants.insert(p.constants.end() - 8 * 4, 8, std::byte{});
+    for (auto& t : p.tensors) t.scale_offset += 8;
+  });
+  refused("section tensors: flow: scales at", "behind those before",
+          [](auto& p) { p.tensors[1].scale_offset -= 8; });
+  refused("section constants", "the scales' end", [](auto& p) { p.constants.emplace_back(); });
+  refused("instruction 0 (", "the size of this constant", [](auto& p) {  // 8 bytes of scales
+    View& view = p.instructions[kLoadWeight].a;
+    view.offset = p.constants.size() - p.scale_bytes + 8 - view.shape[3];
+  });
+  refused("instruction", "inside the", [](auto& p) {  // a table in the scales
+    p.instructions[kAdd].table = p.constants.size() - p.scale_bytes;
+  });
   tensor(1, "output 0", "reserved", [](auto& t) { t.zero0 = 1; });
   tensor(1, "output 0", "reserved", [](auto& t) { t.zero1 = 1; });
   refused("output 1", "a second flow", [](auto& p) { p.tensors[2].name = p.tensors[1].name; });
@@ -157,7 +171,7 @@ void test_fields() {
   refused(kConv, "unit 3; expected 2", [](auto& i) { i.unit = Unit::vector; });
   refused(kConv, "waits for 1 instructions of unit 2", [](auto& i) { i.wait[2] = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero0 = 1; });
-  refused(kConv, "reserved", [](auto& i) { i.zero1[3] = 1; });
+  refused(kConv, "reserved", [](auto& i) { i.zero1[2] = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero2 = 1; });
   refused(kConv, "a string at", [](auto& i) { i.layer = 1 << 20; });
   const auto unused = [](Place place, std::string_view field, auto change) {
@@ -173,7 +187,13 @@ void test_fields() {
   unused(kConv, "reach", [](auto& i) { i.reach = 1; });
   unused(kConv, "fraction bits", [](auto& i) { i.fraction_bits = 1; });
   unused(kConv, "origin", [](auto& i) { i.origin[1] = 1; });
+  unused(kAdd, "step", [](auto& i) { i.step[0] = 1; });
+  unused(kAdd, "offset", [](auto& i) { i.offset[1] = 1; });
+  unused(kConv, "divisor", [](auto& i) { i.divisor[0] = 1; });
+  unused(kConv, "last", [](auto& i) { i.last[1] = 1; });
+  unused(kWarp, "two slopes", [](auto& i) { i.two_slopes = 1; });
   unused(kCopy, "table", [](auto& i) { i.table_count = 1; });
+  unused(kSpill, "two slopes", [](auto& i) { i.two_slopes = 1; });
   refused(kRescale, "b: an operand that this", [](auto& i) { i.b = i.a; });
   refused(kAdd, "weight: an operand that this", [](auto& i) { i.weight = i.a; });
   refused(kConv, "b: an operand that this", [](auto& i) { i.b.offset = 1; });

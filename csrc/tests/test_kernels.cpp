@@ -10,9 +10,22 @@
 
 #include "kernels/kernels.h"
 #include "tests/kernel_cases.h"
+#include "tests/resize_case.h"
 
 namespace horizon {
 namespace {
+
+struct Operator {
+  const char* name;
+  Case (*make)(Random&);
+};
+
+constexpr Operator kOperators[] = {
+    {"conv", conv_case},         {"correlation", correlation_case},
+    {"warp", warp_case},         {"rescale", rescale_case},
+    {"add", add_case},           {"copy", copy_case},
+    {"resize", resize_case},
+};
 
 constexpr std::size_t kGuard = 256;
 constexpr std::byte kGuardByte{0x5a};
@@ -37,6 +50,15 @@ std::vector<std::byte> run(const Case& c, const Kernels& kernels, int parts, boo
   return {copy.data(), copy.data() + copy.size()};
 }
 
+std::vector<std::byte> run_naive(const Case& c) {
+  const Memory& memory = *c.out.memory;
+  std::vector<std::byte> copy(memory.size(), std::byte{0xcd});
+  Tensor out = c.out.tensor;
+  out.data = copy.data() + (out.data - memory.data());
+  c.naive(out);
+  return copy;
+}
+
 bool same(const Case& c, const std::vector<std::byte>& expected, const Kernels& kernels,
           int parts) {
   bool overrun = false;
@@ -57,7 +79,7 @@ bool same(const Case& c, const std::vector<std::byte>& expected, const Kernels& 
   return true;
 }
 
-bool compare(const std::vector<const Kernels*>& sets, const char* name, Case (*make)(Random&),
+bool compare(std::span<const Kernels* const> sets, const char* name, Case (*make)(Random&),
              int cases, unsigned seed) {
   for (int i = 0; i < cases; ++i) {
     Random random(seed * 1000003u + static_cast<unsigned>(i));
@@ -66,6 +88,10 @@ bool compare(const std::vector<const Kernels*>& sets, const char* name, Case (*m
     const std::vector<std::byte> expected = run(c, *scalar_kernels(), 1, overrun);
     const int parts = between(random, 2, 9);
     bool right = !overrun && same(c, expected, *scalar_kernels(), parts);
+    if (c.naive && run_naive(c) != expected) {
+      std::printf("scalar differs from the definition\n%s\n", c.text.c_str());
+      right = false;
+    }
     for (const Kernels* kernels : sets) {
       right = right && same(c, expected, *kernels, 1) && same(c, expected, *kernels, parts);
     }
@@ -77,7 +103,7 @@ bool compare(const std::vector<const Kernels*>& sets, const char* name, Case (*m
   return true;
 }
 
-bool choice_is_right(const std::vector<const Kernels*>& sets) {
+bool choice_is_right(std::span<const Kernels* const> sets) {
   const char* error = nullptr;
   const auto chosen = [&](const char* name) {
     setenv("HORIZON_KERNELS", name, 1);
@@ -100,17 +126,11 @@ int main(int argc, char** argv) {
   using namespace horizon;
   const int cases = argc > 1 ? std::atoi(argv[1]) : 300;
   const auto seed = static_cast<unsigned>(argc > 2 ? std::atoi(argv[2]) : 1);
-  std::vector<const Kernels*> sets;
-  for (const Kernels* kernels : {avx512_kernels(), avx2_kernels(), neon_kernels()}) {
-    if (kernels != nullptr) sets.push_back(kernels);
-  }
+  const std::span<const Kernels*const> all = available_kernels(), sets = all.first(all.size() - 1);
   bool right = choice_is_right(sets);
-  right = right && compare(sets, "conv", conv_case, cases, seed);
-  right = right && compare(sets, "correlation", correlation_case, cases, seed);
-  right = right && compare(sets, "warp", warp_case, cases, seed);
-  right = right && compare(sets, "rescale", rescale_case, cases, seed);
-  right = right && compare(sets, "add", add_case, cases, seed);
-  right = right && compare(sets, "copy", copy_case, cases, seed);
+  for (const auto& [name, make] : kOperators) {
+    right = right && compare(sets, name, make, cases, seed);
+  }
   if (!right) return 1;
   std::printf("%d cases of each operator:", cases);
   for (const Kernels* kernels : sets) std::printf(" %s", kernels->name);

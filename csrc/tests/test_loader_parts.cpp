@@ -150,6 +150,13 @@ void test_resident() {
   resident.remember(0, 16, 100);
   resident.remember(16, 32, 116);
   expect(resident.find(4, 30) == std::uint64_t{104}, "one copy in two transfers");
+  Resident turned;
+  turned.remember(16, 32, 116);
+  turned.remember(0, 16, 100);
+  expect(turned.find(4, 30) == std::uint64_t{104}, "its second half first");
+  turned.remember(0, 16, 101);
+  expect(!turned.find(4, 30), "halves that do not follow each other in the constants");
+  expect(!turned.find(20, 33), "an end that is unknown");
 }
 
 void test_sums() {

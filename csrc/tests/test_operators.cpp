@@ -19,8 +19,8 @@ void test_tables() {
   refused(kConv, "a table of 1 channels; expected 5", [](auto& i) { i.table_count = 1; });
   refused(kAdd, "a table of 2 channels; expected 1", [](auto& i) { i.table_count = 2; });
   refused(kRescale, "a table of 3 channels; expected 1 or 2", [](auto& i) { i.table_count = 3; });
-  refused(kConv, "a multiple of 16", [](auto& i) { i.table += 8; });
-  refused(kConv, "bytes of constants", [](auto& i) { i.table = ~std::uint64_t{15}; });
+  refused(kConv, "a multiple of 32", [](auto& i) { i.table += 8; });
+  refused(kConv, "bytes of constants", [](auto& i) { i.table = ~std::uint64_t{31}; });
   refused_channel(kConv, "multiplier -1", [](auto& c) { c.multiplier = -1; });
   refused_channel(kConv, "multiplier 16777217", [](auto& c) { c.multiplier = (1 << 24) + 1; });
   refused_channel(kConv, "residual multiplier 1", [](auto& c) { c.residual_multiplier = 1; });
@@ -36,6 +36,35 @@ void test_tables() {
     const Channel channel{0, 1 << 24, 0, 47};
     std::memcpy(p.constants.data() + p.instructions[kWarp].table, &channel, sizeof(channel));
   });
+}
+
+void test_slopes() {
+  for (const Place place : {kConv, kTransposed, kCorrelation, kRescale}) {
+    refused_channel(place, "channel 0: negative multiplier -1; expected 0",
+                    [](auto& c) { c.negative_multiplier = -1; });
+    refused(place, "two slopes 2; expected 0 or 1", [](auto& i) { i.two_slopes = 2; });
+    accepted("two slopes", [&](auto& p) { p.instructions[place].two_slopes = 1; });
+  }
+  refused_channel(kWarp, "negative multiplier 1", [](auto& c) { c.negative_multiplier = 1; });
+  refused_channel(kAdd, "a reserved field", [](auto& c) { c.zero[1] = 1; });
+  // With two slopes: both multipliers of an addition, and none of a second summand without one.
+  const auto with_slopes = [](Place place, Channel channel) {
+    return [place, channel](Parts& p) {
+      p.instructions[place].two_slopes = 1;
+      std::memcpy(p.constants.data() + p.instructions[place].table, &channel, sizeof(channel));
+    };
+  };
+  constexpr std::int32_t kMost = 1 << 24;
+  for (const Place place : {kResidual, kAdd}) {
+    accepted("the steepest", with_slopes(place, {0, 1, 1, 20, kMost, -kMost}));
+    refused("instruction", "negative multiplier -16777217",
+            with_slopes(place, {0, 1, 1, 20, -kMost - 1, 0}));
+    refused("instruction", "negative residual multiplier 16777217",
+            with_slopes(place, {0, 1, 1, 20, 0, kMost + 1}));
+  }
+  accepted("a falling slope", with_slopes(kConv, {5, 1, 0, 24, -kMost, 0}));
+  refused("instruction 3", "negative residual multiplier 1; expected 0",
+          with_slopes(kConv, {5, 1, 0, 24, 1, 1}));
 }
 
 void test_conv() {
@@ -185,6 +214,7 @@ void test_bounds() {
 
 int run() {
   test_tables();
+  test_slopes();
   test_conv();
   test_matching();
   test_weights();

@@ -57,7 +57,7 @@ void model_info(std::span<char* const> arguments) {
   for (std::size_t i = 0; i < program.outputs().size(); ++i) {
     print_tensor(program, "output", i, program.outputs()[i]);
   }
-  std::array<std::size_t, 9> count{};  // by opcode
+  std::array<std::size_t, kOpcodes + 1> count{};  // by opcode
   std::uint64_t total = 0;
   for (const InstructionRecord& instruction : program.instructions()) {
     ++count[static_cast<std::size_t>(instruction.opcode)];

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hat.errors import InputError
+from horizon.hbir.products import phases
 from horizon.nn import Correlation, GridSample
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -125,7 +126,10 @@ def recorder(layer: LayerCount, order: list[nn.Module]) -> Callable[..., None]:
 def macs_of(module: nn.Module, first_input: Tensor, output: Tensor) -> int:
     """MACs of one call."""
     if isinstance(module, nn.ConvTranspose2d):  # weight: (in, out / groups, kh, kw)
-        return first_input.numel() * module.weight[0].numel()
+        layer: Any = module
+        places = phases(output.shape[-2:], layer.kernel_size, layer.stride, layer.padding, True)
+        channels = output.shape[0] * layer.weight.shape[0] * layer.weight.shape[1]
+        return int(channels * sum(rows * columns * taps for rows, columns, taps in places))
     if isinstance(module, nn.Conv2d):  # weight: (out, in / groups, kh, kw)
         return output.numel() * module.weight[0].numel()
     if isinstance(module, Correlation):

@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(outputs, {**reads(config, ckpt=args.ckpt), **descriptions}, "--out-dir")
     network = load_network(config, args.ckpt)
     model = network.model
-    size = tuple(args.size) if args.size else deploy_size(config, image_channels(network))
+    size = tuple(args.size) if args.size else deploy_size(config, network.model.graph)
     graph = sized_graph(model, size, name)
     options = Options(opt, images, args.cores, details, network.weights)
     if network.checkpoint is None:
@@ -153,11 +153,6 @@ def load_machines(names: Sequence[str]) -> list[Machine]:
                 "expected each once; descriptions say their 'name' themselves"
             )
     return machines
-
-
-def image_channels(network: Network) -> int:
-    graph = network.model.graph
-    return int(graph.tensors[graph.inputs[0]].shape[3])
 
 
 def file_paths(folder: Path, hbm: Path, name: str) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from hat.config import Config
 from hat.deploy.build import OPT_LEVELS
 from hat.errors import InputError
 from hat.paths import find_input
+from horizon.hbir import Graph
 
 REQUIRED = ("march", "name", "out_dir")
 OPTIONAL = ("hbm", "layer_details", "input_source", "opt")
@@ -17,21 +18,38 @@ OPTIONAL = ("hbm", "layer_details", "input_source", "opt")
 INPUT_SOURCES = {"pyramid": "uint8", "ddr": "int8"}
 
 
-def deploy_size(config: Config, channels: int) -> tuple[int, int]:
-    """(H, W) of the config's ``deploy_inputs``, one entry of shape (1, channels, H, W)."""
+def deploy_size(config: Config, graph: Graph) -> tuple[int, int]:
+    """(H, W) of the program's first input by the config's ``deploy_inputs``.
+
+    These are tensors (1, C, H, W), one for each input of the program, by its name; a single one may
+    have any name. Further inputs keep their size's proportion to the first one's.
+    """
     inputs = config.section("deploy_inputs")
     shapes = (
         {name: tuple(getattr(value, "shape", ())) for name, value in inputs.items()}
         if isinstance(inputs, Mapping)
         else {}
     )
-    shape = next(iter(shapes.values()), ())
-    if len(shapes) != 1 or len(shape) != 4 or shape[:2] != (1, channels):
-        raise InputError(
-            f"{config.path}: deploy_inputs: found {shapes or inputs!r}; expected one tensor of "
-            f"shape (1, {channels}, H, W), such as dict(img=torch.zeros(1, {channels}, 384, 512))"
+    known = [graph.tensors[name].shape for name in graph.inputs]
+    names = list(shapes) if len(shapes) == len(known) == 1 else list(graph.inputs)
+    given = [shapes.get(name, ()) for name in names]
+    fits = set(shapes) == set(names) and all(
+        len(shape) == 4
+        and shape[:2] == (1, info[3])
+        and all(shape[a] * known[0][a - 1] == given[0][a] * info[a - 1] for a in (2, 3))
+        for shape, info in zip(given, known, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(
+            f"{name}=torch.zeros(1, {info[3]}, {info[1]}, {info[2]})"
+            for name, info in zip(graph.inputs, known, strict=True)
         )
-    return int(shape[2]), int(shape[3])
+        raise InputError(
+            f"{config.path}: deploy_inputs: found {shapes or inputs!r}; expected one tensor for "
+            f"each of {len(known)} inputs of the program, such as dict({wanted}), or other sizes "
+            "in this proportion"
+        )
+    return int(given[0][2]), int(given[0][3])
 
 
 def machine_names(config: Config, settings: Mapping[str, Any]) -> list[str]:

@@ -20,14 +20,14 @@ from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
 from hat.deploy.build import OPT_LEVELS
-from hat.deploy.random_program import build_network, example_images, random_program
+from hat.deploy.random_program import build_network, random_program
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
 from hat.outputs import check_outputs
 from hat.visualize.check_text import ops_table, overview, report, unquantised_text
 from horizon.compiler.check import Check, as_json, check_graph
 from horizon.hbir import Graph
-from horizon.quantization.unquantised import Unquantised, find_refusal, list_unquantised
+from horizon.quantization.unquantised import Unquantised, list_unquantised
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,25 +93,20 @@ def config_machines(config: Config, settings: Mapping[str, Any]) -> list[str]:
 
 def config_size(config: Config, graph: Graph) -> tuple[int, int]:
     """(H, W) of ``deploy_inputs``; without them that of the traced program."""
-    _, height, width, channels = graph.tensors[graph.inputs[0]].shape
-    return deploy_size(config, channels) if "deploy_inputs" in config else (height, width)
+    _, height, width, _ = graph.tensors[graph.inputs[0]].shape
+    return deploy_size(config, graph) if "deploy_inputs" in config else (height, width)
 
 
 def program(config: Config, ckpt: str | None) -> tuple[Graph | None, list[Unquantised]]:
     """The program graph; or none, and the layers that keep the network from having one."""
     if ckpt:
         return LoadIntegerModel(ckpt)().graph, []
-    refused = list_unquantised(build_network(config))
+    model: Any = build_network(config)
+    example = model.example_input() if hasattr(model, "example_input") else None
+    refused = list_unquantised(model, example)
     if refused:
         return None, refused
-    try:
-        return random_program(config).graph, []
-    except (InputError, AttributeError, TypeError):
-        model = build_network(config)
-        refusal = find_refusal(model, example_images(model))
-        if refusal is None:
-            raise
-        return None, [refusal]
+    return random_program(config).graph, []
 
 
 def write(

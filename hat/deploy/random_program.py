@@ -7,12 +7,12 @@ no layer of the network is dead: every one has something to compute, as after tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves, tree_map
 
 from hat.config import Config
 from hat.deploy.one_thread import one_torch_thread
@@ -21,6 +21,7 @@ from hat.errors import InputError
 from hat.registry import build_from_registry
 from hat.seeding import seed_everything
 from horizon.quantization import IntegerModel, finish_calibration
+from horizon.quantization.examples import call_with
 from horizon.quantization.fuse import BATCH_NORMS
 
 SECTIONS = ("deploy_model", "model")
@@ -48,15 +49,14 @@ def random_program(config: Config) -> IntegerModel:
         config: ``seed`` and ``task_name``, the program's name, are taken if they are there.
 
     Raises:
-        InputError: no such section, a mistake in it, or a network that cannot be quantised or has
-            more than one input or output.
+        InputError: no such section, a mistake in it, or a network that cannot be quantised.
     """
     with one_torch_thread(), torch.no_grad():
         model = build_network(config)
         images = example_images(model)
         settle(model, images)
         prepared = Float2Calibration()(model).eval()
-        prepared(images)
+        call_with(prepared, images)
         name = str(config.get("task_name", "model"))
         return QAT2Quantize(name)(finish_calibration(prepared))
 
@@ -82,8 +82,8 @@ def build_network(config: Config) -> nn.Module:
 def example_images(model: Any) -> Any:
     """The model's ``example_input()`` with smooth random images in the place of its tensors.
 
-    Each (N, C, H, W) becomes (IMAGES N, C, f H, f W) on the grid of int8 with scale 1/128; SIDE
-    and ENOUGH say what f is.
+    Each (N, C, H, W) becomes (IMAGES N, C, f H, f W) on the grid of int8 with scale 1/128. SIDE
+    and ENOUGH say what f is, by the largest of them.
 
     Raises:
         InputError: the model has no such method.
@@ -93,26 +93,26 @@ def example_images(model: Any) -> Any:
             f"{type(model).__name__} has no example_input(), which says what the network takes; "
             "define it as PwcnetTask does"
         )
-    return smooth(model.example_input(), torch.Generator().manual_seed(0))
-
-
-def smooth(example: Any, generator: torch.Generator) -> Any:
-    """``example`` with an image for every tensor (N, C, H, W) in it."""
-    if isinstance(example, Mapping):
-        return {key: smooth(value, generator) for key, value in example.items()}
-    if isinstance(example, list | tuple):
-        return type(example)(smooth(value, generator) for value in example)
-    if not isinstance(example, Tensor) or example.dim() != 4 or not example.is_floating_point():
-        return example
-    images, channels, height, width = example.shape
-    side = min(height, width)
+    example, generator = model.example_input(), torch.Generator().manual_seed(0)
+    side = max((min(x.shape[2:]) for x in tree_leaves(example) if is_image(x)), default=ENOUGH)
     factor = 1 if side >= ENOUGH else max(2, -(-SIDE // side))
+    return tree_map(lambda x: smooth(x, factor, generator) if is_image(x) else x, example)
+
+
+def is_image(value: Any) -> bool:
+    """Whether a part of an example is a tensor (N, C, H, W) of real numbers."""
+    return isinstance(value, Tensor) and value.dim() == 4 and value.is_floating_point()
+
+
+def smooth(image: Tensor, factor: int, generator: torch.Generator) -> Tensor:
+    """A smooth image of ``factor`` times the size, for each of IMAGES times as many."""
+    images, channels, height, width = image.shape
     size = (factor * height, factor * width)
     coarse = torch.randn(
         IMAGES * images, channels, -(-size[0] // 8), -(-size[1] // 8), generator=generator
     )
-    image = functional.interpolate(coarse, size, mode="bicubic") / 2
-    return ((image * 128).round() / 128).clamp(-1, 127 / 128)
+    values = functional.interpolate(coarse, size, mode="bicubic") / 2
+    return ((values * 128).round() / 128).clamp(-1, 127 / 128)
 
 
 def settle(model: nn.Module, images: Any) -> None:
@@ -151,7 +151,7 @@ def settle(model: nn.Module, images: Any) -> None:
         elif isinstance(layer, BATCH_NORMS):
             handles.append(layer.register_forward_pre_hook(take_statistics))
     try:
-        model(images)
+        call_with(model, images)
     finally:
         for handle in handles:
             handle.remove()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from horizon.hbm.records import Instruction, IoTensor, Opcode, Program, View
+from horizon.hbm.records import IoTensor, Opcode, Program, View
+from horizon.perf.work import products
 
 
 def summary(program: Program) -> list[tuple[str, str]]:
@@ -24,8 +25,8 @@ def summary(program: Program) -> list[tuple[str, str]]:
     loaded, stored = ddr_bytes(program)
     rows.append(("DDR per run", f"{loaded:,} bytes loaded, {stored:,} bytes stored"))
     convolutions, correlations = (
-        sum(macs(i) for i in program.instructions if i.opcode is code)
-        for code in (Opcode.conv, Opcode.correlation)
+        sum(products(i) for i in program.instructions if (i.weight is not None) == weighted)
+        for weighted in (True, False)
     )
     text = f"{convolutions / 1e9:.2f} GMAC in convolutions ({convolutions:,})"
     rows.append(("work", f"{text}, {correlations / 1e9:.2f} in correlations"))
@@ -58,20 +59,3 @@ def ddr_bytes(program: Program) -> tuple[int, int]:
 
 def view_bytes(view: View) -> int:
     return math.prod(view.shape) * view.dtype.size
-
-
-def macs(instruction: Instruction) -> int:
-    """Multiply-accumulate operations of a convolution or a correlation; 0 of anything else.
-
-    What falls on the padding counts as well, as in publications. A transposed convolution meets
-    every output pixel with ``kh kw / (sy sx)`` taps.
-    """
-    outputs, inputs = math.prod(instruction.out.shape), instruction.a.shape[3]
-    if instruction.opcode is Opcode.correlation:
-        return outputs * inputs
-    if instruction.opcode is not Opcode.conv:
-        return 0
-    taps = math.prod(instruction.kernel)
-    if instruction.transposed:
-        return outputs * inputs * taps // math.prod(instruction.stride)
-    return outputs * inputs * taps

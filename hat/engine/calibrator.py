@@ -20,7 +20,7 @@ from hat.engine.single_pass import SinglePass
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, Component
 from horizon.quantization import FakeQuantState, convert, finish_calibration, set_fake_quantize
-from horizon.quantization.input_range import CLIPPED
+from horizon.quantization.scales.input_range import CLIPPED
 
 if TYPE_CHECKING:
     from hat.engine.pipeline_test import PipelineTest

@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 import horizon.quantization
 from hat.engine.checkpoint import (
@@ -125,8 +127,15 @@ class _Prepare:
         trial = copy.deepcopy(model).double()
         _fuse(trial, self.qat_mode)
         trial.set_qconfig()
-        horizon.quantization.prepare_calibration(trial, inplace=True, quiet=True)
-        check_same_output(model, trial, model.example_input(), "fusing and preparing")
+        example = model.example_input()
+        wide = tree_map(_widened, example)
+        horizon.quantization.prepare_calibration(trial, wide, inplace=True, quiet=True)
+        check_same_output(model, trial, example, "fusing and preparing")
+
+
+def _widened(x: Any) -> Any:
+    """A floating-point tensor in float64; anything else as it is."""
+    return x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
 
 
 def _fuse(model: Any, qat_mode: str | None) -> None:
@@ -179,14 +188,22 @@ class QAT2Quantize:
 
     Args:
         name: the program's name.
+        input_names, output_names: of its inputs and outputs, in the order in which the network
+            reaches their stubs; see :func:`horizon.quantization.trace`.
 
     Raises:
         InputError: a layer without a scale, a ratio that no multiplier represents, or an
             accumulator that could overflow, with the layer's name.
     """
 
-    def __init__(self, name: str = "model") -> None:
+    def __init__(
+        self,
+        name: str = "model",
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+    ) -> None:
         self.name = name
+        self.names = {"input_names": input_names, "output_names": output_names}
 
     def __call__(self, model: nn.Module) -> IntegerModel:
         if not is_prepared(model.state_dict()):
@@ -195,7 +212,7 @@ class QAT2Quantize:
                 "LoadCheckpoint before it in the pipeline's converters"
             )
         converted = horizon.quantization.convert(model)
-        return IntegerModel(horizon.quantization.trace(converted, name=self.name))
+        return IntegerModel(horizon.quantization.trace(converted, name=self.name, **self.names))
 
 
 @OBJECT_REGISTRY.register

@@ -16,7 +16,8 @@ from hat.errors import InputError
 from hat.host_fit import numbers
 from hat.host_fit.least_squares import fit
 from hat.host_fit.measure import Timing, check
-from horizon.hbm.records import DataType, Instruction, Opcode, WeightLayout
+from horizon.hbm.records import DataType, Instruction, WeightLayout
+from horizon.isa.instructions import INSTRUCTIONS
 from horizon.march import Machine
 from horizon.march.keys import number
 from horizon.perf.cost import Costs
@@ -34,7 +35,7 @@ BYTES_PER_CYCLE = (
 # Relative errors of shorter times than this count less and less.
 SHORT = 1e-6
 CONVOLUTION, WIDE, NARROW = "convolution, int8", "convolution, int16", "convolution, few outputs"
-OTHERS = ("correlation", "warp", "rescale", "add", "copy", "load", "store")
+OTHERS = tuple(code.name for code, what in INSTRUCTIONS.items() if "weight" not in what.operands)
 KINDS = (CONVOLUTION, WIDE, NARROW, *OTHERS)
 ARRAYS = {"conv": CONVOLUTION, "narrow": NARROW, "correlation": "correlation"}
 FEWEST = 3  # instructions of each kind
@@ -107,7 +108,7 @@ def predicted(timings: Iterable[Timing], machine: Machine) -> np.ndarray:
 
 def kind_of(instruction: Instruction) -> str:
     """One of ``KINDS``."""
-    if instruction.opcode is not Opcode.conv:
+    if instruction.weight is None:
         return instruction.opcode.name
     if instruction.a.dtype is DataType.int16:
         return WIDE

@@ -167,6 +167,12 @@ class _Chain:
         values = {**_ratio(dtype), "multiplier": multiplier, **_limits(dtype)}
         return self.add_node("rescale", [x], x.shape, dtype, values)
 
+    def resize(self, x: TensorInfo, up: int, bilinear: int) -> TensorInfo:
+        batch, height, width, channels = x.shape
+        values = {"up": (up, up), "down": (1, 1), "align_corners": 0, "exact": 0}
+        shape = (batch, up * height, up * width, channels)
+        return self.add_node("resize", [x], shape, x.dtype, values | {"bilinear": bilinear})
+
     def _tensor(self, shape: Any, dtype: str) -> TensorInfo:
         n, height, width, channels = map(int, shape)
         info = TensorInfo(f"t{len(self.tensors)}", (n, height, width, channels), dtype, (1.0,))
@@ -271,6 +277,8 @@ def _elementwise(chain: _Chain) -> None:
     again = chain.concat([few, w, joined])
     for dtype in ("int32", chain.pick(("int8", "int16", "int32"))):
         chain.end(chain.convolution(again, chain.pick((1, 2, 2, 4)), dtype=dtype))
+    kind = len(chain.nodes) % 3
+    chain.end(chain.resize(w if w.shape[1] * w.shape[2] < 4096 else few, 2, int(kind > 0)))
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

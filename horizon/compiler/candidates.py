@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from horizon.compiler.cascade import Cascade, cascaded
 from horizon.compiler.choose_cascades import choose_cascades, list_stripings
-from horizon.compiler.fit import make_plans
-from horizon.compiler.layout import PlacedGraph
-from horizon.compiler.levels import Level
+from horizon.compiler.fit import plans_of, possible_plans
+from horizon.compiler.job import Job
 from horizon.compiler.plan import Plan
-from horizon.compiler.tasks import Task
-from horizon.errors import InputError
-from horizon.march import Machine
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan, and the tasks that it is for: with cascades these differ."""
+    """A plan, and the job that it is for: with cascades its tasks differ."""
 
-    placed: PlacedGraph
-    tasks: Sequence[Task]
+    job: Job
     plan: Plan
 
 
-def make_candidates(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> Iterator[Candidate]:
+def make_candidates(job: Job) -> Iterator[Candidate]:
     """First those without cascades, then those of each choice of cascades.
 
     They depend on the machine's memory, alignment and units, and on nothing else of it.
 
     Raises:
-        InputError: too little memory.
+        CapacityError: too little memory.
     """
-    plans = []
-    for plan in make_plans(placed, tasks, machine, level):
-        plans.append(plan)
-        yield Candidate(placed, tasks, plan)
+    placed, tasks, machine, level = job.placed, job.tasks, job.machine, job.level
+    plans = plans_of(job)
+    yield from (Candidate(job, plan) for plan in plans)
     # Between a stripe and a tensor that is in SRAM as a whole, copies stay within SRAM.
-    if machine.constants_in_place or "transform" not in machine.units:
+    if not machine.cuts_layers or "transform" not in machine.units:
         return
     base = min(plans, key=lambda plan: plan.traffic)
     known: list[tuple[Cascade, ...]] = [()]
@@ -51,20 +43,11 @@ def make_candidates(
         if cascades in known:
             continue
         known.append(cascades)
-        yield from _striped(placed, tasks, machine, level, cascades)
+        yield from _striped(job, cascades)
 
 
-def _striped(
-    placed: PlacedGraph,
-    tasks: Sequence[Task],
-    machine: Machine,
-    level: Level,
-    cascades: tuple[Cascade, ...],
-) -> Iterator[Candidate]:
+def _striped(job: Job, cascades: tuple[Cascade, ...]) -> Iterator[Candidate]:
     """The plans with these cascades, as long as the copies that they add find room."""
-    striped, parts = cascaded(placed, tasks, cascades)
-    try:
-        for plan in make_plans(striped, parts, machine, replace(level, policies=level.striping)):
-            yield Candidate(striped, parts, plan)
-    except InputError:
-        return
+    placed, tasks = cascaded(job.placed, job.tasks, cascades)
+    striped = Job(placed, tasks, job.machine, replace(job.level, policies=job.level.striping))
+    yield from (Candidate(striped, plan) for plan in possible_plans(striped))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from horizon.compiler.geometry import Interval, tensor_part
+from horizon.compiler.geometry import Interval, tensor_part, whole_map
 from horizon.compiler.layout import Buffer, Place, PlacedGraph, dense_strides
 from horizon.compiler.plan import overlap
 from horizon.compiler.tasks import Operand, Task
@@ -59,7 +59,7 @@ class Group:
                     continue
                 if operand.shape[0] != self.placed.buffers[operand.place.buffer].shape[0]:
                     return False
-                if task.op == "warp" and name == "a":
+                if whole_map(task, name):
                     return False
         return bool(self.inner)
 
@@ -99,7 +99,7 @@ class Stripe:
 def make_stripe(group: Group, stripe: int, stripes: int) -> Stripe:
     """The tasks of one stripe, with copies of what comes from outside and of what leaves."""
     rows = group.rows(stripe, stripes)
-    parts = _Parts(group, stripe, rows)
+    parts = _StripeBuffers(group, stripe, rows)
     tasks = [task for name in group.inner for task in parts.entering(name)]
     for index, task in enumerate(group.tasks):
         made = rows[index]
@@ -107,7 +107,7 @@ def make_stripe(group: Group, stripe: int, stripes: int) -> Stripe:
             continue
         inputs = {
             name: operand
-            if task.op == "warp" and name == "a"
+            if whole_map(task, name)
             else parts.inside(operand, read_rows(task, name, made))
             for name, operand in sources(task).items()
         }
@@ -116,7 +116,7 @@ def make_stripe(group: Group, stripe: int, stripes: int) -> Stripe:
         own = group.own_rows(index, stripe, stripes)
         if own and task.out.place.buffer in group.inner:
             inside, outside = parts.inside(task.out, own), part_of(task.out, own)
-            tasks.append(Task("copy", task.layer, outside, inside))
+            tasks.append(Task(task.layer, outside, inside))
     return Stripe(tasks, parts.buffers)
 
 
@@ -146,8 +146,8 @@ def sources(task: Task) -> dict[str, Operand]:
 
 def read_rows(task: Task, name: str, rows: Interval) -> Interval:
     """The rows of an input that some of the output's need: inside of it, at least one."""
-    start, stop = tensor_part(task, name, 1, rows)
     height = task.operands[name].shape[1]
+    start, stop = tensor_part(task, name, 1, rows) or (0, height)
     start = min(max(start, 0), height - 1)
     return start, min(max(stop, start + 1), height)
 
@@ -162,7 +162,7 @@ def part_of(operand: Operand, rows: Interval) -> Operand:
     return Operand(operand.tensor, shape, place, (n, operand.start[1] + start, x, c))
 
 
-class _Parts:
+class _StripeBuffers:
     """Where a stripe's parts of tensors lie."""
 
     def __init__(self, group: Group, stripe: int, rows: list[Interval | None]) -> None:
@@ -232,7 +232,7 @@ class _Parts:
                     operand.tensor, (batch, height, width, stop - start), place, (n, y, x, first)
                 )
                 rows = self._rows_read(name, start, stop)
-                yield Task("copy", task.layer, self.inside(run, rows), part_of(run, rows))
+                yield Task(task.layer, self.inside(run, rows), part_of(run, rows))
 
     def _rows_read(self, name: str, start: int, stop: int) -> Interval:
         """Rows that are read of some channels."""

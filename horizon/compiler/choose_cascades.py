@@ -16,6 +16,7 @@ from horizon.compiler.levels import Proportions
 from horizon.compiler.plan import Plan
 from horizon.compiler.tasks import Operand, Task, weight_layout
 from horizon.compiler.tile_shapes import LINE
+from horizon.hbir.operators import operator_of
 from horizon.hbm.records import DataType, Space
 from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
 
@@ -119,7 +120,7 @@ class _Weigher:
         work = products(self.placed, task)
         if tiling is None:
             return self._operands(task, self.placed.buffers, self.resident), work
-        return tiling.lines + tiling.transfers * STARTUP, work
+        return tiling.line_bytes + tiling.transfers * STARTUP, work
 
     def stripings(self, first: int, last: int, few: int) -> tuple[list[Striping], int]:
         """Those of these tasks, and how many of the smallest numbers of stripes are too small.
@@ -170,18 +171,17 @@ class _Weigher:
         """Bytes for weights and for what is streamed, at the least that still works well."""
         total = min(self._weights(task, None), 2 * self._weights(task, BLOCK_OUTPUTS))
         for operand in task.operands.values():
-            if operand.place.buffer not in own and task.op != "copy":
+            if operand.place.buffer not in own and not task.is_copy:
                 batch, height, width, channels = operand.shape
                 size = DataType[self.placed.graph.tensors[operand.tensor].dtype].size
                 total += min(height, 4) * batch * width * channels * size
         return total
 
     def _weights(self, task: Task, outputs: int | None) -> int:
-        if not task.is_convolution:
+        if not task.weighted:
             return 0
-        assert task.node is not None
-        whole, *kernel = task.node.attributes["weight"].shape
-        layout = weight_layout(task.node, self.placed.graph.tensors[task.a.tensor].dtype)
+        whole, *kernel = task.computed.attributes["weight"].shape
+        layout = weight_layout(task.computed, self.placed.graph.tensors[task.a.tensor].dtype)
         return packed_bytes((min(outputs or whole, whole), *kernel), layout)
 
     def _bytes(self, task: Task, buffers: dict[str, Buffer], inside: set[str]) -> int:
@@ -213,12 +213,5 @@ def products(placed: PlacedGraph, task: Task) -> int:
     """Multiply-accumulates of a task, padding included."""
     if task.node is None:
         return 0
-    elements = math.prod(task.out.shape)
-    if task.op == "correlation":
-        return elements * task.a.shape[3]
-    if task.op == "conv2d":
-        return elements * math.prod(task.node.attributes["weight"].shape[1:])
-    if task.op == "conv_transpose2d":
-        stride = math.prod(task.node.attributes["stride"])
-        return elements * math.prod(task.node.attributes["weight"].shape[1:]) // stride
-    return 0
+    taps = operator_of(task.node).taps(task.node)
+    return int(math.prod(task.out.shape) * task.a.shape[3] * taps)

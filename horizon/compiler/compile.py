@@ -9,6 +9,7 @@ from horizon.compiler.check.sizes import check_outputs, check_tensor_sizes
 from horizon.compiler.check.supported import refuse_unsupported
 from horizon.compiler.constants import collect_constants
 from horizon.compiler.emit import Region, emit_program, regions_of
+from horizon.compiler.job import Job
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
@@ -50,8 +51,10 @@ def compile_program(
             "int8".
 
     Raises:
-        InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level or input type, a
-            layer that ``horizon.compiler.check`` finds not supported: its unit, a limit, memory.
+        InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level or input type.
+        CapacityError: a layer that ``horizon.compiler.check`` finds not supported: its unit, a
+            limit, memory.
+        CompilerError: what was made breaks a rule of program files.
     """
     level = level_of(opt)
     if input_type not in INPUT_TYPES:
@@ -62,13 +65,13 @@ def compile_program(
     stage = machine.constants_in_place
     placed = place_tensors(graph, level.in_place, stage, DataType[input_type])
     tasks = list_tasks(placed)
-    refuse_unsupported(placed, tasks, machine, level)
+    job = Job(placed, tasks, machine, level)
+    refuse_unsupported(job)
     constants = collect_constants(graph, tasks)
 
     def build(one: Candidate) -> Compiled:
-        operations = list_operations(one.placed, one.tasks, one.plan, constants)
-        program = emit_program(one.placed, one.plan, operations, constants, machine, level)
+        operations = list_operations(one.job, one.plan, constants)
+        program = emit_program(one.job, one.plan, operations, constants)
         return Compiled(program, graph, regions_of(operations))
 
-    candidates = make_candidates(placed, tasks, machine, level)
-    return fastest(candidates, build, lambda compiled: compiled.program, machine)
+    return fastest(make_candidates(job), build, lambda compiled: compiled.program, machine)

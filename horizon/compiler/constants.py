@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from horizon.compiler.tasks import Task, weight_layout
-from horizon.hbir.fixed_point import offset_fraction_bits
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.operators import operator_of
+from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import ALIGNMENT
 from horizon.hbm.weights import channel_table, pack_weights
 
@@ -43,24 +42,12 @@ def collect_constants(graph: Graph, tasks: list[Task]) -> Constants:
         node = task.node
         if node is None:
             continue
-        if task.is_convolution:
+        if task.weighted:
             layout = weight_layout(node, graph.tensors[task.a.tensor].dtype)
             weights[node.name] = put(pack_weights(node.attributes["weight"], layout).tobytes())
-        table = _table(graph, node)
-        tables[node.name] = put(table), len(table) // len(channel_table(0, 0, 1))
+        columns = operator_of(node).table(node, task.shapes)
+        tables[node.name] = 0, 0
+        if columns:
+            table = channel_table(**columns)
+            tables[node.name] = put(table), len(table) // CHANNEL.itemsize
     return Constants(bytes(data), weights, tables)
-
-
-def _table(graph: Graph, node: Node) -> bytes:
-    values = node.attributes
-    if node.op in ("conv2d", "conv_transpose2d"):
-        residual = values.get("residual_multiplier")
-        return channel_table(values["bias"], values["multiplier"], values["shift"], residual)
-    if node.op == "add":
-        return channel_table(0, values["multiplier_a"], values["shift"], values["multiplier_b"])
-    if node.op == "warp":
-        _, height, width, _ = graph.tensors[node.output].shape
-        shift = values["offset_shift"] - offset_fraction_bits(height, width)
-        return channel_table(0, values["offset_multiplier"], shift)
-    multiplier, shift = np.broadcast_arrays(values["multiplier"], values["shift"])
-    return channel_table(0, multiplier, shift)

@@ -9,11 +9,13 @@ from typing import Any
 
 from horizon.compiler.constants import Constants
 from horizon.compiler.hazards import list_waits
+from horizon.compiler.job import Job
 from horizon.compiler.layout import PlacedGraph, io_name
-from horizon.compiler.levels import Level
 from horizon.compiler.plan import Plan
 from horizon.compiler.schedule import Access, Operation
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
+from horizon.hbir.operators import operator_of
 from horizon.hbm.records import (
     UNIT_OF,
     DataType,
@@ -25,7 +27,6 @@ from horizon.hbm.records import (
     Space,
     View,
 )
-from horizon.march import Machine
 
 VERSION = 1
 UINT8_ZERO = 128
@@ -33,15 +34,10 @@ Region = tuple[str, Quad]
 
 
 def emit_program(
-    placed: PlacedGraph,
-    plan: Plan,
-    operations: Sequence[Operation],
-    constants: Constants,
-    machine: Machine,
-    level: Level,
+    job: Job, plan: Plan, operations: Sequence[Operation], constants: Constants
 ) -> Program:
     """The program's records; nothing in them depends on anything but the arguments."""
-    graph = placed.graph
+    placed, graph = job.placed, job.placed.graph
     starts = {Space.sram: plan.sram, Space.ddr: plan.ddr}
     sizes = {name: buffer.nbytes for name, buffer in placed.buffers.items()}
     sizes |= {block.name: block.nbytes for block in plan.blocks}
@@ -72,8 +68,8 @@ def emit_program(
     )
     return Program(
         name=graph.name,
-        march=machine.name,
-        opt=level.number,
+        march=job.machine.name,
+        opt=job.level.number,
         inputs=tuple(_io_tensor(placed, name, Space.input) for name in graph.inputs),
         outputs=tuple(_io_tensor(placed, name, Space.output) for name in graph.outputs),
         instructions=instructions,
@@ -109,7 +105,7 @@ def _io_tensor(placed: PlacedGraph, name: str, space: Space) -> IoTensor:
 
 
 def _metadata(graph: Graph, instructions: Sequence[Instruction]) -> dict[str, Any]:
-    macs = {node.name: multiply_accumulates(graph, node) for node in graph.nodes}
+    macs = {node.name: _multiply_accumulates(graph, node) for node in graph.nodes}
     opcodes = Counter(instruction.opcode.name for instruction in instructions)
     return {
         "compiler": VERSION,
@@ -119,14 +115,6 @@ def _metadata(graph: Graph, instructions: Sequence[Instruction]) -> dict[str, An
     }
 
 
-def multiply_accumulates(graph: Graph, node: Node) -> int:
-    """Products that a node adds up, padding included; 0 for those that have no such sums."""
-    batch, height, width, channels = graph.tensors[node.output].shape
-    if node.op == "correlation":
-        return batch * height * width * channels * graph.tensors[node.inputs[0]].shape[3]
-    if node.op == "conv2d":
-        return batch * height * width * node.attributes["weight"].size
-    if node.op == "conv_transpose2d":
-        batch, height, width, _ = graph.tensors[node.inputs[0]].shape
-        return batch * height * width * node.attributes["weight"].size
-    return 0
+def _multiply_accumulates(graph: Graph, node: Node) -> int:
+    shapes = [graph.tensors[name].shape for name in node.inputs]
+    return operator_of(node).macs(node, shapes, graph.tensors[node.output].shape)

@@ -6,124 +6,83 @@ stayed in SRAM. Each attempt gives something up for good, so that there is a las
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from horizon.compiler.allocate import Block, smallest_arena
-from horizon.compiler.layout import PlacedGraph
-from horizon.compiler.levels import Level, Policy
-from horizon.compiler.measures import FewestTiles
+from horizon.compiler.job import Job
+from horizon.compiler.levels import Policy
 from horizon.compiler.plan import Plan, is_one_copy, prefetchable, slots, spaces_of
 from horizon.compiler.residency import (
     by_benefit,
     choose_residents,
-    lifetimes,
     operand_bytes,
-    streamed_operands,
 )
-from horizon.compiler.tasks import Task
-from horizon.compiler.tile_shapes import TileShapes
 from horizon.compiler.tiling import (
     DOUBLE,
-    OUTER_CHANNELS,
     SINGLE,
     SINGLE_WEIGHT,
     Tiling,
     Tilings,
 )
-from horizon.errors import InputError
-from horizon.hbm.format import round_up
-from horizon.hbm.records import DataType
-from horizon.march import Machine
+from horizon.errors import CapacityError
 
 SHRINK = 0.9
 
 
-def make_plans(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> Iterator[Plan]:
-    """The plans of a level's policies, each once; everything but the order of instructions.
+def plans_of(job: Job) -> tuple[Plan, ...]:
+    """The plans of the level's policies, each once; everything but the order of instructions.
 
     Their addresses, tiles and residents depend on the machine's memory and alignment, and on
     nothing else of it. A machine that reads constants in place has one plan: everything in SRAM and
     uncut layers.
 
     Raises:
-        InputError: that, or the smallest tile of a layer, needs more SRAM than there is.
+        CapacityError: that, or the smallest tile of a layer, needs more SRAM than there is.
     """
-    facts = _Facts(placed, tasks, machine, level.reuse_memory)
-    if machine.constants_in_place:
-        plan = _Fitting(facts, level.policies[-1]).uncut()
+    if job.plans is None:
+        job.plans = tuple(_plans(job))
+    return job.plans
+
+
+def possible_plans(job: Job) -> Iterator[Plan]:
+    """Those of :func:`plans_of` up to the first one that cannot be made."""
+    try:
+        yield from _plans(job)
+    except CapacityError:
+        return
+
+
+def _plans(job: Job) -> Iterator[Plan]:
+    machine, level = job.machine, job.level
+    if not machine.cuts_layers:
+        plan = _Fitting(job, level.policies[-1]).uncut()
         if plan.sram_bytes > machine.sram_bytes:
-            raise InputError(
-                f"program {placed.graph.name}: its tensors need {plan.sram_bytes} bytes at a time; "
-                f"machine {machine.name} has {machine.sram_bytes}: too little memory; "
+            raise CapacityError(
+                f"program {job.placed.graph.name}: its tensors need {plan.sram_bytes} bytes at a "
+                f"time; machine {machine.name} has {machine.sram_bytes}: too little memory; "
                 "choose a higher level of optimisation or smaller images"
             )
         yield plan
         return
     known: list[Plan] = []
     for policy in level.policies:
-        plan = _Fitting(facts, policy).cut()
+        plan = _Fitting(job, policy).cut()
         if plan not in known:
             known.append(plan)
             yield plan
 
 
-class _Facts:
-    """What the plans of a program have in common, and the tile shapes found before."""
-
-    def __init__(
-        self, placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, reuse_memory: bool
-    ) -> None:
-        self.buffers = placed.buffers
-        self.tasks = tasks
-        self.machine = machine
-        self.lives = lifetimes(tasks, placed.buffers)
-        self.sizes = {
-            name: round_up(placed.buffers[name].nbytes, machine.alignment) for name in self.lives
-        }
-        if not reuse_memory:
-            self.lives = dict.fromkeys(self.lives, (0, len(tasks) - 1))
-        self.types = [
-            {
-                name: DataType[placed.graph.tensors[operand.tensor].dtype]
-                for name, operand in task.operands.items()
-            }
-            for task in tasks
-        ]
-        self._shapes: dict[tuple[int, frozenset[str]], TileShapes] = {}
-
-    def streamed(self, index: int, resident: frozenset[str]) -> frozenset[str]:
-        in_place = self.machine.constants_in_place
-        return streamed_operands(self.tasks[index], resident, in_place)
-
-    def shapes(self, index: int, streamed: frozenset[str]) -> TileShapes:
-        key = index, streamed
-        if key not in self._shapes:
-            self._shapes[key] = self._tile_shapes(index, streamed, False)
-        return self._shapes[key]
-
-    def whole(self, index: int, streamed: frozenset[str]) -> Tiling:
-        """The tiling that cuts nothing."""
-        shapes = self._tile_shapes(index, streamed, True)
-        return Tilings([shapes.loops(OUTER_CHANNELS, SINGLE)], FewestTiles())[0]
-
-    def _tile_shapes(self, index: int, streamed: frozenset[str], whole: bool) -> TileShapes:
-        task, types = self.tasks[index], self.types[index]
-        return TileShapes(task, types, self.buffers, streamed, self.machine.alignment, whole)
-
-
 class _Fitting:
     """The way to one plan: what has been given up, and the tilings found before."""
 
-    def __init__(self, facts: _Facts, policy: Policy) -> None:
-        self.facts = facts
+    def __init__(self, job: Job, policy: Policy) -> None:
+        self.job = job
         self.policy = policy
-        self.buffers, self.tasks, self.machine = facts.buffers, facts.tasks, facts.machine
-        self.lives, self.sizes = facts.lives, facts.sizes
+        self.buffers, self.tasks, self.machine = job.buffers, job.tasks, job.machine
+        self.lives, self.sizes = job.lives, job.sizes
         self.resident: frozenset[str] = frozenset()
         self.budgets = [self.machine.sram_bytes] * len(self.tasks)
-        self.hasty = [policy.double_buffer] * len(self.tasks)
+        self.prefetches = [policy.double_buffer] * len(self.tasks)
         self.known: dict[tuple[int, frozenset[str]], Tilings] = {}
 
     def uncut(self) -> Plan:
@@ -133,7 +92,7 @@ class _Fitting:
         tilings = [
             None
             if is_one_copy(task, spaces)
-            else self.facts.whole(index, self.facts.streamed(index, resident))
+            else self.job.whole(index, self.job.streamed(index, resident))
             for index, task in enumerate(self.tasks)
         ]
         nothing: list[frozenset[str]] = [frozenset()] * len(self.tasks)
@@ -201,9 +160,9 @@ class _Fitting:
         return self._tilings(index, resident).within(budget)
 
     def _tilings(self, index: int, resident: frozenset[str]) -> Tilings:
-        key = index, self.facts.streamed(index, resident)
+        key = index, self.job.streamed(index, resident)
         if key not in self.known:
-            shapes, policy = self.facts.shapes(*key), self.policy
+            shapes, policy = self.job.shapes(*key), self.policy
             ways = (DOUBLE, SINGLE_WEIGHT, SINGLE) if policy.double_buffer else (SINGLE,)
             spaces = [shapes.loops(order, doubled) for order in policy.loops for doubled in ways]
             self.known[key] = Tilings(spaces, policy.measure)
@@ -220,8 +179,8 @@ class _Fitting:
 
     def _bytes_moved(self, index: int, resident: frozenset[str], tiling: Tiling | None) -> int:
         task = self.tasks[index]
-        if task.op == "copy":
-            sides = len(self.facts.streamed(index, resident))
+        if task.is_copy:
+            sides = len(self.job.streamed(index, resident))
             # One instruction between two memories that are no SRAM moves its bytes once.
             sides = min(sides, 1) if tiling is None else sides
             return sides * operand_bytes(task.a, self.buffers)
@@ -245,7 +204,7 @@ class _Fitting:
         """For each task the operands that the SRAM has room for while the task before runs."""
         result: list[frozenset[str]] = []
         for index, tiling in enumerate(tilings):
-            able = prefetchable(self.tasks, index, tiling) if self.hasty[index] else {}
+            able = prefetchable(self.tasks, index, tiling) if self.prefetches[index] else {}
             if able:
                 before = tilings[index - 1]
                 free = self.machine.sram_bytes - self._resident_bytes(index - 1)
@@ -273,9 +232,9 @@ class _Fitting:
 
     def _load_late(self, index: int) -> None:
         """Nothing is loaded ahead for a task, and nothing for the next one while it runs."""
-        self.hasty[index] = False
+        self.prefetches[index] = False
         if index + 1 < len(self.tasks):
-            self.hasty[index + 1] = False
+            self.prefetches[index + 1] = False
 
     def _make_room(self, index: int) -> None:
         """One resident less while a task runs that fits no more; it gets all that is free again."""
@@ -288,7 +247,7 @@ class _Fitting:
         else:
             task = self.tasks[index]
             need = self._tilings(index, self.resident).smallest
-            raise InputError(
+            raise CapacityError(
                 f"layer {task.layer}: its smallest tile needs {need} bytes of SRAM; machine "
                 f"{self.machine.name} has {self.machine.sram_bytes}: too little memory; "
                 "choose a machine with more SRAM or smaller images"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from horizon.compiler.tasks import Task
-from horizon.hbm.records import Pair, Quad
+from horizon.hbir.operators import operator_of
+from horizon.hbir.operators.operator import T
+from horizon.hbm.records import Quad
 
 Interval = tuple[int, int]  # start and stop along one axis of a tensor
-T = TypeVar("T", int, np.ndarray)
+NUMBER = {"a": 0, "b": 1}  # of the input that an operand is
 
 
 @dataclass(frozen=True)
@@ -32,51 +34,56 @@ def needed(task: Task, operand: str, axis: int, out: Interval) -> Interval | Non
     Args:
         operand: "a", "b" or "out".
     """
-    start, stop = out
-    if operand == "out":
-        return out
-    if axis == 3:
-        # These read all channels of the operand for each channel of the output.
-        whole = (task.is_convolution and operand == "a") or task.op == "correlation"
-        return None if whole or (task.op == "warp" and operand == "b") else out
-    if axis == 0:
-        return out
-    if task.op == "warp" and operand == "a":
-        return None
-    first = task.out.start[axis]
-    part = tensor_part(task, operand, axis, (start + first, stop + first))
+    part = _needed(task, operand, axis, out)
+    if part is None or axis in (0, 3):
+        return part
     source = task.operands[operand]
-    begin, side = source.start[axis], source.shape[axis]
-    return _inside(part[0] - begin, part[1] - begin, side)
+    return _inside(part[0], part[1], source.shape[axis])
 
 
-def needed_sizes(
+def needed_places(
     task: Task, operand: str, axis: int, starts: np.ndarray, stops: np.ndarray
-) -> np.ndarray:
-    """The sizes of ``needed`` for many parts at once, where it is not None."""
-    if operand == "out" or axis in (0, 3):
-        return stops - starts
-    first = task.out.start[axis]
-    begin, end = tensor_part(task, operand, axis, (starts + first, stops + first))
-    source = task.operands[operand]
-    low = np.clip(begin - source.start[axis], 0, source.shape[axis] - 1)
-    high = np.clip(end - source.start[axis], low + 1, source.shape[axis])
-    return np.asarray(high - low)
+) -> tuple[np.ndarray, np.ndarray]:
+    """``needed`` for many parts at once, where it is not None."""
+    part = _needed(task, operand, axis, (starts, stops))
+    assert part is not None
+    side = task.operands[operand].shape[axis]
+    low = np.clip(part[0], 0, side - 1)
+    return np.asarray(low), np.asarray(np.clip(part[1], low + 1, side))
 
 
-def tensor_part(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[T, T]:
-    """The rows (columns) of a whole input that some of the whole output's need, inside or not.
+def whole_map(task: Task, operand: str) -> bool:
+    """Whether every part of the output may need any row of the operand."""
+    return needed(task, operand, 1, (0, 1)) is None
+
+
+def tensor_part(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[T, T] | None:
+    """The part of a whole input that some of the whole output needs, inside or not.
 
     Args:
-        axis: 1 or 2.
         out: start and stop, or arrays of them.
+
+    Returns:
+        None for all of it.
     """
-    if task.is_convolution and operand == "a":
-        return _window(task, axis - 1, out)
-    if task.op == "correlation" and operand == "b":
-        reach = _attributes(task)["max_displacement"]
-        return out[0] - reach, out[1] + reach
-    return out
+    if operand == "out" or task.node is None:
+        return out
+    operator = operator_of(task.node)
+    return operator.window(task.node, task.shapes, NUMBER[operand], axis, out)
+
+
+def _needed(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[T, T] | None:
+    """``tensor_part`` from the operands' first elements."""
+    first = task.out.start[axis]
+    part = tensor_part(task, operand, axis, (out[0] + first, out[1] + first))
+    if part is None:
+        return None
+    begin = task.out.start[axis] if operand == "out" else _start(task, operand, axis)
+    return part[0] - begin, part[1] - begin
+
+
+def _start(task: Task, operand: str, axis: int) -> int:
+    return task.out.start[axis] if task.node is None else task.operands[operand].start[axis]
 
 
 def box_of(task: Task, operand: str, out: Box) -> Box:
@@ -90,49 +97,25 @@ def box_of(task: Task, operand: str, out: Box) -> Box:
     return Box((n, y, x, c), (n_end - n, y_end - y, x_end - x, c_end - c))
 
 
-def local_padding(task: Task, out: Box, a: Box) -> Pair:
-    """The padding of a convolution of a part of its input to a part of its output."""
-    values = _attributes(task)
-    pads = []
-    for axis in (0, 1):
-        pad, stride = values["padding"][axis], values["stride"][axis]
-        begin = task.out.start[1 + axis] + out.start[1 + axis]
-        source = task.a.start[1 + axis] + a.start[1 + axis]
-        if task.op == "conv2d":
-            pads.append(pad - begin * stride + source)
-        else:
-            pads.append(pad + begin - source * stride)
-    return pads[0], pads[1]
+def instruction_fields(task: Task, boxes: dict[str, Box]) -> dict[str, Any]:
+    """The fields of the instruction that computes a part, besides limits, table and weights.
+
+    Args:
+        boxes: the parts of the output and of the operands.
+    """
+    node = task.computed
+    places = {
+        name: _moved(operand.start, boxes[name].start) for name, operand in task.operands.items()
+    }
+    starts = [places[name] for name in NUMBER if name in places]
+    return operator_of(node).fields(node, task.shapes, places["out"], starts)
 
 
-def correlation_padding(task: Task, out: Box, b: Box) -> Pair:
-    """The place of a correlation's first displacement in a part of its second operand."""
-    assert task.b is not None
-    reach = _attributes(task)["max_displacement"]
-    top, left = (
-        reach - (task.out.start[axis] + out.start[axis]) + (task.b.start[axis] + b.start[axis])
-        for axis in (1, 2)
-    )
-    return top, left
-
-
-def _window(task: Task, axis: int, out: tuple[T, T]) -> tuple[T, T]:
-    values = _attributes(task)
-    start, last = out[0], out[1] - 1
-    pad, stride = values["padding"][axis], values["stride"][axis]
-    kernel = values["weight"].shape[1 + axis]
-    if task.op == "conv2d":
-        reach = values["dilation"][axis] * (kernel - 1)
-        return start * stride - pad, last * stride - pad + reach + 1
-    # out = in * stride - pad + tap, for taps 0..kernel-1
-    return -((kernel - 1 - start - pad) // stride), (last + pad) // stride + 1
+def _moved(start: Quad, by: Quad) -> Quad:
+    n, y, x, c = (a + b for a, b in zip(start, by, strict=True))
+    return n, y, x, c
 
 
 def _inside(start: int, stop: int, side: int) -> Interval:
     start = min(max(start, 0), side - 1)
     return start, min(max(stop, start + 1), side)
-
-
-def _attributes(task: Task) -> dict[str, Any]:
-    assert task.node is not None
-    return task.node.attributes

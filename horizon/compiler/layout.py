@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from horizon.compiler.passes.rewrite import producers, use_counts
-from horizon.hbir.graph import Graph, TensorInfo
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node, TensorInfo
+from horizon.hbir.operators import Moves, operator_of
+from horizon.hbir.operators.moves import Move, Piece
 from horizon.hbm.records import DataType, Quad, Space
 
-MOVES = ("concat", "slice")
 WIDE_PIXEL = 128
 
 
@@ -105,25 +107,24 @@ def place_tensors(
         places[name] = own_buffer(name) if name in staged else place
     for index, name in enumerate(graph.outputs):
         place = caller_buffer(name, Space.output, index)
-        if uses[name] == 1 and name in made_by and made_by[name].op not in MOVES:
+        if uses[name] == 1 and name in made_by and _moves(made_by[name]) is None:
             places[name] = place
     for node in reversed(graph.nodes):
-        if in_place and node.op == "slice":
+        if in_place and _moves(node) is Moves.CUT:
             continue
         if node.output not in places:
             places[node.output] = own_buffer(node.output)
-        if not in_place or node.op != "concat":
+        if not in_place or _moves(node) is not Moves.JOIN:
             continue
-        place = places[node.output]
-        axis = node.attributes["axis"]
-        for name in node.inputs:
-            if name not in places and made_by[name].op != "slice":
-                places[name] = place
-            place = place.moved(axis, graph.tensors[name].shape[axis])
+        for piece in pieces_of(graph, node):
+            name = node.inputs[piece.operand]
+            if name not in places and _moves(made_by[name]) is not Moves.CUT:
+                places[name] = places[node.output].moved(piece.axis, piece.result)
     for node in graph.nodes:
-        if in_place and node.op == "slice":
-            source = places[node.inputs[0]]
-            places[node.output] = source.moved(node.attributes["axis"], node.attributes["start"])
+        if in_place and _moves(node) is Moves.CUT:
+            (piece,) = pieces_of(graph, node)
+            source = places[node.inputs[piece.operand]]
+            places[node.output] = source.moved(piece.axis, piece.source)
     return PlacedGraph(graph, buffers, places, staged)
 
 
@@ -132,11 +133,22 @@ def _read_by_layers(graph: Graph) -> Iterable[str]:
     origin = {name: name for name in graph.inputs}
     read: set[str] = set()
     for node in graph.nodes:
-        if node.op == "slice" and node.inputs[0] in origin:
+        if _moves(node) is Moves.CUT and node.inputs[0] in origin:
             origin[node.output] = origin[node.inputs[0]]
-        elif node.op not in MOVES:
+        elif _moves(node) is None:
             read.update(origin[name] for name in node.inputs if name in origin)
     return (name for name in graph.inputs if name in read)
+
+
+def pieces_of(graph: Graph, node: Node) -> list[Piece]:
+    """What the output of a node that only moves integers consists of."""
+    operator = operator_of(node)
+    assert isinstance(operator, Move)
+    return operator.pieces(node, [graph.tensors[name].shape for name in node.inputs])
+
+
+def _moves(node: Node) -> Moves | None:
+    return operator_of(node).moves
 
 
 def io_name(space: Space, tensor: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from horizon.compiler.tile_shapes import Loops, TileShapes
 from horizon.compiler.tiling import DOUBLE, SINGLE, SINGLE_WEIGHT
+from horizon.hbir.operators import Products, operator_of
 from horizon.hbm.records import DataType
 
 # What waiting for memory costs, as a factor on tiles or bytes: nothing waits; weights, which seldom
@@ -77,7 +78,7 @@ class Balance:
         alone = np.zeros(tiles.shape)
         edges = np.zeros(tiles.shape)
         for name, fills in loops.fills.items():
-            time = loops.lines[name] + fills * self.startup
+            time = loops.line_bytes[name] + fills * self.startup
             memory = memory + time
             if name not in loops.doubled:
                 alone = alone + time * (1 - 1 / fills)
@@ -90,17 +91,13 @@ class Balance:
     def _work(self, shapes: TileShapes) -> np.ndarray:
         task = shapes.task
         batch, height, width, channels = task.out.shape
-        if task.node is None or not (task.is_convolution or task.op == "correlation"):
+        products = None if task.node is None else operator_of(task.node).products
+        if products is None:
             size = batch * height * width * channels * shapes.types["out"].size
             return np.full((1, 1, 1, 1), size / SIMPLE_RATE)
         pixels, inputs, outputs = self.array
-        taps = 1.0
-        if task.is_convolution:
-            _, kh, kw, _ = task.node.attributes["weight"].shape
-            taps = kh * kw
-            if task.op == "conv_transpose2d":
-                taps /= task.node.attributes["stride"][0] * task.node.attributes["stride"][1]
-        else:
+        taps = operator_of(task.computed).taps(task.computed)
+        if products is Products.PAIRS:
             pixels = 1  # Each pixel has inputs of its own.
         if shapes.types["a"] is DataType.int16:
             taps *= 2

@@ -44,7 +44,7 @@ def slot_name(task: int, operand: str, number: int) -> str:
 
 def is_one_copy(task: Task, spaces: dict[str, Space]) -> bool:
     """Whether one instruction can carry out the whole task."""
-    if task.op != "copy":
+    if not task.is_copy:
         return False
     source, target = (spaces[operand.place.buffer] for operand in (task.a, task.out))
     if Space.sram in (source, target):

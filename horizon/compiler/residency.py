@@ -29,7 +29,7 @@ def streamed_operands(
     names = [
         name for name, operand in task.operands.items() if operand.place.buffer not in resident
     ]
-    if task.is_convolution and not weights_in_place:
+    if task.weighted and not weights_in_place:
         names.append("weight")
     return frozenset(names)
 

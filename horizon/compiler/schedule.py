@@ -7,17 +7,17 @@ task before, if the plan says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from horizon.compiler.constants import Constants
 from horizon.compiler.geometry import Box, box_of
-from horizon.compiler.instructions import OPCODES, parameters
-from horizon.compiler.layout import PlacedGraph
+from horizon.compiler.instructions import opcode_of, parameters
+from horizon.compiler.job import Job
 from horizon.compiler.plan import Plan, slot_name
-from horizon.compiler.tasks import Operand, Task, weight_layout
+from horizon.compiler.tasks import Operand, weight_layout
 from horizon.compiler.tiling import Tiling
 from horizon.hbm.records import DataType, Opcode, Quad, Space, View
 from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
@@ -67,14 +67,12 @@ class _Tile:
     early: frozenset[str]
 
 
-def list_operations(
-    placed: PlacedGraph, tasks: Sequence[Task], plan: Plan, constants: Constants
-) -> list[Operation]:
+def list_operations(job: Job, plan: Plan, constants: Constants) -> list[Operation]:
     """The operations in an order in which they can be carried out one after the other."""
     tiles = [
         tile
-        for index in range(len(tasks))
-        for tile in _Tiler(placed, plan, constants, index, tasks[index]).tiles()
+        for index in range(len(job.tasks))
+        for tile in _Tiler(job, plan, constants, index).tiles()
     ]
     operations: list[Operation] = []
     for tile, following in zip(tiles, [*tiles[1:], _Tile({}, [], frozenset())], strict=True):
@@ -89,14 +87,12 @@ def list_operations(
 class _Tiler:
     """The tiles of one task."""
 
-    def __init__(
-        self, placed: PlacedGraph, plan: Plan, constants: Constants, index: int, task: Task
-    ) -> None:
-        self.placed = placed
+    def __init__(self, job: Job, plan: Plan, constants: Constants, index: int) -> None:
+        self.placed = job.placed
         self.plan = plan
         self.constants = constants
         self.index = index
-        self.task = task
+        self.task = job.tasks[index]
 
     def tiles(self) -> Iterator[_Tile]:
         tiling = self.plan.tilings[self.index]
@@ -159,10 +155,10 @@ class _Tiler:
             else self._in_place(operand, boxes[name])
             for name, operand in task.operands.items()
         }
-        if task.op == "copy":
+        if task.is_copy:
             return [Operation(Opcode.store, task.layer, operands)]
         out = boxes["out"]
-        if task.is_convolution:
+        if task.weighted:
             channels = Box((0, 0, 0, out.start[3]), (1, 1, 1, out.shape[3]))
             weight = self._weight(channels)
             if "weight" in slots:
@@ -171,7 +167,7 @@ class _Tiler:
                 weight = Access(block, view, None, weight.tensor, weight.start)
             operands["weight"] = weight
         values = parameters(self.placed.graph, task, boxes, self.constants)
-        body = [Operation(OPCODES[task.op], task.layer, operands, values)]
+        body = [Operation(opcode_of(task.computed), task.layer, operands, values)]
         if "out" in slots:
             store = {"out": self._in_place(task.out, out), "a": operands["out"]}
             body.append(Operation(Opcode.store, task.layer, store))
@@ -196,8 +192,7 @@ class _Tiler:
 
     def _weight(self, channels: Box) -> Access:
         """The packed weights of some output channels, in the constants."""
-        node = self.task.node
-        assert node is not None
+        node = self.task.computed
         _, *kernel = node.attributes["weight"].shape
         layout = weight_layout(node, self.placed.graph.tensors[self.task.a.tensor].dtype)
         begin, count = channels.start[3], channels.shape[3]

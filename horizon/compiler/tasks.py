@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from horizon.compiler.layout import Place, PlacedGraph, io_name
-from horizon.hbir.graph import Node
+from horizon.hbir.node import Node
+from horizon.hbir.operators import operator_of
+from horizon.hbir.operators.moves import Move, with_side
 from horizon.hbm.records import DataType, Quad, Space, WeightLayout
 from horizon.hbm.weights import layout_for
 
@@ -31,17 +33,17 @@ class Task:
     """One layer, or one copy.
 
     Attributes:
-        op: an operator of the graph, or "copy".
         layer: the node that it belongs to.
         node: None for a copy.
+        shapes: of the node's inputs, as a whole.
     """
 
-    op: str
     layer: str
     out: Operand
     a: Operand
     b: Operand | None = None
     node: Node | None = None
+    shapes: tuple[Quad, ...] = ()
 
     @property
     def operands(self) -> dict[str, Operand]:
@@ -50,8 +52,19 @@ class Task:
         return named if self.b is None else named | {"b": self.b}
 
     @property
-    def is_convolution(self) -> bool:
-        return self.op in ("conv2d", "conv_transpose2d")
+    def is_copy(self) -> bool:
+        return self.node is None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it reads weights besides its operands."""
+        return self.node is not None and operator_of(self.node).weighted
+
+    @property
+    def computed(self) -> Node:
+        """The node of a task that is no copy."""
+        assert self.node is not None
+        return self.node
 
 
 def list_tasks(placed: PlacedGraph) -> list[Task]:
@@ -61,16 +74,16 @@ def list_tasks(placed: PlacedGraph) -> list[Task]:
     for name in placed.staged:
         out = _whole(placed, name)
         array = Operand(name, out.shape, Place(io_name(Space.input, name)))
-        tasks.append(Task("copy", name, out, array))
+        tasks.append(Task(name, out, array))
     tasks += [_store(placed, name, name) for name in graph.outputs if name in graph.inputs]
     for node in graph.nodes:
-        if node.op == "concat":
-            tasks += _concat(placed, node)
-        elif node.op == "slice":
-            tasks += _slice(placed, node)
+        operator = operator_of(node)
+        if isinstance(operator, Move):
+            tasks += _moves(placed, node, operator)
         else:
             out, a, *b = (_whole(placed, name) for name in (node.output, *node.inputs))
-            tasks.append(Task(node.op, node.name, out, a, b[0] if b else None, node))
+            shapes = tuple(graph.tensors[name].shape for name in node.inputs)
+            tasks.append(Task(node.name, out, a, b[0] if b else None, node, shapes))
         if node.output in graph.outputs:
             place = placed.places[node.output]
             if place.buffer != io_name(Space.output, node.output):
@@ -90,30 +103,25 @@ def _whole(placed: PlacedGraph, name: str) -> Operand:
 def _store(placed: PlacedGraph, layer: str, name: str) -> Task:
     target = Place(io_name(Space.output, name))
     out = Operand(name, placed.graph.tensors[name].shape, target)
-    return Task("copy", layer, out, _whole(placed, name))
+    return Task(layer, out, _whole(placed, name))
 
 
-def _concat(placed: PlacedGraph, node: Node) -> list[Task]:
-    axis = node.attributes["axis"]
-    place = placed.places[node.output]
-    start = [0, 0, 0, 0]
+def _moves(placed: PlacedGraph, node: Node, operator: Move) -> list[Task]:
+    """The copies of those pieces that do not lie where the node's output has them."""
+    shapes = [placed.graph.tensors[name].shape for name in node.inputs]
     tasks = []
-    for name in node.inputs:
-        part = _whole(placed, name)
-        if part.place != place:
-            n, y, x, c = start
-            out = Operand(node.output, part.shape, place, (n, y, x, c))
-            tasks.append(Task("copy", node.name, out, part))
-        place = place.moved(axis, part.shape[axis])
-        start[axis] += part.shape[axis]
+    for piece in operator.pieces(node, shapes):
+        source = node.inputs[piece.operand]
+        shape = with_side(shapes[piece.operand], piece.axis, piece.size)
+        begin = (with_side((0, 0, 0, 0), piece.axis, at) for at in (piece.result, piece.source))
+        places = (
+            placed.places[name].moved(piece.axis, at)
+            for name, at in ((node.output, piece.result), (source, piece.source))
+        )
+        out, a = (
+            Operand(name, shape, place, start)
+            for name, place, start in zip((node.output, source), places, begin, strict=True)
+        )
+        if out.place != a.place:
+            tasks.append(Task(node.name, out, a))
     return tasks
-
-
-def _slice(placed: PlacedGraph, node: Node) -> list[Task]:
-    axis, begin = node.attributes["axis"], node.attributes["start"]
-    out = _whole(placed, node.output)
-    place = placed.places[node.inputs[0]].moved(axis, begin)
-    if place == out.place:
-        return []
-    start = (begin, 0, 0, 0) if axis == 0 else (0, 0, 0, begin)
-    return [Task("copy", node.name, out, Operand(node.inputs[0], out.shape, place, start))]

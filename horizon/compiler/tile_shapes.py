@@ -13,9 +13,10 @@ from functools import reduce
 
 import numpy as np
 
-from horizon.compiler.geometry import needed, needed_sizes
+from horizon.compiler.geometry import needed, needed_places
 from horizon.compiler.layout import Buffer
 from horizon.compiler.tasks import Task, weight_layout
+from horizon.hbir.operators import operator_of
 from horizon.hbm.records import DataType, Quad, WeightLayout
 from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
 
@@ -24,18 +25,24 @@ LINE = 64
 
 
 @dataclass(frozen=True)
-class Parts:
+class OperandParts:
     """An operand's parts, by tile shape.
 
     Attributes:
-        largest, total: bytes of the largest part and of all parts.
+        largest: bytes of the largest part.
+        element: bytes of one element of the sides.
         axes: along which parts vary.
+        sides: by axis, of all parts added up: of all tiles', and of those that are not the part of
+            the tile before. Along an axis whose parts do not vary both are the whole side.
+        changes: by axis of ``axes``, how many parts are not that of the tile before.
         rounded: bytes that whole lines of memory have for each byte of the parts, at least 1.
     """
 
     largest: np.ndarray
-    total: np.ndarray
+    element: int
     axes: tuple[int, ...]
+    sides: dict[int, tuple[np.ndarray, np.ndarray]]
+    changes: dict[int, np.ndarray]
     rounded: np.ndarray
 
 
@@ -93,7 +100,7 @@ class Loops:
 
     Attributes:
         fills: how often each operand is loaded or stored.
-        moved, lines: bytes of that, by operand, and in whole lines of memory.
+        moved, line_bytes: bytes of that, by operand, and in whole lines of memory.
         traffic: bytes in all.
         need: bytes of the slots.
     """
@@ -102,37 +109,45 @@ class Loops:
         self.shapes = shapes
         self.order = order
         self.doubled = doubled
-        counts = shapes.counts
         self.slot: dict[str, np.ndarray] = {}
         self.count: dict[str, np.ndarray] = {}
         self.fills: dict[str, np.ndarray] = {}
         self.moved: dict[str, np.ndarray] = {}
-        self.lines: dict[str, np.ndarray] = {}
+        self.line_bytes: dict[str, np.ndarray] = {}
         nothing = np.zeros_like(shapes.tiles)
         for name, part in shapes.parts.items():
-            fills = self._fills(part.axes)
+            fills, moved = self._fills(part)
             self.fills[name] = fills
             self.slot[name] = part.largest + -part.largest % shapes.alignment
             self.count[name] = np.where(fills > 1, 2, 1) if name in doubled else np.ones_like(fills)
-            # Passes over the operand, each of which moves it once as a whole.
-            own = _product([counts[axis] for axis in part.axes]) if part.axes else 1
-            self.moved[name] = part.total * (fills // own)
-            self.lines[name] = self.moved[name] * part.rounded
+            self.moved[name] = moved
+            self.line_bytes[name] = self.moved[name] * part.rounded
         self.traffic = sum(self.moved.values(), nothing)
         self.need = sum((self.slot[name] * self.count[name] for name in self.slot), nothing)
 
-    def _fills(self, axes: tuple[int, ...]) -> np.ndarray:
-        """How often an operand's part changes from one tile to the next, the first included."""
+    def _fills(self, part: OperandParts) -> tuple[np.ndarray, np.ndarray]:
+        """How often an operand's part changes from one tile to the next, the first included.
+
+        Tiles side by side may need the same part: of what is enlarged, or of nothing but padding.
+        Where a loop inside changes the part anyway, it is loaded for each of them.
+
+        Returns:
+            That number, and the bytes of all these parts.
+        """
         counts = self.shapes.counts
         fills = np.ones_like(self.shapes.tiles)
+        moved = fills * part.element
         changing = np.zeros_like(fills, bool)
         for axis in reversed(self.order):
-            if axis in axes:
-                changing = changing | (counts[axis] > 1)
-                fills = fills * counts[axis]
+            every, new = part.sides[axis]
+            if axis in part.axes:
+                fills = fills * np.where(changing, counts[axis], part.changes[axis])
+                moved = moved * np.where(changing, every, new)
+                changing = changing | (part.changes[axis] > 1)
             else:
-                fills = fills * np.where(changing, counts[axis], 1)
-        return fills
+                again = np.where(changing, counts[axis], 1)
+                fills, moved = fills * again, moved * again * every
+        return fills, moved
 
     def at(self, array: np.ndarray, place: int) -> float:
         """The value of an array that belongs to a tile shape, by its place among all of them."""
@@ -150,11 +165,10 @@ def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
     """Sizes of tiles along an axis, largest first: a k-th of it for all k, rounded up."""
     side = task.out.shape[axis]
     step = 1
-    if axis == 3 and task.op == "correlation":
+    if axis == 3 and task.node is not None and not operator_of(task.node).cuts_channels:
         return [side]
-    if axis == 3 and task.is_convolution:
-        assert task.node is not None
-        if weight_layout(task.node, types["a"].name) is WeightLayout.rows:
+    if axis == 3 and task.weighted:
+        if weight_layout(task.computed, types["a"].name) is WeightLayout.rows:
             return [side]
         step = BLOCK_OUTPUTS  # The blocks of weights that a tile needs lie together.
     blocks = -(-side // step)
@@ -168,8 +182,8 @@ def _all_parts(
     buffers: Mapping[str, Buffer],
     streamed: frozenset[str],
     options: list[list[int]],
-) -> dict[str, Parts]:
-    if task.op == "copy":
+) -> dict[str, OperandParts]:
+    if task.is_copy:
         streamed -= {"out"}  # It goes through one slot.
     return {
         name: _weights(task, types, options)
@@ -179,14 +193,15 @@ def _all_parts(
     }
 
 
-def _weights(task: Task, types: dict[str, DataType], options: list[list[int]]) -> Parts:
-    assert task.node is not None
-    outputs, *kernel = task.node.attributes["weight"].shape
-    layout = weight_layout(task.node, types["a"].name)
-    largest = [packed_bytes((tile, *kernel), layout) for tile in options[3]]
-    total = packed_bytes((outputs, *kernel), layout)
-    one = np.ones((1, 1, 1, 1))
-    return Parts(_along(3, largest), np.full((1, 1, 1, 1), total, np.int64), (3,), one)
+def _weights(task: Task, types: dict[str, DataType], options: list[list[int]]) -> OperandParts:
+    outputs, *kernel = task.computed.attributes["weight"].shape
+    layout = weight_layout(task.computed, types["a"].name)
+    largest = _along(3, [packed_bytes((tile, *kernel), layout) for tile in options[3]])
+    total = np.full((1, 1, 1, 1), packed_bytes((outputs, *kernel), layout), np.int64)
+    one = np.ones((1, 1, 1, 1), np.int64)
+    sides = dict.fromkeys(range(3), (one, one)) | {3: (total, total)}
+    changes = {3: _along(3, [-(-outputs // tile) for tile in options[3]])}
+    return OperandParts(largest, 1, (3,), sides, changes, one)
 
 
 def _parts(
@@ -195,23 +210,33 @@ def _parts(
     buffers: Mapping[str, Buffer],
     name: str,
     options: list[list[int]],
-) -> Parts:
+) -> OperandParts:
     operand = task.operands[name]
-    shape = operand.shape
-    larger, totals, axes = [], [], []
+    larger, sides, changes = [], {}, {}
     for axis in range(4):
         if needed(task, name, axis, (0, 1)) is None:
-            larger.append(_along(axis, [shape[axis]]))
-            totals.append(_along(axis, [shape[axis]]))
+            whole = _along(axis, [operand.shape[axis]])
+            larger.append(whole)
+            sides[axis] = whole, whole
             continue
-        axes.append(axis)
-        sizes = [_sizes(task, name, axis, tile) for tile in options[axis]]
-        larger.append(_along(axis, [int(sides.max()) for sides in sizes]))
-        totals.append(_along(axis, [int(sides.sum()) for sides in sizes]))
+        places = [_places(task, name, axis, tile) for tile in options[axis]]
+        lengths = [stops - starts for starts, stops in places]
+        new = [_changes(*place) for place in places]
+        larger.append(_along(axis, [int(length.max()) for length in lengths]))
+        every = _along(axis, [int(length.sum()) for length in lengths])
+        once = [int(length[first].sum()) for length, first in zip(lengths, new, strict=True)]
+        sides[axis] = every, _along(axis, once)
+        changes[axis] = _along(axis, [int(first.sum()) for first in new])
     size = types[name].size
     run = _runs(larger, buffers[operand.place.buffer])
     rounded = -(-run // LINE) * LINE / run
-    return Parts(_product(larger) * size, _product(totals) * size, tuple(axes), rounded)
+    return OperandParts(_product(larger) * size, size, tuple(changes), sides, changes, rounded)
+
+
+def _changes(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Which parts are not the one before."""
+    same = (starts[1:] == starts[:-1]) & (stops[1:] == stops[:-1])
+    return np.concatenate([[True], ~same])
 
 
 def _runs(sides: list[np.ndarray], buffer: Buffer) -> np.ndarray:
@@ -225,10 +250,11 @@ def _runs(sides: list[np.ndarray], buffer: Buffer) -> np.ndarray:
     return run
 
 
-def _sizes(task: Task, name: str, axis: int, tile: int) -> np.ndarray:
+def _places(task: Task, name: str, axis: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the parts of tiles begin and end along an axis."""
     side = task.out.shape[axis]
     starts = np.arange(0, side, tile)
-    return needed_sizes(task, name, axis, starts, np.minimum(starts + tile, side))
+    return needed_places(task, name, axis, starts, np.minimum(starts + tile, side))
 
 
 def _along(axis: int, values: list[int]) -> np.ndarray:

@@ -24,7 +24,7 @@ class Tiling:
         order: the axes of the loops over tiles, outermost first.
         slots: operands that are loaded or stored, with bytes and number of their slots.
         traffic: bytes that are loaded and stored.
-        lines: the same in whole lines of memory.
+        line_bytes: the same in whole lines of memory.
         transfers: loads and stores.
         cost: by the measure that it was chosen with, to be compared with others of that measure.
     """
@@ -33,7 +33,7 @@ class Tiling:
     order: Quad
     slots: dict[str, tuple[int, int]]
     traffic: int
-    lines: int
+    line_bytes: int
     transfers: int
     cost: float
 
@@ -95,10 +95,10 @@ class Tilings:
         }
         traffic = int(loops.at(loops.traffic, place))
         cost = self._measure.task_cost(float(self._costs[number]), traffic)
-        lines = round(sum(loops.at(part, place) for part in loops.lines.values()))
+        line_bytes = round(sum(loops.at(part, place) for part in loops.line_bytes.values()))
         fills = sum(loops.at(part, place) for part in loops.fills.values())
         shape = loops.shape_at(place)
-        return Tiling(shape, loops.order, slots, traffic, lines, round(fills), cost)
+        return Tiling(shape, loops.order, slots, traffic, line_bytes, round(fills), cost)
 
     @property
     def smallest(self) -> int:

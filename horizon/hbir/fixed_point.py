@@ -72,16 +72,58 @@ def align_ratios(
     return multipliers[0], multipliers[1], shift
 
 
+def align_slopes(
+    ratios: np.ndarray, slope: np.ndarray, where: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Multipliers of summands that share one rounding, above and below zero, and their shift.
+
+    The shift is that of the largest of all ratios, whose multiplier is in [2^23, 2^24). The others
+    are ``floor(ratio * 2**s + 0.5)``; they may be 0, and below zero negative.
+
+    Args:
+        ratios: (K, C), those of K summands, positive.
+        slope: (C,), what a negative sum is multiplied by; any finite number.
+
+    Returns:
+        Multipliers (K, C) where the sum is not negative, (K, C) where it is, and the shift (C,),
+        int64.
+
+    Raises:
+        InputError: as for :func:`quantize_ratio`, or a slope that is not finite.
+    """
+    ratios, slope = np.asarray(ratios, np.float64), np.asarray(slope, np.float64)
+    if not np.isfinite(slope).all():
+        channel = int((~np.isfinite(slope)).argmax())
+        raise InputError(
+            f"{where}: the slope of channel {channel} is {slope[channel]}; expected a finite "
+            "number; look at what training has made of it"
+        )
+    steepest = np.maximum(np.abs(slope), 1.0)
+    _, shift = quantize_ratios((_checked_ratios(ratios, where) * steepest).max(0), where)
+    above, below = (
+        np.floor(np.ldexp(each, shift.astype(np.int32)) + 0.5).astype(np.int64)
+        for each in (ratios, ratios * slope)
+    )
+    return above, below, shift
+
+
 def requantize(
-    acc: np.ndarray, multiplier: int | np.ndarray, shift: int | np.ndarray, lo: int, hi: int
+    acc: np.ndarray,
+    multiplier: int | np.ndarray,
+    shift: int | np.ndarray,
+    lo: int,
+    hi: int,
+    negative: int | np.ndarray | None = None,
 ) -> np.ndarray:
     """``clamp((acc * M + 2^(s-1)) >> s, lo, hi)`` in int64: round half up, once.
 
     Args:
         acc: integers of any shape; channels last where M and s are (C,).
+        negative: the multiplier of negative ones, if it is another (two slopes).
     """
     zero = np.zeros((), np.int64)
-    return requantize_sum(acc, multiplier, zero, 0, shift, lo, hi)
+    below = None if negative is None else (negative, 0)
+    return requantize_sum(acc, multiplier, zero, 0, shift, lo, hi, below)
 
 
 def requantize_sum(
@@ -92,11 +134,25 @@ def requantize_sum(
     shift: int | np.ndarray,
     lo: int,
     hi: int,
+    negative: tuple[int | np.ndarray, int | np.ndarray] | None = None,
 ) -> np.ndarray:
-    """``clamp((a * Ma + b * Mb + 2^(s-1)) >> s, lo, hi)`` in int64, one rounding for both."""
+    """``clamp((a * Ma + b * Mb + 2^(s-1)) >> s, lo, hi)`` in int64, one rounding for both.
+
+    Args:
+        negative: the two multipliers where ``a * Ma + b * Mb`` is negative, if they are others
+            there (two slopes, such as LeakyReLU's).
+    """
     s = np.asarray(shift, np.int64)
-    total = np.asarray(a, np.int64) * np.asarray(multiplier_a, np.int64)
-    total = total + np.asarray(b, np.int64) * np.asarray(multiplier_b, np.int64)
+    a, b = np.asarray(a, np.int64), np.asarray(b, np.int64)
+
+    def weighted(factor_a: int | np.ndarray, factor_b: int | np.ndarray) -> np.ndarray:
+        return np.asarray(
+            a * np.asarray(factor_a, np.int64) + b * np.asarray(factor_b, np.int64), np.int64
+        )
+
+    total = weighted(multiplier_a, multiplier_b)
+    if negative is not None:
+        total = np.where(total < 0, weighted(*negative), total)
     half = np.left_shift(np.int64(1), s - 1)
     return np.clip(np.right_shift(total + half, s), lo, hi)
 

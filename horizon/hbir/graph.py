@@ -3,58 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS
-from horizon.hbir.ops import OPERATORS
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor of a program.
-
-    Attributes:
-        shape: (N, H, W, C).
-        dtype: "int8", "int16" or "int32".
-        scales: one number, or one per channel; real value = integer * scale. They describe the
-            tensor, no arithmetic of a program reads them.
-    """
-
-    name: str
-    shape: tuple[int, int, int, int]
-    dtype: str
-    scales: tuple[float, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One operation of a program.
-
-    Attributes:
-        op: a name of ``horizon.hbir.ops.OPERATORS``.
-        name: the layer's name, unique in the program.
-        inputs, output: names of tensors.
-        attributes: ints, tuples of ints and numpy arrays of ints; each operator says which.
-    """
-
-    op: str
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Node):
-            return NotImplemented
-        own = (self.op, self.name, self.inputs, self.output)
-        return own == (other.op, other.name, other.inputs, other.output) and _equal_attributes(
-            self.attributes, other.attributes
-        )
+from horizon.hbir.node import Node, TensorInfo
+from horizon.hbir.operators import operator_of
 
 
 @dataclass(frozen=True)
@@ -75,21 +29,6 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, str | int]
-
-
-def _equal_attributes(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    if a.keys() != b.keys():
-        return False
-    for name, value in a.items():
-        other = b[name]
-        if isinstance(value, np.ndarray) != isinstance(other, np.ndarray):
-            return False
-        if isinstance(value, np.ndarray):
-            if value.dtype != other.dtype or not np.array_equal(value, other):
-                return False
-        elif value != other:
-            return False
-    return True
 
 
 def verify(graph: Graph) -> None:
@@ -162,7 +101,7 @@ def resized(graph: Graph, batch: int, height: int, width: int) -> Graph:
         tensors[name] = replace(info, shape=(n, h, w, info.shape[3]))
     nodes = []
     for node in graph.nodes:
-        operator = OPERATORS[node.op]
+        operator = operator_of(node)
         node = replace(node, attributes=operator.resize(node, lambda value: scaled(value, 0)))
         shape = operator.infer(node, [tensors[name] for name in node.inputs])
         tensors[node.output] = replace(graph.tensors[node.output], shape=shape)
@@ -200,8 +139,7 @@ def _check_known(graph: Graph, name: str, what: str) -> None:
 
 def _check_node(graph: Graph, node: Node, made: set[str], names: set[str]) -> None:
     where = f"layer {node.name} ({node.op})"
-    if node.op not in OPERATORS:
-        raise InputError(f"{where}: unknown operator; expected one of {', '.join(OPERATORS)}")
+    operator = operator_of(node)
     if node.name in names:
         raise InputError(f"{where}: a layer of this name is there already; names are unique")
     for name in node.inputs:
@@ -212,4 +150,4 @@ def _check_node(graph: Graph, node: Node, made: set[str], names: set[str]) -> No
     if node.output in made:
         raise InputError(f"{where}: makes {node.output}, which is there already; make it once")
     inputs = [graph.tensors[name] for name in node.inputs]
-    OPERATORS[node.op].verify(node, inputs, graph.tensors[node.output])
+    operator.verify(node, inputs, graph.tensors[node.output])

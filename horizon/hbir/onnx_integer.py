@@ -21,8 +21,9 @@ import numpy as np
 import onnx
 
 from horizon.hbir.graph import Graph
-from horizon.hbir.onnx_common import compared, save, unknown
-from horizon.hbir.onnx_integer_ops import IntegerExport
+from horizon.hbir.onnx_common import compared, model_of, save
+from horizon.hbir.onnx_integer_export import IntegerExport
+from horizon.hbir.operators import operator_of
 
 # Every operator used is of this version or older; ONNX Runtime reads it since 1.12.
 OPSET = 17
@@ -45,7 +46,7 @@ def export_integer(
     Raises:
         InputError: an unknown operator, or a file that cannot be written.
     """
-    export = IntegerExport(graph)
+    export = IntegerExport(graph.tensors)
     for name in graph.inputs:
         if graph.tensors[name].dtype == "int8":
             export.builder.layer = name
@@ -54,9 +55,7 @@ def export_integer(
             export.builder.cast(shifted, "uint8", output=export.stored(name))
     for node in graph.nodes:
         export.builder.layer = node.name
-        if node.op not in IntegerExport.OPERATORS:
-            raise unknown(node)
-        getattr(export, node.op)(node)
+        operator_of(node).integer_onnx(node, export)
     for name in graph.outputs:
         if graph.tensors[name].dtype == "int8":
             export.builder.layer = name
@@ -64,7 +63,7 @@ def export_integer(
             signed = export.builder.add("Sub", wide, export.builder.constant(128, "int32"))
             export.builder.cast(signed, "int8", output=name)
     types = {name: info.dtype for name, info in graph.tensors.items()}
-    model = export.builder.model(graph, types, OPSET, metadata)
+    model = model_of(export.builder, graph, types, OPSET, metadata)
     save(model, path)
     return model
 

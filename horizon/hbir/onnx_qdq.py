@@ -28,12 +28,14 @@ import numpy as np
 import onnx
 
 from horizon.errors import InputError
-from horizon.hbir.graph import Graph, TensorInfo
-from horizon.hbir.onnx_common import compared, save, unknown
-from horizon.hbir.onnx_qdq_ops import QdqExport
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import TensorInfo
+from horizon.hbir.onnx_common import compared, model_of, save
+from horizon.hbir.onnx_qdq_export import QdqExport
+from horizon.hbir.operators import operator_of
 
-# The first version whose QuantizeLinear has int16.
-DEFAULT_OPSET = 21
+INT16_OPSET = 21  # the first version whose QuantizeLinear has int16
+DEFAULT_OPSET = INT16_OPSET
 # 20 has GridSample's present names of modes.
 OPSETS = range(20, 24)
 
@@ -61,27 +63,30 @@ def export_qdq(
             that cannot be written.
     """
     wide = [name for name, info in graph.tensors.items() if info.dtype == "int16"]
-    warps = [node for node in graph.nodes if node.op == "warp"]
-    lowest = DEFAULT_OPSET if wide or warps else OPSETS[0]
+    lowest = max((operator_of(node).qdq_opset for node in graph.nodes), default=OPSETS[0])
+    if wide:
+        lowest = max(lowest, INT16_OPSET)
     if not lowest <= opset <= OPSETS[-1]:
-        reason = ", because of int16 tensors" if wide or warps else ""
+        reason = ", because of int16 tensors" if lowest >= INT16_OPSET else ""
         raise InputError(
             f"opset {opset}: expected {lowest} to {OPSETS[-1]}{reason}; choose {DEFAULT_OPSET}"
         )
-    export = QdqExport(graph)
+    export = QdqExport(graph.tensors)
     for name in graph.inputs:
         export.builder.layer = name
         export.quantise(name, name)
     for node in graph.nodes:
         export.builder.layer = node.name
-        if node.op not in QdqExport.OPERATORS:
-            raise unknown(node)
-        getattr(export, node.op)(node)
+        operator_of(node).qdq_onnx(node, export)
     for name in graph.outputs:
         export.builder.layer = name
         export.builder.add("Identity", export.real(name), output=name)
-    model = export.builder.model(
-        graph, dict.fromkeys((*graph.inputs, *graph.outputs), "float32"), opset, metadata
+    model = model_of(
+        export.builder,
+        graph,
+        dict.fromkeys((*graph.inputs, *graph.outputs), "float32"),
+        opset,
+        metadata,
     )
     save(model, path)
     return model

@@ -12,7 +12,7 @@ import numpy as np
 from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS
 from horizon.hbir.graph import Graph, verify
-from horizon.hbir.ops import OPERATORS
+from horizon.hbir.operators import operator_of
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
     tensors = {name: _checked_input(graph, name, inputs[name]) for name in graph.inputs}
     last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     for index, node in enumerate(graph.nodes):
-        values = OPERATORS[node.op].run(node, [tensors[name] for name in node.inputs])
+        values = operator_of(node).run(node, [tensors[name] for name in node.inputs])
         assert values.dtype == np.int64
         tensors[node.output] = values
         if not keep_all:

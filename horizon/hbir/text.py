@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from horizon.errors import InputError
-from horizon.hbir.graph import Graph, Node, TensorInfo, verify
+from horizon.hbir.graph import Graph, verify
+from horizon.hbir.node import Node, TensorInfo
 
 VERSION = 1
 INLINE_VALUES = 8

@@ -7,19 +7,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from horizon.errors import CompilerError, InputError
 from horizon.hbm.format import CHANNEL
+from horizon.hbm.proof import Proof
 from horizon.hbm.records import DataType, Instruction, IoTensor, Program, Space, Unit, View
-from horizon.hbm.rules import check_rules, fail, require
+from horizon.hbm.require import fail, require
+from horizon.hbm.rules import check_rules
+from horizon.isa.bounds import MAX_MEMORY, MAX_OPT, MAX_STRING
 
-# Sums of offsets and sizes then stay far from 64 bits.
-MAX_MEMORY = 2**40
 MAX_FIELD = 2**32 - 1
 MAX_SIDE = 2**31 - 1
-MAX_STRING = 2**12
-MAX_OPT = 3
 
 
 def check_program(program: Program, where: str) -> None:
+    """:func:`check_records` of a program that this tool chain has made.
+
+    Raises:
+        CompilerError: names the section and the instruction or tensor.
+    """
+    try:
+        check_records(program, where)
+    except InputError as error:
+        fault = "this is a fault of what made the program; report it"
+        raise CompilerError(f"{error}; {fault}") from error
+
+
+def check_records(program: Program, where: str) -> None:
     """Check every record, by itself and against the sizes, tensors and units of the program.
 
     Args:
@@ -78,6 +91,7 @@ def _check_instructions(program: Program, where: str) -> None:
         Space.sram: program.sram_bytes,
     }
     tensors = {Space.input: program.inputs, Space.output: program.outputs}
+    proof = Proof(program)
     before = [0] * len(Unit)
     layers = set()
     for number, instruction in enumerate(program.instructions):
@@ -92,6 +106,7 @@ def _check_instructions(program: Program, where: str) -> None:
             if view is not None:
                 _check_view(view, sizes, tensors, f"{place}, operand {name}")
         check_rules(instruction, _table(instruction, program.constants, place), place)
+        proof.follow(instruction, place)
         before[instruction.unit] += 1
     stored = {item.out.index for item in program.instructions if item.out.space == Space.output}
     for index, tensor in enumerate(program.outputs):
@@ -141,5 +156,9 @@ def _table(instruction: Instruction, constants: bytes, where: str) -> np.ndarray
     end = start + count * CHANNEL.itemsize
     if start % CHANNEL.itemsize or start < 0 or count < 0 or end > len(constants):
         found = f"channel table of {count} entries at {start}"
-        fail(where, found, f"a multiple of 16, inside the constants of {len(constants)} bytes")
+        fail(
+            where,
+            found,
+            f"a multiple of {CHANNEL.itemsize}, inside the constants of {len(constants)} bytes",
+        )
     return np.frombuffer(constants, CHANNEL, count, start)

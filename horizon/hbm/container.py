@@ -9,12 +9,16 @@ import numpy as np
 from horizon.hbm import format as layout
 from horizon.hbm.format import SectionKind, round_up
 from horizon.hbm.records import ALIGNMENT, MAGIC, VERSION
-from horizon.hbm.rules import fail, require
+from horizon.hbm.require import fail, require
+from horizon.isa.records import RECORDS
 
-RECORDS = {
+RECORD_TYPES = {
     SectionKind.program: layout.PROGRAM,
     SectionKind.tensors: layout.TENSOR,
     SectionKind.instructions: layout.INSTRUCTION,
+}
+_RESERVED = {
+    field.name for record in RECORDS.values() for field in record.fields if field.form == "zero"
 }
 
 
@@ -72,7 +76,7 @@ def split_sections(data: memoryview, where: str) -> dict[SectionKind, memoryview
         require(start + length <= len(data), place, f"{length} bytes", "an end inside the file")
         if any(data[end:start]):
             fail(place, "bytes before it are not 0", "0 between sections")
-        item = RECORDS[kind].itemsize if kind in RECORDS else 1
+        item = RECORD_TYPES[kind].itemsize if kind in RECORD_TYPES else 1
         require(items * item == length, place, f"{items} records in {length} bytes", f"{item} each")
         sections[kind] = data[start : start + length]
         _check_crc(sections[kind], int(row["crc"]), place)
@@ -95,7 +99,7 @@ def check_zeros(records: np.ndarray, where: str) -> None:
         column = records[name]
         if column.dtype == layout.VIEW:
             column = column["zero"]
-        elif name not in ("zero", "zero0", "zero1", "zero2"):
+        elif name not in _RESERVED:
             continue
         bad = column.reshape(len(records), -1).any(1)
         if bad.any():

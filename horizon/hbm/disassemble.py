@@ -6,17 +6,18 @@ import json
 import re
 import zlib
 from itertools import groupby
+from typing import Any
 
 from horizon.hbm.records import (
     Instruction,
     IoTensor,
     Layout,
-    Opcode,
     Program,
     Unit,
     View,
-    WeightLayout,
 )
+from horizon.isa.instructions import CLAMP, INSTRUCTIONS, TABLE
+from horizon.isa.records import RECORDS, Field
 
 _WORD = re.compile(r"[\w.:/+-]+", re.ASCII)
 MAX_COLUMN = 40
@@ -101,23 +102,30 @@ def _parts(item: Instruction, program: Program) -> list[str]:
 
 
 def _parameters(item: Instruction) -> list[str]:
-    parts = []
-    if item.opcode is Opcode.conv:
-        parts.append(f"kernel {_shape(item.kernel)}")
-        if item.transposed:
-            parts.append("transposed")
-        if item.weight_layout is not WeightLayout.blocked:
-            parts.append(item.weight_layout.name)
-    if item.opcode is Opcode.correlation:
-        parts.append(f"reach {item.reach}")
-    if item.opcode is Opcode.warp:
-        parts.append(f"fraction {item.fraction_bits}, origin {_list(item.origin)}")
-    for name, default in (("stride", (1, 1)), ("dilation", (1, 1)), ("pad", (0, 0))):
-        value = getattr(item, name)
-        if value != default:
-            parts.append(f"{name} {_list(value)}")
+    """The fields that the opcode uses, where they say something; limits and table come last."""
+    record = RECORDS["InstructionRecord"]
+    used = [record.field(name) for name in INSTRUCTIONS[item.opcode].fields]
+    parts = [_parameter(field, getattr(item, field.name)) for field in used]
     if item.table_count:
         parts.append(f"table [{item.table:#x}]x{item.table_count}")
     if (item.lo, item.hi) != (0, 0):
         parts.append(f"clamp {item.lo}..{item.hi}")
-    return parts
+    return [part for part in parts if part]
+
+
+def _parameter(field: Field, value: Any) -> str:
+    words = field.name.replace("_", " ")
+    if field.name in _TOGETHER:
+        return ""
+    if field.name == "kernel":
+        return f"kernel {_shape(value)}"
+    if field.form == "pair":
+        return "" if value == (field.default,) * 2 else f"{words} {_list(value)}"
+    if not value:
+        return ""
+    if field.form == "flag":
+        return words
+    return value.name if field.form == "enum" else f"{words} {value}"
+
+
+_TOGETHER = (*CLAMP, *TABLE)

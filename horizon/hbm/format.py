@@ -1,105 +1,49 @@
-"""The records of a .hbm file as numpy types, which mirror ``csrc/hbm/format.h`` field by field."""
+"""The records of a .hbm file as numpy types, from ``horizon.isa``."""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
+from horizon.isa.enums import SectionKind
+from horizon.isa.records import RECORDS, Field
 
-class SectionKind(IntEnum):
-    """The sections, in the order in which they stand in a file."""
+__all__ = [
+    "CHANNEL",
+    "HEADER",
+    "INSTRUCTION",
+    "PROGRAM",
+    "SCALE",
+    "SECTION",
+    "TENSOR",
+    "VIEW",
+    "SectionKind",
+    "round_up",
+]
 
-    program = 1
-    strings = 2
-    tensors = 3
-    instructions = 4
-    constants = 5
-    metadata = 6
+_NUMBERS = {"u8": "u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "i32": "<i4"}
 
 
-HEADER = np.dtype(
-    [
-        ("magic", "S8"),
-        ("version", "<u4"),
-        ("section_count", "<u4"),
-        ("file_bytes", "<u8"),
-        ("sections_crc", "<u4"),
-        ("header_crc", "<u4"),
-        ("zero", "u1", 32),
-    ]
-)
-SECTION = np.dtype(
-    [("kind", "<u4"), ("crc", "<u4"), ("offset", "<u8"), ("bytes", "<u8"), ("count", "<u8")]
-)
-PROGRAM = np.dtype(
-    [
-        ("name", "<u4"),
-        ("march", "<u4"),
-        ("input_count", "<u4"),
-        ("output_count", "<u4"),
-        ("sram_bytes", "<u8"),
-        ("ddr_bytes", "<u8"),
-        ("opt", "<u4"),
-        ("size_multiple", "<u4"),
-        ("zero", "u1", 24),
-    ]
-)
-TENSOR = np.dtype(
-    [
-        ("name", "<u4"),
-        ("type", "u1"),
-        ("layout", "u1"),
-        ("zero0", "<u2"),
-        ("shape", "<u4", 4),
-        ("scale_count", "<u4"),
-        ("zero_point", "<i4"),
-        ("scale_offset", "<u8"),
-        ("zero1", "<u8"),
-    ]
-)
-VIEW = np.dtype(
-    [
-        ("offset", "<u8"),
-        ("shape", "<u4", 4),
-        ("stride", "<u4", 4),
-        ("space", "u1"),
-        ("type", "u1"),
-        ("index", "<u2"),
-        ("zero", "<u4"),
-    ]
-)
-CHANNEL = np.dtype(
-    [("bias", "<i4"), ("multiplier", "<i4"), ("residual_multiplier", "<i4"), ("shift", "<i4")]
-)
-INSTRUCTION = np.dtype(
-    [
-        ("opcode", "u1"),
-        ("unit", "u1"),
-        ("zero0", "<u2"),
-        ("layer", "<u4"),
-        ("wait", "<u4", 6),
-        ("out", VIEW),
-        ("a", VIEW),
-        ("b", VIEW),
-        ("weight", VIEW),
-        ("kernel", "<i4", 2),
-        ("stride", "<i4", 2),
-        ("dilation", "<i4", 2),
-        ("pad", "<i4", 2),
-        ("lo", "<i4"),
-        ("hi", "<i4"),
-        ("transposed", "<i4"),
-        ("weight_layout", "<i4"),
-        ("reach", "<i4"),
-        ("fraction_bits", "<i4"),
-        ("origin", "<i4", 2),
-        ("zero1", "<i4", 4),
-        ("table", "<u8"),
-        ("table_count", "<u4"),
-        ("zero2", "<u4"),
-    ]
-)
+def _dtype(name: str) -> np.dtype:
+    """The numpy type of a record."""
+    return np.dtype([_column(field) for field in RECORDS[name].fields])
+
+
+def _column(field: Field) -> tuple[Any, ...]:
+    if field.type == "char":
+        return (field.name, f"S{field.count}")
+    kind = _dtype(field.type) if field.type in RECORDS else _NUMBERS[field.number]
+    return (field.name, kind, field.count) if field.count > 1 else (field.name, kind)
+
+
+HEADER = _dtype("Header")
+SECTION = _dtype("Section")
+PROGRAM = _dtype("ProgramRecord")
+TENSOR = _dtype("TensorRecord")
+VIEW = _dtype("View")
+CHANNEL = _dtype("Channel")
+INSTRUCTION = _dtype("InstructionRecord")
 SCALE = np.dtype("<f8")
 
 

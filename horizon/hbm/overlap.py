@@ -22,10 +22,10 @@ def overlap(a: View, b: View) -> bool:
     # beginnings is a sum over all strides again, and those that both have are added up.
     terms: dict[int, Term] = {}
     first, second = _run(a), _run(b)
-    for view, run, sign in ((a, first, 1), (b, second, -1)):
-        for side, stride in zip(view.shape, view.strides, strict=True):
-            if side == 1 or stride == 0 or (stride == view.dtype.size and run > stride):
-                continue  # the run itself, or always the same place
+    for view, sign in ((a, 1), (b, -1)):
+        for axis, (side, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+            if side == 1 or stride == 0 or (axis == 3 and stride == view.dtype.size):
+                continue  # always the same place, or the run itself
             _, low, high = terms.get(stride, (stride, 0, 0))
             last = sign * (side - 1)
             terms[stride] = (stride, low + min(last, 0), high + max(last, 0))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
+from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +16,8 @@ import numpy as np
 
 from horizon.errors import InputError
 from horizon.hbm import format as layout
-from horizon.hbm.check import check_program
-from horizon.hbm.container import RECORDS, check_zeros, split_sections
+from horizon.hbm.check import check_records
+from horizon.hbm.container import RECORD_TYPES, check_zeros, split_sections
 from horizon.hbm.format import SectionKind
 from horizon.hbm.records import (
     ALIGNMENT,
@@ -29,7 +32,8 @@ from horizon.hbm.records import (
     View,
     WeightLayout,
 )
-from horizon.hbm.rules import fail, require
+from horizon.hbm.require import fail, require
+from horizon.isa.records import RECORDS, Field
 
 Member = TypeVar("Member", bound=IntEnum)
 
@@ -78,7 +82,7 @@ def from_bytes(data: bytes, where: str = "program") -> Program:
     """
     sections = split_sections(memoryview(data), where)
     arrays = {}
-    for kind, dtype in RECORDS.items():
+    for kind, dtype in RECORD_TYPES.items():
         arrays[kind] = np.frombuffer(sections[kind], dtype)
         check_zeros(arrays[kind], f"{where}: section {kind.name}")
     strings = _Strings(bytes(sections[SectionKind.strings]), where)
@@ -103,7 +107,7 @@ def from_bytes(data: bytes, where: str = "program") -> Program:
         size_multiple=int(record["size_multiple"]),
         metadata=_metadata(bytes(sections[SectionKind.metadata]), f"{where}: section metadata"),
     )
-    check_program(program, where)
+    check_records(program, where)
     return program
 
 
@@ -171,40 +175,42 @@ def _tensors(
 def _instructions(records: np.ndarray, strings: _Strings, where: str) -> tuple[Instruction, ...]:
     place = f"{where}: section instructions, instruction"
     # By columns: lists of plain ints are far faster to take apart than single records.
-    columns: dict[str, list[Any]] = {name: records[name].tolist() for name in _PLAIN}
-    for name in _VIEWS:
-        columns[name] = _views(records[name], f"{place} {{}}, operand {name}")
-    for name in _PAIRS:
-        columns[name] = list(map(tuple, records[name].tolist()))
-    for name in ("out", "a"):
-        if None in columns[name]:
-            fail(f"{place} {columns[name].index(None)}", f"no operand {name}", "one")
-    special = (records[name].tolist() for name in _SPECIAL)
-    result = []
-    for number, row in enumerate(zip(*special, *columns.values(), strict=True)):
-        opcode, unit, layer, waits, transposed, weight_layout, *values = row
-        here = f"{place} {number}"
-        if transposed not in (0, 1):
-            fail(here, f"transposed {transposed}", "0 or 1")
-        rest = dict(zip(columns, values, strict=True))
-        result.append(
-            Instruction(
-                opcode=_member(Opcode, opcode, here),
-                unit=_member(Unit, unit, here),
-                layer=strings.get(layer, here),
-                waits=tuple(waits),
-                transposed=bool(transposed),
-                weight_layout=_member(WeightLayout, weight_layout, here),
-                **rest,
-            )
-        )
-    return tuple(result)
+    columns = [_column(field, records[field.name], strings, place) for field in _FIELDS]
+    return tuple(itertools.starmap(Instruction, zip(*columns, strict=True)))
 
 
-_SPECIAL = ("opcode", "unit", "layer", "wait", "transposed", "weight_layout")
-_VIEWS = ("out", "a", "b", "weight")
-_PAIRS = ("kernel", "stride", "dilation", "pad", "origin")
-_PLAIN = ("lo", "hi", "reach", "fraction_bits", "table", "table_count")
+# In the order of an Instruction's fields.
+_FIELDS = [field for field in RECORDS["InstructionRecord"].fields if field.form != "zero"]
+_ENUMS: dict[str, type[IntEnum]] = {"Opcode": Opcode, "Unit": Unit, "WeightLayout": WeightLayout}
+
+
+def _column(field: Field, column: np.ndarray, strings: _Strings, place: str) -> list[Any]:
+    """A field of all instructions."""
+    if field.form == "view":
+        views = _views(column, f"{place} {{}}, operand {field.name}")
+        if field.name in ("out", "a") and None in views:
+            fail(f"{place} {views.index(None)}", f"no operand {field.name}", "one")
+        return views
+    values = column.tolist()
+    if field.form in ("pair", "waits"):
+        return list(map(tuple, values))
+    if field.form == "number":
+        return values
+    one: Callable[[int, str], Any]
+    if field.form == "text":
+        one = strings.get
+    elif field.form == "flag":
+        one = partial(_flag, field.name)
+    else:
+        one = partial(_member, _ENUMS[field.type])
+    # Few different values, and a message that names the first instruction that has one.
+    known = {value: one(value, f"{place} {values.index(value)}") for value in dict.fromkeys(values)}
+    return [known[value] for value in values]
+
+
+def _flag(name: str, value: int, where: str) -> bool:
+    require(value in (0, 1), where, f"{name} {value}", "0 or 1")
+    return bool(value)
 
 
 def _views(records: np.ndarray, where: str) -> list[Any]:

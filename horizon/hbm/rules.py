@@ -1,19 +1,17 @@
 """What each instruction requires (``docs/hbm_format.md``, "Instructions").
 
-Only what one instruction shows by itself. Whether a value is there when it is read, and whether a
-convolution's accumulators stay below 2^28, is for the compiler's verifier and the executor.
+Only what one instruction shows by itself. Whether a convolution's accumulators stay below 2^28 is
+for ``horizon.hbm.proof``, whether a value is there when it is read for the compiler's verifier.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import fields
 from enum import IntEnum
-from typing import NoReturn
 
 import numpy as np
 
-from horizon.errors import InputError
 from horizon.hbir.fixed_point import (
     ACCUMULATOR_LIMIT,
     LIMITS,
@@ -29,74 +27,35 @@ from horizon.hbm.records import (
     DataType,
     Instruction,
     Opcode,
+    Pair,
     Space,
     View,
     WeightLayout,
 )
+from horizon.hbm.require import fail, require
 from horizon.hbm.weights import packed_bytes
+from horizon.isa.bounds import MAX_FRACTION_BITS, MAX_SIDE
+from horizon.isa.instructions import INSTRUCTIONS
+from horizon.isa.records import RECORDS, Field
 
-# Bounds that keep every index of a kernel within 32 bits.
-MAX_SIDE = 2**16
-MAX_STEP = 2**8  # kernel, stride, dilation, reach
-MAX_PAD = 2**20
-
-NARROW = frozenset({DataType.int8, DataType.int16})
-SIGNED = NARROW | {DataType.int32}
-ANY = frozenset(DataType)
-SRAM = frozenset({Space.sram})
-
-# For each operand: where it may be and its types. A conv's b, the residual, may be missing.
-OPERANDS: dict[Opcode, dict[str, tuple[Set[Space], Set[DataType]]]] = {
-    Opcode.load: {
-        "out": ({Space.ddr, Space.sram}, ANY),
-        "a": ({Space.input, Space.constant, Space.ddr}, ANY),
-    },
-    Opcode.store: {
-        "out": ({Space.output, Space.ddr}, ANY),
-        "a": ({Space.ddr, Space.sram}, ANY),
-    },
-    Opcode.copy: {"out": (SRAM, ANY), "a": (SRAM, ANY)},
-    Opcode.conv: {
-        "out": (SRAM, SIGNED),
-        "a": (SRAM, NARROW),
-        "b": (SRAM, NARROW),
-        "weight": ({Space.constant, Space.sram}, {DataType.int8}),
-    },
-    Opcode.correlation: {"out": (SRAM, SIGNED), "a": (SRAM, NARROW), "b": (SRAM, NARROW)},
-    Opcode.warp: {"out": (SRAM, NARROW), "a": (SRAM, NARROW), "b": (SRAM, {DataType.int16})},
-    Opcode.rescale: {"out": (SRAM, SIGNED), "a": (SRAM, SIGNED)},
-    Opcode.add: {"out": (SRAM, SIGNED), "a": (SRAM, SIGNED), "b": (SRAM, SIGNED)},
-}
-_CLAMP_AND_TABLE = {"lo", "hi", "table", "table_count"}
-_PARAMETERS: dict[Opcode, set[str]] = {
-    Opcode.load: set(),
-    Opcode.store: set(),
-    Opcode.copy: set(),
-    Opcode.conv: _CLAMP_AND_TABLE
-    | {"kernel", "stride", "dilation", "pad", "transposed", "weight_layout"},
-    Opcode.correlation: _CLAMP_AND_TABLE | {"pad", "reach"},
-    Opcode.warp: {"fraction_bits", "origin", "table", "table_count"},
-    Opcode.rescale: _CLAMP_AND_TABLE,
-    Opcode.add: _CLAMP_AND_TABLE,
-}
 # What has to keep its default, by opcode.
 _UNUSED = {
     opcode: [
         (field.name, field.default)
         for field in fields(Instruction)[6:]
-        if field.name not in _PARAMETERS[opcode] and field.name not in OPERANDS[opcode]
+        if field.name not in operation.fields and field.name not in operation.operands
     ]
-    for opcode in Opcode
+    for opcode, operation in INSTRUCTIONS.items()
 }
-
-
-def fail(where: str, found: str, expected: str) -> NoReturn:
-    raise InputError(f"{where}: {found}; expected {expected}")
-
-
-def require(condition: bool, where: str, found: str, expected: str) -> None:
-    if not condition:
-        fail(where, found, expected)
+# What has bounds of its own, by opcode.
+_BOUNDED = {
+    opcode: [
+        field
+        for field in map(RECORDS["InstructionRecord"].field, operation.fields)
+        if field.form in ("number", "pair") and field.low is not None
+    ]
+    for opcode, operation in INSTRUCTIONS.items()
+}
 
 
 def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None:
@@ -115,30 +74,40 @@ def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None
         value = getattr(instruction, name)
         if value != default:
             fail(where, f"{name} is {value}", f"{default}: {opcode.name} does not use it")
-    for name, (spaces, types) in OPERANDS[opcode].items():
+    operation = INSTRUCTIONS[opcode]
+    for name, operand in operation.operands.items():
         view = getattr(instruction, name)
         if view is None:
-            require(opcode is Opcode.conv and name == "b", where, f"no operand {name}", "one")
+            require(operand.optional, where, f"no operand {name}", "one")
             continue
-        if view.space not in spaces:
-            fail(where, f"{name} is in {view.space.name}", _names(spaces))
-        if view.dtype not in types:
-            fail(where, f"{name} is {view.dtype.name}", _names(types))
-        if opcode > Opcode.copy and view.strides[3] != view.dtype.size:
+        if view.space not in operand.spaces:
+            fail(where, f"{name} is in {view.space.name}", _names(operand.spaces))
+        if view.dtype not in operand.types:
+            fail(where, f"{name} is {view.dtype.name}", _names(operand.types))
+        if operation.computes and view.strides[3] != view.dtype.size:
             fail(where, f"{name} has channel stride {view.strides[3]}", f"{view.dtype.size}")
+    for field in _BOUNDED[opcode]:
+        _check_field(field, getattr(instruction, field.name), where)
     _check_disjoint(instruction.out, where)
-    if "lo" in _PARAMETERS[opcode]:
+    if "lo" in operation.fields:
         low, high = LIMITS[instruction.out.dtype.name]
         found = f"limits {instruction.lo}..{instruction.hi}"
         in_type = low <= instruction.lo <= instruction.hi <= high
         require(in_type, where, found, f"lo <= hi within {low}..{high}")
-    if "table" in _PARAMETERS[opcode]:
+    if "table" in operation.fields:
         _check_table(instruction, table, where)
     _CHECKS[opcode](instruction, where)
     for name in ("a", "b", "weight"):
         view = getattr(instruction, name)
         if view is not None and overlap(instruction.out, view):
             fail(where, f"out shares bytes with {name}", "places of their own")
+
+
+def _check_field(field: Field, value: int | Pair, where: str) -> None:
+    low, high = field.low or 0, field.high or 0
+    values = value if isinstance(value, tuple) else (value,)
+    if min(values) < low or max(values) > high:
+        fail(where, f"{field.name.replace('_', ' ')} {value}", f"{low}..{high}")
 
 
 def _names(members: Iterable[IntEnum]) -> str:
@@ -170,6 +139,13 @@ def _check_table(instruction: Instruction, table: np.ndarray, where: str) -> Non
     two = opcode is Opcode.add or (opcode is Opcode.conv and instruction.b is not None)
     highest = MULTIPLIER_LIMIT if two else 0
     _check_column(table["residual_multiplier"], 0, highest, "residual multiplier", where)
+    steep = MULTIPLIER_LIMIT if instruction.two_slopes else 0
+    _check_column(table["negative_multiplier"], -steep, steep, "negative multiplier", where)
+    steep = steep if two else 0
+    column = table["negative_residual_multiplier"]
+    _check_column(column, -steep, steep, "negative residual multiplier", where)
+    if table["zero"].any():
+        fail(where, "a reserved field of a channel that is not 0", "0")
 
 
 def _check_column(values: np.ndarray, low: int, high: int, name: str, where: str) -> None:
@@ -195,19 +171,12 @@ def _check_sides(instruction: Instruction, where: str) -> None:
     for view in (instruction.out, instruction.a, instruction.b):
         if view and max(view.shape) > MAX_SIDE:
             fail(where, f"an operand of shape {view.shape}", f"sides of at most {MAX_SIDE}")
-    for value in instruction.pad:
-        if abs(value) > MAX_PAD:
-            fail(where, f"pad {instruction.pad}", f"at most {MAX_PAD} either way")
 
 
 def _check_conv(instruction: Instruction, where: str) -> None:
     out, a, b, weight = instruction.out, instruction.a, instruction.b, instruction.weight
-    assert weight is not None  # OPERANDS has it
+    assert weight is not None  # the instruction set has it
     _check_sides(instruction, where)
-    for name in ("kernel", "stride", "dilation"):
-        pair = getattr(instruction, name)
-        inside = min(pair) >= 1 and max(pair) <= MAX_STEP
-        require(inside, where, f"{name} {pair}", f"two of 1..{MAX_STEP}")
     if instruction.transposed and instruction.dilation != (1, 1):
         fail(where, f"dilation {instruction.dilation}, transposed", "(1, 1)")
     if instruction.weight_layout is WeightLayout.rows and a.dtype is not DataType.int8:
@@ -228,7 +197,6 @@ def _check_correlation(instruction: Instruction, where: str) -> None:
     out, a, b, reach = instruction.out, instruction.a, instruction.b, instruction.reach
     assert b is not None
     _check_sides(instruction, where)
-    require(0 <= reach <= MAX_STEP, where, f"reach {reach}", f"0..{MAX_STEP}")
     shape = (*a.shape[:3], (2 * reach + 1) ** 2)
     require(out.shape == shape, where, f"out is {out.shape}", f"{shape} for a of {a.shape}")
     same = (b.shape[0], b.shape[3]) == (a.shape[0], a.shape[3])
@@ -270,6 +238,32 @@ def _check_add(instruction: Instruction, where: str) -> None:
     require(shape == instruction.out.shape, where, f"b is {shape}", f"{instruction.out.shape}")
 
 
+def _check_resize(instruction: Instruction, where: str) -> None:
+    out, a, bits = instruction.out, instruction.a, instruction.fraction_bits
+    _check_sides(instruction, where)
+    require(out.dtype == a.dtype, where, f"out is {out.dtype.name}", f"a's {a.dtype.name}")
+    same = (out.shape[0], out.shape[3]) == (a.shape[0], a.shape[3])
+    require(same, where, f"out is {out.shape}, a is {a.shape}", "equal batch and channels")
+    require(bits in (0, MAX_FRACTION_BITS), where, f"{bits} fraction bits", "0 or 8")
+    require(max(instruction.pad) <= 0, where, f"pad {instruction.pad}", "at most 0")
+    for axis in range(2):
+        pad, first = instruction.pad[axis], instruction.origin[axis]
+        # Later pixels read later places.
+        lowest, _ = _source(instruction, axis, first)
+        _, highest = _source(instruction, axis, first + out.shape[axis + 1] - 1)
+        if lowest + pad < 0 or highest + pad >= a.shape[axis + 1]:
+            found = f"places {lowest + pad}..{highest + pad} of a in axis {axis + 1}"
+            fail(where, f"it reads {found}", f"0..{a.shape[axis + 1] - 1}")
+
+
+def _source(instruction: Instruction, axis: int, pixel: int) -> tuple[int, int]:
+    """The first and the last place of the whole input that an output pixel reads along an axis."""
+    bits, last = instruction.fraction_bits, instruction.last[axis]
+    place = instruction.step[axis] * pixel + instruction.offset[axis]
+    first = min(max(place // instruction.divisor[axis], 0), last << bits) >> bits
+    return first, min(first + 1, last) if bits else first
+
+
 _CHECKS = {
     Opcode.load: _check_move,
     Opcode.store: _check_move,
@@ -279,4 +273,5 @@ _CHECKS = {
     Opcode.warp: _check_warp,
     Opcode.rescale: _check_rescale,
     Opcode.add: _check_add,
+    Opcode.resize: _check_resize,
 }

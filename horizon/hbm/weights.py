@@ -86,24 +86,36 @@ def unpack_weights(
 
 
 def channel_table(
-    bias: np.ndarray | int,
-    multiplier: np.ndarray | int,
-    shift: np.ndarray | int,
-    residual: np.ndarray | int | None = None,
+    bias: np.ndarray | int = 0,
+    multiplier: np.ndarray | int = 0,
+    shift: np.ndarray | int = 1,
+    residual_multiplier: np.ndarray | int | None = None,
+    negative_multiplier: np.ndarray | int | None = None,
+    negative_residual_multiplier: np.ndarray | int | None = None,
 ) -> bytes:
     """The channel entries of an instruction: one per element of the longest argument.
 
     Args:
-        bias, multiplier, shift, residual: integers, or (C,); ``residual`` is the multiplier of the
-            second summand.
+        bias, multiplier, shift: integers, or (C,).
+        residual_multiplier: of the second summand.
+        negative_multiplier, negative_residual_multiplier: of an instruction with two slopes: the
+            multipliers where the scaled sum is negative.
 
     Raises:
         InputError: a value that is no integer of 32 bits.
     """
-    second = 0 if residual is None else residual
-    columns = np.broadcast_arrays(*(np.atleast_1d(v) for v in (bias, multiplier, second, shift)))
+    given = {
+        "bias": bias,
+        "multiplier": multiplier,
+        "residual_multiplier": residual_multiplier,
+        "shift": shift,
+        "negative_multiplier": negative_multiplier,
+        "negative_residual_multiplier": negative_residual_multiplier,
+    }
+    arrays = (np.atleast_1d(0 if value is None else value) for value in given.values())
+    columns = np.broadcast_arrays(*arrays)
     table = np.zeros(columns[0].shape, CHANNEL)
-    for name, column in zip(CHANNEL.names or (), columns, strict=True):
+    for name, column in zip(given, columns, strict=True):
         table[name] = column
         if not np.array_equal(table[name], column):
             raise InputError(f"channel table: {name} has a value that is no integer of 32 bits")

@@ -15,6 +15,7 @@ from horizon.hbm.check import check_program
 from horizon.hbm.container import join_sections
 from horizon.hbm.format import SectionKind
 from horizon.hbm.records import ALIGNMENT, Instruction, IoTensor, Program, View
+from horizon.isa.records import RECORDS, Field
 
 _NO_VIEW = (0, (0,) * 4, (0,) * 4, 0, 0, 0, 0)
 
@@ -34,7 +35,8 @@ def to_bytes(program: Program) -> bytes:
     """The contents of the program's file.
 
     Raises:
-        InputError: the program breaks a rule that readers check, or its metadata is not JSON.
+        CompilerError: the program breaks a rule that readers check.
+        InputError: its metadata are not JSON.
     """
     where = f"program {program.name}"
     check_program(program, where)
@@ -101,10 +103,15 @@ def _view(view: View | None) -> tuple[Any, ...]:
 
 
 def _instruction(item: Instruction, layer: int) -> tuple[Any, ...]:
-    return (
-        *(item.opcode, item.unit, 0, layer, item.waits),
-        *(_view(view) for view in (item.out, item.a, item.b, item.weight)),
-        *(item.kernel, item.stride, item.dilation, item.pad, item.lo, item.hi),
-        *(item.transposed, item.weight_layout, item.reach, item.fraction_bits, item.origin),
-        *((0, 0, 0, 0), item.table, item.table_count, 0),
-    )
+    return tuple(_value(item, field, layer) for field in RECORDS["InstructionRecord"].fields)
+
+
+def _value(item: Instruction, field: Field, layer: int) -> Any:
+    if field.form == "zero":
+        return (0,) * field.count if field.count > 1 else 0
+    if field.form == "text":
+        return layer
+    if field.form == "waits":
+        return item.waits
+    value = getattr(item, field.name)
+    return _view(value) if field.form == "view" else value

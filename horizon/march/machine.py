@@ -123,3 +123,12 @@ class Machine:
     simple: Mapping[str, SimpleUnit] = field(hash=False)
     limits: Mapping[str, Mapping[str, int | tuple[str, ...]]] = field(hash=False)
     sources: Mapping[str, Source] = field(hash=False, repr=False)
+
+    @property
+    def cuts_layers(self) -> bool:
+        """Whether layers are carried out tile by tile.
+
+        Where constants are read in place, the memory that units compute in is the only one: all
+        tensors are in it and no layer is cut.
+        """
+        return not self.constants_in_place

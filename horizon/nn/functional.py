@@ -19,6 +19,22 @@ class Functional(nn.Module):
         """``x + y``; both have the same shape."""
         return self("add", x, y)
 
+    def add_relu(self, x: Any, y: Any) -> Any:
+        """``relu(x + y)``; both have the same shape."""
+        return self("add_relu", x, y)
+
+    def mul(self, x: Any, y: Any) -> Any:
+        """``x * y``, element by element: in real numbers only."""
+        return self("mul", x, y)
+
+    def add_scalar(self, x: Any, number: float) -> Any:
+        """``x + number``: in real numbers only."""
+        return self("add_scalar", x, number)
+
+    def matmul(self, x: Any, y: Any) -> Any:
+        """``x @ y``: in real numbers only."""
+        return self("matmul", x, y)
+
     def cat(self, tensors: Sequence[Any], dim: int = 1) -> Any:
         """The tensors one after another along ``dim`` (channels unless said otherwise)."""
         return self("cat", list(tensors), dim)
@@ -31,21 +47,26 @@ class Functional(nn.Module):
 class FloatFunctional(Functional):
     """One addition, concatenation or multiplication by a number.
 
-    A quantised network needs a scale for the result of every such operation. Each place in a
-    network therefore owns an instance and calls exactly one of its methods; the instance's name
-    is the name of the operation in every later stage. In float the methods are the torch
-    functions, and nothing is stored.
+    A quantised network needs a scale for the result of every such operation, and the instance's
+    name is the name of the operation in every later stage. An instance that is called in several
+    places has a scale for each where the network is prepared with an example input. In float the
+    methods are the torch functions, and nothing is stored.
     """
 
     def forward(self, operation: str, *operands: Any) -> Any:
-        """Carry out ``"add"``, ``"cat"`` or ``"mul_scalar"``; see the methods of these names."""
-        if operation == "add":
+        """Carry out the method of this name."""
+        if operation in ("add", "add_scalar"):
             x, y = operands
             return x + y
+        if operation == "add_relu":
+            x, y = operands
+            return torch.relu(x + y)
+        if operation == "matmul":
+            return torch.matmul(*operands)
         if operation == "cat":
             tensors, dim = operands
             return torch.cat(list(tensors), dim=dim)
-        if operation == "mul_scalar":
+        if operation in ("mul", "mul_scalar"):
             x, factor = operands
             return x * factor
         raise RuntimeError(

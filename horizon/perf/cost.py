@@ -128,7 +128,10 @@ def array_cycles(instruction: Instruction, array: Array, steps_per_step: float) 
 
 
 def _simple_cycles(instruction: Instruction, machine: Machine) -> float:
-    """Cycles for the pixels and bytes of the output."""
+    """Cycles for the pixels of the output, and for its bytes in each pass."""
     unit = machine.simple[instruction.unit.name]
     out = instruction.out
-    return work.pixels(out) * unit.pixel_cycles + work.nbytes(out) / unit.bytes_per_cycle
+    return (
+        work.pixels(out) * unit.pixel_cycles
+        + work.passes(instruction) * work.nbytes(out) / unit.bytes_per_cycle
+    )

@@ -145,7 +145,7 @@ def origin_ops(layer: LayerEstimate) -> list[str]:
 def _model(estimate: Estimate) -> dict[str, Any]:
     program = estimate.program
     pairs = zip(program.instructions, estimate.instructions, strict=True)
-    macs = sum(timed.macs for instruction, timed in pairs if instruction.opcode is Opcode.conv)
+    macs = sum(timed.macs for instruction, timed in pairs if instruction.weight is not None)
     return {
         "BPU march": program.march,
         "BPU core number": estimate.cores,

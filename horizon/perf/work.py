@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from horizon.hbm.records import DataType, Instruction, Opcode, Space, View, WeightLayout
+from horizon.hbir.products import phases as _phases
+from horizon.hbm.records import DataType, Instruction, Opcode, Space, Unit, View, WeightLayout
 
 # Everything but the memory that units compute in lies in DDR.
 ON_BUS = frozenset({Space.constant, Space.input, Space.output, Space.ddr})
@@ -32,53 +34,43 @@ def touched(instruction: Instruction) -> int:
 
 def array_of(instruction: Instruction) -> str | None:
     """The array that multiplies, by its name in ``march.TensorUnit``; None without products."""
-    if instruction.opcode is Opcode.correlation:
+    if instruction.unit is not Unit.tensor:
+        return None
+    if instruction.weight is None:
         return "correlation"
-    if instruction.opcode is Opcode.conv:
-        rows = instruction.weight_layout is WeightLayout.rows
-        return "narrow" if rows else "conv"
-    return None
+    return "narrow" if instruction.weight_layout is WeightLayout.rows else "conv"
+
+
+def passes(instruction: Instruction) -> int:
+    """How often the elements of a simple unit's output are touched: once for each tap.
+
+    The taps of a kernel on the vector unit are taken one after the other. A place between pixels
+    has four. (A warp's are part of what the aux unit's numbers describe.)
+    """
+    if instruction.unit is not Unit.vector:
+        return 1
+    return math.prod(instruction.kernel) * (4 if instruction.fraction_bits else 1)
 
 
 def is_wide(instruction: Instruction) -> bool:
     """Whether an input of the products is int16."""
     if instruction.a.dtype is DataType.int16:
         return True
-    b = instruction.b if instruction.opcode is Opcode.correlation else None
-    return b is not None and b.dtype is DataType.int16
+    # With weights, the second operand is a summand and not multiplied.
+    b = instruction.b if instruction.weight is None else None
+    return array_of(instruction) is not None and b is not None and b.dtype is DataType.int16
 
 
 def phases(instruction: Instruction) -> Iterator[tuple[int, int, int]]:
     """The output of a convolution or correlation in parts whose pixels have the same taps.
 
-    One part, but for a transposed convolution: there an output row meets every stride-th row of
-    the kernel only, so that the kernel falls into stride.y * stride.x kernels. Padding counts as
-    work: what is outside of the map is multiplied too.
-
     Yields:
-        (rows of all images, columns, taps of the kernel); taps are 0 where the kernel is smaller
-        than the stride.
+        (rows of all images, columns, taps of the kernel), see ``hbir.products``.
     """
-    n, height, width, _ = instruction.out.shape
-    if not instruction.transposed:
-        taps = instruction.kernel[0] * instruction.kernel[1]
-        yield n * height, width, taps
-        return
-    for rows, tall in _phases_along(instruction, 0, height):
-        for columns, wide in _phases_along(instruction, 1, width):
-            yield n * rows, columns, tall * wide
-
-
-def _phases_along(instruction: Instruction, axis: int, side: int) -> Iterator[tuple[int, int]]:
-    """(places of the output, taps of the kernel) for each remainder along an axis."""
-    kernel, stride, pad = (getattr(instruction, name)[axis] for name in ("kernel", "stride", "pad"))
-    for place in range(min(stride, side)):
-        tap = (place + pad) % stride  # out = in * stride - pad + tap
-        yield _count(place, side, stride), _count(tap, kernel, stride)
-
-
-def _count(start: int, stop: int, step: int) -> int:
-    return max(-(-(stop - start) // step), 0)
+    i = instruction
+    n, height, width, _ = i.out.shape
+    for rows, columns, taps in _phases((height, width), i.kernel, i.stride, i.pad, i.transposed):
+        yield n * rows, columns, taps
 
 
 def products(instruction: Instruction) -> int:
@@ -138,6 +130,7 @@ def signature(instruction: Instruction) -> tuple[object, ...]:
         b is not None and (b.shape, b.dtype),
         weight is not None and weight.shape,
         instruction.kernel,
+        instruction.fraction_bits,
         instruction.weight_layout,
         instruction.transposed and (instruction.stride, instruction.pad),
     )

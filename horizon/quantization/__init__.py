@@ -6,20 +6,10 @@ horizon.quantization.prepare_qat(model, inplace=True)
 """
 
 from horizon.quantization.convert import convert, output_integers
-from horizon.quantization.fake_quantize import FakeQuantize, FakeQuantState
 from horizon.quantization.fuse import fuse_modules
-from horizon.quantization.observers import OBSERVERS, make_observer
-from horizon.quantization.prepare import (
-    Finding,
-    check_prepared,
-    finish_calibration,
-    prepare_calibration,
-    prepare_qat,
-    prepared_layers,
-    set_fake_quantize,
-)
+from horizon.quantization.layers.prepared import QATLayer
+from horizon.quantization.prepare import check_prepared, prepare_calibration, prepare_qat
 from horizon.quantization.program import IntegerModel, program_graph, program_state
-from horizon.quantization.qat_layer import QATLayer
 from horizon.quantization.qconfig import (
     ActivationConfig,
     QConfig,
@@ -29,6 +19,14 @@ from horizon.quantization.qconfig import (
 )
 from horizon.quantization.qtensor import QTensor
 from horizon.quantization.same_output import check_fusing, check_same_output
+from horizon.quantization.scales.fake_quantize import FakeQuantize, FakeQuantState
+from horizon.quantization.scales.observers import OBSERVERS, make_observer
+from horizon.quantization.states import (
+    finish_calibration,
+    prepared_layers,
+    set_fake_quantize,
+)
+from horizon.quantization.survey import Finding
 from horizon.quantization.trace import trace
 
 __all__ = [

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.quantization.fake_quantize import FakeQuantState
-from horizon.quantization.prepare import prepared_layers, set_fake_quantize
-from horizon.quantization.qat_layer import QATLayer
-from horizon.quantization.qat_layers import QATDeQuantStub
+from horizon.quantization.calls import watch_passes
+from horizon.quantization.examples import call_with
+from horizon.quantization.layers.converted import QuantizedUses
+from horizon.quantization.layers.prepared import QATLayer
+from horizon.quantization.layers.stubs import QATDeQuantStub, QuantizedDeStub
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.quantized import QuantizedDeStub
+from horizon.quantization.scales.fake_quantize import FakeQuantState
+from horizon.quantization.states import prepared_layers, set_fake_quantize
 
 
 @torch.no_grad()
@@ -30,41 +32,45 @@ def convert(model: nn.Module, example: Any = None, inplace: bool = False) -> nn.
 
     Raises:
         InputError: a scale that was never found, an accumulator that could overflow, a ratio of
-            scales that cannot be represented, a layer that is called twice with different scales.
+            scales that cannot be represented.
     """
     if not inplace:
         model = copy.deepcopy(model)
     set_fake_quantize(model, FakeQuantState.VALIDATION)
     model.eval()
     for _, layer in prepared_layers(model):
-        layer._lowered = None
+        layer.forget_lowered()
     example = example_input(model) if example is None else example
-    found: dict[str, nn.Module] = {}
+    found: dict[QATLayer, list[nn.Module]] = {}
     handles = []
 
-    def collect(name: str, layer: QATLayer) -> Any:
-        def hook(*_: Any) -> None:
-            assert layer._lowered is not None
-            lowered = layer._lowered[1]
-            if found.setdefault(name, lowered) is not lowered:
-                raise InputError(
-                    f"{name}: it runs more than once with inputs of different scales; every place "
-                    "in the network needs a layer of its own"
-                )
+    def collect(layer: QATLayer, *_: Any) -> None:
+        found.setdefault(layer, []).append(layer.last_lowered)
 
-        return hook
-
-    for name, layer in prepared_layers(model):
-        handles.append(layer.register_forward_hook(collect(name, layer)))
+    watch_passes(model)
+    layers = dict.fromkeys(layer for _, layer in prepared_layers(model))
+    for layer in layers:
+        handles.append(layer.register_forward_hook(collect))
     try:
-        model(example)
+        call_with(model, example)
     finally:
         for handle in handles:
             handle.remove()
-    for name, _ in list(prepared_layers(model)):
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, found.get(name, nn.Identity()))
+    converted = {layer: _converted(layer, found.get(layer, [])) for layer in layers}
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if isinstance(child, QATLayer):
+                setattr(parent, name, converted[child])
     return model.eval()
+
+
+def _converted(layer: QATLayer, calls: list[nn.Module]) -> nn.Module:
+    """What stands in the place of ``layer``, given the converted layers of its calls in order."""
+    if not calls:
+        return nn.Identity()
+    if all(call is calls[0] for call in calls):
+        return calls[0]
+    return QuantizedUses(layer.layer, calls)
 
 
 def example_input(model: Any) -> Any:
@@ -95,7 +101,7 @@ def output_integers(model: nn.Module, data: Any) -> list[Tensor]:
     training = model.training
     try:
         model.eval()
-        model(data)
+        call_with(model, data)
     finally:
         model.train(training)
         for handle in handles:

@@ -1,4 +1,4 @@
-"""Layers that become one: convolution + batch normalisation (+ addition) + ReLU.
+"""Layers that become one: convolution + batch normalisation (+ addition) + activation.
 
 A layer or a weight may stand in several places of a network. Fusing therefore changes none that it
 finds: a folded convolution has weights of its own, and :class:`TakenIn` remembers which layer was
@@ -13,12 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.ao.nn import quantized as torch_quantized
 
 from horizon.errors import InputError
 from horizon.nn import Correlation, FloatFunctional
+from horizon.nn.functional import Functional
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Hardtanh)
+ADDITIONS = (FloatFunctional, torch_quantized.FloatFunctional)
 
 
 class TakenIn(nn.Identity):
@@ -38,7 +42,7 @@ class TakenIn(nn.Identity):
 
 
 class FusedConv(nn.Module):
-    """``relu(bn(conv(x)) + residual)``; batch normalisation, addition and ReLU where given.
+    """``act(bn(conv(x)) + residual)``; normalisation, addition and activation where given.
 
     With an addition it stands in the addition's place and is called like it: ``add(residual, x)``
     (``conv_operand`` says which of the two goes through the convolution).
@@ -48,13 +52,13 @@ class FusedConv(nn.Module):
         self,
         conv: nn.Module,
         bn: nn.Module | None = None,
-        relu: bool = False,
+        act: nn.Module | None = None,
         conv_operand: int | None = None,
     ) -> None:
         super().__init__()
         self.conv, self.bn = conv, bn
         self.sources: tuple[nn.Module, ...] = ()
-        self.relu, self.conv_operand = relu, conv_operand
+        self.act, self.conv_operand = act, conv_operand
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         x = self.conv(x)
@@ -62,33 +66,47 @@ class FusedConv(nn.Module):
             x = self.bn(x)
         if residual is not None:
             x = x + residual
-        return x.relu() if self.relu else x
+        return x if self.act is None else self.act(x)
 
     def add(self, *operands: Any) -> Any:
-        return call_fused_add(self, operands)
+        return call_fused_add(self, operands, self.conv_operand)
 
 
 class FusedCorrelation(nn.Module):
-    """``relu(correlation(first, second))``."""
+    """``act(correlation(first, second))``."""
 
-    def __init__(self, correlation: Correlation) -> None:
+    def __init__(self, correlation: Correlation, act: nn.Module) -> None:
         super().__init__()
-        self.correlation = correlation
+        self.correlation, self.act = correlation, act
         self.sources: tuple[nn.Module, ...] = ()
         self.max_displacement = correlation.max_displacement
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.correlation(first, second).relu()
+        return self.act(self.correlation(first, second))
 
 
-FUSED = FusedConv | FusedCorrelation
+class FusedAdd(Functional):
+    """``act(x + y)``, called as ``add(x, y)``."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.act = act
+        self.sources: tuple[nn.Module, ...] = ()
+
+    def forward(self, operation: str, *operands: Any) -> Any:
+        if operation != "add":
+            raise InputError(f"{operation} was called on an addition that is fused")
+        return self.act(operands[0] + operands[1])
 
 
-def call_fused_add(layer: Any, operands: Sequence[Any]) -> Any:
+FUSED = FusedConv | FusedCorrelation | FusedAdd
+
+
+def call_fused_add(layer: Any, operands: Sequence[Any], conv_operand: int | None) -> Any:
     """Call a layer that stands for convolution and addition as ``add(x, y)`` was called."""
-    if layer.conv_operand is None or len(operands) != 2:
-        raise RuntimeError("add(x, y) was called on a convolution that is fused with no addition")
-    return layer(operands[layer.conv_operand], operands[1 - layer.conv_operand])
+    if conv_operand is None or len(operands) != 2:
+        raise InputError("add(x, y) was called on a convolution that is fused with no addition")
+    return layer(operands[conv_operand], operands[1 - conv_operand])
 
 
 def fuse_modules(
@@ -96,9 +114,10 @@ def fuse_modules(
 ) -> None:
     """Make one layer of ``names``, dotted paths below ``model`` in the order of execution.
 
-    Sequences: conv [bn] [add] [relu], with conv ``Conv2d`` or ``ConvTranspose2d`` and add a
-    ``FloatFunctional`` whose operand number ``conv_operand`` comes from the convolution;
-    correlation, relu. The result stands where the convolution was, or where the addition was; the
+    Sequences: conv [bn] [add] [act], with conv ``Conv2d`` or ``ConvTranspose2d``, add a
+    ``FloatFunctional`` whose operand number ``conv_operand`` comes from the convolution, and act
+    ``ReLU``, ``LeakyReLU``, ``PReLU``, ``ReLU6`` or ``Hardtanh``; correlation, act; add, act.
+    The result stands where the convolution was, or where the addition was; the
     others become :class:`TakenIn`, an ``nn.Identity``.
 
     Whatever uses one of the others must be fused too: a ReLU behind two convolutions is named with
@@ -121,12 +140,13 @@ def fuse_modules(
     sequence = [_kind(layer) for layer in layers]
     kinds = "+".join(sequence)
     shown = ", ".join(_shown(name, layer) for name, layer in zip(names, found, strict=True))
-    known = [f"conv{b}{a}{r}" for b in ("", "+bn") for a in ("", "+add") for r in ("", "+relu")]
-    if kinds not in (*known[1:], "correlation+relu"):
+    known = [f"conv{b}{a}{r}" for b in ("", "+bn") for a in ("", "+add") for r in ("", "+act")]
+    if kinds not in (*known[1:], "correlation+act", "add+act"):
         taken = [n for n, x in zip(names, found, strict=True) if isinstance(x, FUSED | TakenIn)]
         reason = "; every place in the network needs a layer of its own" if taken else ""
         raise InputError(
-            f"cannot fuse {shown}; expected conv [bn] [add] [relu] or correlation, relu{reason}"
+            f"cannot fuse {shown}; expected conv [bn] [add] [act], correlation, act or add, act "
+            f"(act: ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh){reason}"
         )
     place = sequence.index("add") if "add" in sequence else 0
     if isinstance(found[place], TakenIn):
@@ -148,8 +168,11 @@ def _fused_conv(
     layers: list[Any], sequence: list[str], fold_bn: bool, conv_operand: int, shown: str
 ) -> Any:
     """The layer that does what ``layers``, of the kinds ``sequence``, do one after the other."""
+    act = layers[-1] if sequence[-1] == "act" else None
     if sequence[0] == "correlation":
-        return FusedCorrelation(layers[0])
+        return FusedCorrelation(layers[0], layers[-1])
+    if sequence[0] == "add":
+        return FusedAdd(layers[-1])
     conv = layers[0]
     check_own_weight(conv, f"cannot fuse {shown}")
     bn = layers[1] if sequence[1] == "bn" else None
@@ -165,7 +188,7 @@ def _fused_conv(
         conv._parameters = dict(conv._parameters)
         fold_batch_norm(conv, bn)
         bn = None
-    return FusedConv(conv, bn, "relu" in sequence, conv_operand if "add" in sequence else None)
+    return FusedConv(conv, bn, act, conv_operand if "add" in sequence else None)
 
 
 def check_own_weight(conv: Any, what: str) -> None:
@@ -236,9 +259,9 @@ def _kind(layer: nn.Module) -> str:
         return "conv"
     if isinstance(layer, BATCH_NORMS):
         return "bn"
-    if isinstance(layer, nn.ReLU):
-        return "relu"
-    if isinstance(layer, FloatFunctional):
+    if isinstance(layer, ACTIVATIONS):
+        return "act"
+    if isinstance(layer, ADDITIONS):
         return "add"
     if isinstance(layer, Correlation):
         return "correlation"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,67 +12,94 @@ from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
-from horizon.quantization import native
-from horizon.quantization.kernels import Geometry
-from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
-from horizon.quantization.quantized import (
-    QuantizedConv,
-    QuantizedCorrelation,
-    QuantizedGridSample,
-    QuantizedRescale,
-    QuantizedStub,
-)
-from horizon.quantization.quantized_functional import QuantizedFunctional
+from horizon.quantization.layers import layer_of
+from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
+from horizon.quantization.layers.stubs import QuantizedStub
+from horizon.quantization.qtensor import DTYPES, QTensor
 
 FORMAT_VERSION = 1
 
 
-class IntegerModel(nn.Module):
-    """Runs a program of one input and one output on CPU or GPU, for any batch and image size.
+Inputs = Mapping[str, Any] | Sequence[Tensor] | Tensor
+"""What a program takes: its inputs by name, in their order, or, where it has one, that alone."""
 
-    Between input and output there are int8, int16 and int32 tensors and nothing else.
+
+class IntegerModel(nn.Module):
+    """Runs a program on CPU or GPU, for any batch and image size.
+
+    Between inputs and outputs there are int8, int16 and int32 tensors and nothing else. The size
+    and the batch of the first input count; further inputs keep the proportion to it that they
+    have in the program.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         verify(graph)
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise InputError(
-                f"program {graph.name}: expected one input and one output, found "
-                f"{len(graph.inputs)} and {len(graph.outputs)}"
-            )
+        if not graph.inputs:
+            raise InputError(f"program {graph.name}: no inputs; expected at least one")
         self.graph = graph
-        self.input_name, self.output_name = graph.inputs[0], graph.outputs[0]
-        image, result = graph.tensors[self.input_name], graph.tensors[self.output_name]
         self.multiple = int(graph.attributes.get("size_multiple", 1))
-        self.reduction = image.shape[1] // result.shape[1]
-        self.stub = QuantizedStub(self.input_name, _scale(image), _bits(image))
-        layers = (_layer(node, graph) for node in graph.nodes)
-        self.layers = nn.ModuleList(nn.Identity() if x is None else x for x in layers)
+        infos = [graph.tensors[name] for name in graph.inputs]
+        self.stubs = nn.ModuleList(QuantizedStub(i.name, scale_of(i), bits_of(i)) for i in infos)
+        self.layers = nn.ModuleList(layer_of(node, graph) for node in graph.nodes)
         self._last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
         self.eval()
 
-    def forward(self, data: Mapping[str, Any] | Tensor) -> Tensor:
-        """Real outputs (N, C, ceil(H / r), ceil(W / r)) for images (N, C, H, W) of any size.
+    @property
+    def input_name(self) -> str:
+        """The first input."""
+        return self.graph.inputs[0]
+
+    @property
+    def output_name(self) -> str:
+        """The first output."""
+        return self.graph.outputs[0]
+
+    @property
+    def stub(self) -> QuantizedStub:
+        """What makes integers of the first input."""
+        return cast(QuantizedStub, self.stubs[0])
+
+    @property
+    def reduction(self) -> int:
+        """Rows of the first input for one of the first output; at least 1."""
+        names = self.input_name, self.output_name
+        rows = [self.graph.tensors[name].shape[1] for name in names]
+        return max(1, rows[0] // rows[1])
+
+    def forward(self, data: Inputs) -> Any:
+        """Real outputs for images of any size.
+
+        An output that has another size than the first input keeps the proportion: (N, C,
+        ceil(H * rows / input rows), ...) where the input was padded to a multiple.
 
         Args:
-            data: the images, normalised as in training, or as the integers that the program takes
-                (int8); or a mapping that has them under the program's input name.
+            data: the inputs (N, C, H, W), normalised as in training, or as the integers that the
+                program takes; a tensor if there is one, otherwise a sequence in the order of the
+                program's inputs, or a mapping by their names.
+
+        Returns:
+            A tensor if there is one output, otherwise all by name, in order.
         """
-        image = self._image(data)
-        height, width = image.shape[-2:]
-        result = self._run(image).dequantize()
-        rows, columns = (-(-side // self.reduction) for side in (height, width))
-        return result[..., :rows, :columns]
+        given = self._given(data)
+        inputs = self._inputs(given)
+        outputs = self._run(inputs)
+        real = {
+            name: _cropped(x.dequantize(), given[0], inputs[self.input_name])
+            for name, x in outputs.items()
+        }
+        return real if len(real) > 1 else real[self.output_name]
 
-    def integers(self, data: Mapping[str, Any] | Tensor) -> Tensor:
-        """The output's integers, for the padded image: (N, C, H / r, W / r) int32."""
-        return self._run(self._image(data)).values
+    def integers(self, data: Inputs) -> Any:
+        """The outputs' integers, for the padded inputs; as :meth:`forward` gives real numbers."""
+        outputs = self._run(self._inputs(self._given(data)))
+        integers = {name: x.values for name, x in outputs.items()}
+        return integers if len(integers) > 1 else integers[self.output_name]
 
-    def all_integers(self, data: Mapping[str, Any] | Tensor) -> dict[str, Tensor]:
+    def all_integers(self, data: Inputs) -> dict[str, Tensor]:
         """Every tensor of the program by name, integers (N, C, H, W)."""
         kept: dict[str, QTensor] = {}
-        self._run(self._image(data), kept)
+        self._run(self._inputs(self._given(data)), kept)
         return {name: tensor.values for name, tensor in kept.items()}
 
     def summary(self) -> str:
@@ -80,139 +107,114 @@ class IntegerModel(nn.Module):
         counts: dict[str, int] = {}
         for node in self.graph.nodes:
             counts[node.op] = counts.get(node.op, 0) + 1
-        weights = sum(n.attributes["weight"].size for n in self.graph.nodes if "conv" in n.op)
+        constants = (node.attributes.get("weight") for node in self.graph.nodes)
+        weights = sum(weight.size for weight in constants if weight is not None)
         lines = [f"program {self.graph.name}: {weights:,} int8 weights"]
         lines.append("  " + ", ".join(f"{n} {op}" for op, n in sorted(counts.items())))
-        for what, name in (("input", self.input_name), ("output", self.output_name)):
-            info = self.graph.tensors[name]
-            steps = ", ".join(f"{s:.6g}" for s in info.scales)
-            lines.append(f"  {what} {name}: {info.dtype}, step {steps}, {info.shape[3]} channels")
+        for what, names in (("input", self.graph.inputs), ("output", self.graph.outputs)):
+            for name in names:
+                info = self.graph.tensors[name]
+                steps = ", ".join(f"{s:.6g}" for s in info.scales)
+                size = f"{info.shape[3]} channels"
+                lines.append(f"  {what} {name}: {info.dtype}, step {steps}, {size}")
         return "\n".join(lines)
 
-    def _image(self, data: Mapping[str, Any] | Tensor) -> Tensor:
-        image = data if isinstance(data, Tensor) else data[self.input_name]
-        expected = self.graph.tensors[self.input_name].shape[3]
-        if image.dim() != 4 or image.shape[1] != expected:
-            raise InputError(
-                f"{self.input_name}: expected (N, {expected}, H, W), found {tuple(image.shape)}"
-            )
-        return image
+    def _given(self, data: Inputs) -> list[Tensor]:
+        """The inputs in their order, their shapes checked."""
+        names = self.graph.inputs
+        if isinstance(data, Mapping):
+            missing = [name for name in names if name not in data]
+            if missing:
+                raise InputError(
+                    f"program {self.graph.name}: no {', '.join(missing)} among the inputs "
+                    f"{', '.join(map(str, data))}; hand all of {', '.join(names)}"
+                )
+            given = [data[name] for name in names]
+        else:
+            given = [data] if isinstance(data, Tensor) else list(data)
+            if len(given) != len(names):
+                raise InputError(
+                    f"program {self.graph.name}: {len(given)} inputs; expected {len(names)}: "
+                    f"{', '.join(names)}"
+                )
+        for name, image in zip(names, given, strict=True):
+            expected = self.graph.tensors[name].shape[3]
+            if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != expected:
+                found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+                raise InputError(f"{name}: expected (N, {expected}, H, W), found {found}")
+        return given
 
-    def _input(self, image: Tensor) -> QTensor:
-        """The program's input: padded, and quantised unless it holds integers already."""
-        height, width = image.shape[-2:]
-        bottom, right = (-side % self.multiple for side in (height, width))
-        if image.is_floating_point():
-            if bottom or right:
-                image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
-            return self.stub(image)
-        if image.dtype != DTYPES[self.stub.bits]:
-            raise InputError(
-                f"{self.input_name}: {image.dtype} integers; expected {DTYPES[self.stub.bits]}, as "
-                "the program takes them, or floating point"
-            )
-        if bottom or right:  # torch repeats the border of floating-point images only
-            image = image[..., torch.arange(height + bottom).clamp(max=height - 1), :]
-            image = image[..., torch.arange(width + right).clamp(max=width - 1)]
-        return QTensor(image, self.stub.scale, self.stub.bits)
+    def _inputs(self, given: list[Tensor]) -> dict[str, QTensor]:
+        """The program's inputs: padded, and quantised unless they hold integers already."""
+        first = self.graph.tensors[self.input_name].shape
+        batch, height, width = (given[0].shape[axis] for axis in (0, 2, 3))
+        sizes = (batch, *(side + -side % self.multiple for side in (height, width)))
+        inputs = {}
+        for name, stub, image in zip(self.graph.inputs, self.stubs, given, strict=True):
+            shape = self.graph.tensors[name].shape
+            wanted = [size * shape[axis] / first[axis] for axis, size in enumerate(sizes)]
+            found = [image.shape[axis] for axis in (0, 2, 3)]
+            pads = [want - side for want, side in zip(wanted, found, strict=True)]
+            if (
+                pads[0]
+                or min(pads) < 0
+                or any(pad % 1 for pad in pads)
+                or (image is not given[0] and max(pads[1:]) >= self.multiple)
+            ):
+                raise InputError(
+                    f"{name}: {found} (batch, height, width) beside {batch}, {height}, {width} of "
+                    f"{self.input_name}; expected {wanted}, or what padding at the right and at "
+                    f"the bottom by less than {self.multiple} makes that"
+                )
+            inputs[name] = _quantised(image, cast(QuantizedStub, stub), int(pads[1]), int(pads[2]))
+        return inputs
 
     @torch.no_grad()
-    def _run(self, image: Tensor, kept: dict[str, QTensor] | None = None) -> QTensor:
-        tensors = {self.input_name: self._input(image)}
-        copies = image.shape[0] // self.graph.tensors[self.input_name].shape[0]
+    def _run(
+        self, inputs: dict[str, QTensor], kept: dict[str, QTensor] | None = None
+    ) -> dict[str, QTensor]:
+        tensors = dict(inputs)
+        copies = len(inputs[self.input_name]) // self.graph.tensors[self.input_name].shape[0]
+        outputs = set(self.graph.outputs)
         for index, (node, layer) in enumerate(zip(self.graph.nodes, self.layers, strict=True)):
-            inputs = [tensors[name] for name in node.inputs]
-            tensors[node.output] = _call(node, layer, inputs, copies)
+            taken = [tensors[name] for name in node.inputs]
+            tensors[node.output] = cast(QuantizedLayer, layer).run(taken, copies)
             if kept is None:
-                for name in set(node.inputs) - {self.output_name}:
+                for name in set(node.inputs) - outputs:
                     if self._last_use[name] == index:
                         del tensors[name]
         if kept is not None:
             kept.update(tensors)
-        return tensors[self.output_name]
+        return {name: tensors[name] for name in self.graph.outputs}
 
 
-def _call(node: Node, layer: Any, inputs: list[QTensor], copies: int) -> QTensor:
-    if node.op == "slice":
-        start, stop = node.attributes["start"], node.attributes["stop"]
-        if node.attributes["axis"] == 0:
-            return inputs[0]._slice(0, start * copies, stop * copies)
-        return inputs[0]._slice(1, start, stop)
-    if node.op == "concat" and node.attributes["axis"] == 0:
-        parts = [x.values for x in inputs]
-        on_cpu = parts[0].device.type == "cpu"
-        values = native.concatenate(parts, 0) if on_cpu else torch.cat(parts)
-        return QTensor(values, inputs[0].scale, inputs[0].bits)
-    if node.op == "concat":
-        return layer.cat(inputs)
-    if node.op == "add":
-        return layer.add(*inputs)
-    return layer(*inputs)
+def _cropped(result: Tensor, image: Tensor, padded: QTensor) -> Tensor:
+    """``result`` without the share of the padding that ``image`` got."""
+    sides = [
+        -(-result.shape[axis] * image.shape[axis] // padded.shape[axis])
+        if padded.shape[axis] != image.shape[axis]
+        else result.shape[axis]
+        for axis in (2, 3)
+    ]
+    return result[..., : sides[0], : sides[1]]
 
 
-def _layer(node: Node, graph: Graph) -> nn.Module | None:
-    """The layer that carries out ``node``; None for what only moves integers."""
-    a = node.attributes
-    output = graph.tensors[node.output]
-    scale, bits = _scale(output), _bits(output)
-    if node.op in ("conv2d", "conv_transpose2d"):
-        return _convolution(node, graph)
-    if node.op == "correlation":
-        ratio = (int(a["multiplier"]), int(a["shift"]))
-        return QuantizedCorrelation(
-            node.name, int(a["max_displacement"]), ratio, scale, bits, int(a["lo"]), int(a["hi"])
+def _quantised(image: Tensor, stub: QuantizedStub, bottom: int, right: int) -> QTensor:
+    height, width = image.shape[-2:]
+    if image.is_floating_point():
+        if bottom or right:
+            image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
+        result: QTensor = stub(image)
+        return result
+    if image.dtype != DTYPES[stub.bits]:
+        raise InputError(
+            f"{stub.layer}: {image.dtype} integers; expected {DTYPES[stub.bits]}, as "
+            "the program takes them, or floating point"
         )
-    if node.op == "warp":
-        return QuantizedGridSample(node.name, (int(a["offset_multiplier"]), int(a["offset_shift"])))
-    if node.op == "rescale":
-        ratio = (a["multiplier"], a["shift"])
-        return QuantizedRescale(node.name, ratio, scale, bits, int(a["lo"]), int(a["hi"]))
-    if node.op == "add":
-        ratios = (int(a["multiplier_a"]), int(a["multiplier_b"]), int(a["shift"]))
-        limits = (int(a["lo"]), int(a["hi"]))
-        return QuantizedFunctional(node.name, "add", scale, bits, ratios, limits=limits)
-    if node.op == "concat" and a["axis"] == 3:
-        return QuantizedFunctional(node.name, "cat", rescales=[None] * len(node.inputs))
-    return None
-
-
-def _convolution(node: Node, graph: Graph) -> QuantizedConv:
-    a = node.attributes
-    transposed = node.op == "conv_transpose2d"
-    weight = torch.from_numpy(np.ascontiguousarray(a["weight"]))
-    weight = weight.permute((3, 0, 1, 2) if transposed else (0, 3, 1, 2)).contiguous()
-    geometry = Geometry(
-        transposed,
-        tuple(a["stride"]),
-        tuple(a["padding"]),
-        (1, 1) if transposed else tuple(a["dilation"]),
-        1 if transposed else int(a["groups"]),
-    )
-    output = graph.tensors[node.output]
-    residual = a.get("residual_multiplier")
-    return QuantizedConv(
-        node.name,
-        weight,
-        torch.from_numpy(np.array(a["bias"], dtype=np.int32)),
-        geometry,
-        torch.from_numpy(np.array(a["multiplier"], dtype=np.int64)),
-        torch.from_numpy(np.array(a["shift"], dtype=np.int64)),
-        None if residual is None else torch.from_numpy(np.array(residual, dtype=np.int64)),
-        _scale(output),
-        _bits(output),
-        int(a["lo"]),
-        int(a["hi"]),
-        _bits(graph.tensors[node.inputs[0]]),
-    )
-
-
-def _bits(info: TensorInfo) -> int:
-    return next(bits for bits in LIMITS if info.dtype == f"int{bits}")
-
-
-def _scale(info: TensorInfo) -> Tensor:
-    values = torch.tensor(info.scales, dtype=torch.float32)
-    return values[0] if len(info.scales) == 1 else values
+    if bottom or right:  # torch repeats the border of floating-point images only
+        image = image[..., torch.arange(height + bottom).clamp(max=height - 1), :]
+        image = image[..., torch.arange(width + right).clamp(max=width - 1)]
+    return QTensor(image, stub.scale, stub.bits)
 
 
 def program_state(graph: Graph) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class ActivationConfig:
 
     Args:
         dtype: "int8", "int16" or, for outputs of the network, "int32".
-        observer: how calibration chooses the scale, see :mod:`horizon.quantization.observers`.
+        observer: how calibration chooses the scale, see ``scales/observers.py``.
         observer_kwargs: its arguments.
         qat_scale: what quantisation-aware training does with the scale: "moving_average" follows
             the largest value of each batch, "fixed" keeps what calibration found, "learned" trains

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.quantization.fake_quantize import FakeQuantState
-from horizon.quantization.prepare import prepared_layers, set_fake_quantize
+from horizon.quantization.examples import call_with
+from horizon.quantization.scales.fake_quantize import FakeQuantState
+from horizon.quantization.states import prepared_layers, set_fake_quantize
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-2}
 """Of the largest output. In float64 fusing moves the 15th digit, and a mistake the first few."""
@@ -83,7 +84,7 @@ def _output(model: nn.Module, example: Any, kind: torch.dtype) -> list[Tensor]:
     for _, layer in layers:
         layer.observing = False
     generator = torch.Generator().manual_seed(0)
-    return [x.to(kind) for x in _tensors(model(_noise(example, kind, generator)))]
+    return [x.to(kind) for x in _tensors(call_with(model, _noise(example, kind, generator)))]
 
 
 def _noise(value: Any, kind: torch.dtype, generator: torch.Generator) -> Any:

@@ -13,8 +13,10 @@ from torch import nn
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
 from horizon.quantization.convert import example_input
-from horizon.quantization.qtensor import QTensor
-from horizon.quantization.quantized import QuantizedStub
+from horizon.quantization.examples import call_with
+from horizon.quantization.layers.rescale import IDENTITY
+from horizon.quantization.layers.stubs import QuantizedStub
+from horizon.quantization.qtensor import LIMITS, QTensor
 
 
 class Tracer:
@@ -25,7 +27,7 @@ class Tracer:
         self.tensors: dict[str, TensorInfo] = {}
         self.nodes: list[Node] = []
         self.inputs: list[str] = []
-        self.outputs: list[str] = []
+        self.outputs: list[QTensor] = []
 
     def add_input(self, x: QTensor) -> QTensor:
         """Mark ``x`` as an input of the program."""
@@ -43,28 +45,40 @@ class Tracer:
         attributes: dict[str, Any],
     ) -> QTensor:
         """Add the node that makes ``result``; names that repeat get a number."""
-        if any(x.tracer is not self for x in inputs):
+        if any(x.recorder is not self for x in inputs):
             raise InputError(
                 f"{layer}: an input does not come from the program's inputs and cannot be recorded"
             )
-        name = f"{layer}.slice" if op == "slice" else layer
-        if name in self.tensors:
-            name = self._numbered(name)
+        name = self._numbered(layer) if layer in self.tensors else layer
         names = tuple(x.name for x in inputs)
         self.nodes.append(Node(op, name, names, name, attributes))
         return self._mark(result, name)
 
     def add_output(self, x: QTensor) -> None:
-        """Mark ``x`` as an output; a factor on the way to it has changed its scale only."""
-        self.outputs.append(x.name)
-        self._mark(x, x.name)
+        """Mark ``x`` as an output."""
+        self.outputs.append(x)
 
     def graph(
         self, name: str, output_names: Sequence[str], attributes: dict[str, str | int]
     ) -> Graph:
         """The recorded program, checked."""
-        new = dict(zip(self.outputs, output_names, strict=False))
-        for taken in set(new.values()) & set(self.tensors) - set(new) - set(self.inputs):
+        made = self._finished_outputs()
+        names = [
+            output_names[index] if index < len(output_names) else f"output{index}"
+            for index in range(len(made))
+        ]
+        if len(made) < len(output_names) and len(output_names) > 1:
+            raise InputError(
+                f"trace: {len(output_names)} output names ({', '.join(output_names)}), and the "
+                f"network has {len(made)} outputs; name each once"
+            )
+        new = dict(zip(made, names, strict=True))
+        for taken in set(new.values()) & set(self.tensors) - set(new):
+            if taken in self.inputs:
+                raise InputError(
+                    f"trace: an input and an output are both called {taken!r}; give them names of "
+                    "their own"
+                )
             # A layer inside that is called like an output.
             new[taken] = self._numbered(taken)
         tensors = {
@@ -79,10 +93,31 @@ class Tracer:
             )
             for node in self.nodes
         )
-        outputs = tuple(new.get(o, o) for o in self.outputs)
-        graph = Graph(name, tensors, nodes, tuple(self.inputs), outputs, attributes)
+        graph = Graph(name, tensors, nodes, tuple(self.inputs), tuple(names), attributes)
         verify(graph)
         return graph
+
+    def _finished_outputs(self) -> list[str]:
+        """The outputs' tensors, one for each.
+
+        A factor on the way to an output has changed its scale only. Where its integers are an
+        input, another output, or read by a layer under another scale, the output is a copy.
+        """
+        read = {name for node in self.nodes for name in node.inputs}
+        made: list[str] = []
+        for x in self.outputs:
+            assert x.scale is not None
+            scales = tuple(x.scale.double().flatten().tolist())
+            other = x.name in read and scales != self.tensors[x.name].scales
+            if x.name in self.inputs or x.name in made or other:
+                multiplier, shift = IDENTITY
+                low, high = LIMITS[x.bits]
+                limits = {"lo": low, "hi": high}
+                copy = {"multiplier": multiplier, "shift": shift, **limits}
+                x = self.record("rescale", f"{x.name}.output", [x], x, copy)
+            self._mark(x, x.name)
+            made.append(x.name)
+        return made
 
     def _numbered(self, name: str) -> str:
         """``name`` with the first number that no tensor has yet."""
@@ -96,7 +131,7 @@ class Tracer:
         self.tensors[name] = TensorInfo(
             name, (images, height, width, channels), f"int{x.bits}", scales
         )
-        return replace(x, tracer=self, name=name)
+        return replace(x, recorder=self, name=name)
 
 
 @torch.no_grad()
@@ -105,8 +140,8 @@ def trace(
     example: Any = None,
     *,
     name: str = "model",
-    input_names: Sequence[str] = ("img",),
-    output_names: Sequence[str] = ("flow",),
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
 ) -> Graph:
     """Record one evaluation of a converted model.
 
@@ -114,7 +149,9 @@ def trace(
         model: of :func:`horizon.quantization.convert`.
         example: an input with one image (pair); default ``model.example_input()``.
         name: the program's name.
-        input_names, output_names: of the program's inputs and outputs, in order.
+        input_names, output_names: of the program's inputs and outputs, in the order in which the
+            network reaches their stubs; default "img" and "flow" where there is one, otherwise
+            "input0", "input1", ... and "output0", "output1", ...
 
     Returns:
         The program for the example's size; ``attributes["size_multiple"]`` is
@@ -127,16 +164,38 @@ def trace(
     if not stubs:
         raise InputError("trace: the model has no converted QuantStub; call convert() first")
     example = example_input(model) if example is None else example
+    if input_names is None:
+        input_names = ("img",) if _count_inputs(model, stubs, example) == 1 else ()
     tracer = Tracer(input_names)
     for stub in stubs:
-        stub.tracer = tracer
+        stub.recorder = tracer
     try:
         model.eval()
-        model(example)
+        call_with(model, example)
     finally:
         for stub in stubs:
-            stub.tracer = None
+            stub.recorder = None
     attributes: dict[str, str | int] = {}
     if hasattr(model, "size_multiple"):
         attributes["size_multiple"] = int(model.size_multiple)  # type: ignore[arg-type]
+    if not tracer.inputs or not tracer.outputs:
+        raise InputError(
+            "trace: the example reached no QuantStub or no DeQuantStub; hand one that the whole "
+            "network runs on"
+        )
+    if output_names is None:
+        output_names = ("flow",) if len(tracer.outputs) == 1 else ()
     return tracer.graph(name, output_names, attributes)
+
+
+def _count_inputs(model: nn.Module, stubs: Sequence[nn.Module], example: Any) -> int:
+    """How many inputs an evaluation of ``example`` quantises."""
+    calls: list[nn.Module] = []
+    handles = [stub.register_forward_hook(lambda m, *_: calls.append(m)) for stub in stubs]
+    try:
+        model.eval()
+        call_with(model, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return len(calls)

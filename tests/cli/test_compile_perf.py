@@ -130,7 +130,10 @@ def test_what_the_config_says(four_stages: Path, tmp_path: Path) -> None:
         (["--opts", "compile_cfg.input_source", "usb"], "'usb'; expected pyramid or ddr"),
         (["--opts", "compile_cfg.march", "5"], "machine '5' is unknown"),
         (["--opts", "compile_cfg.speed", "5"], "compile_cfg.speed: unknown key"),
-        (["--opts", "deploy_inputs", "7"], r"deploy_inputs: found 7; expected one tensor"),
+        (
+            ["--opts", "deploy_inputs", "7"],
+            r"deploy_inputs: found 7; expected one tensor for each of 1",
+        ),
         (["--opts", "deploy_inputs.depth", "7"], "deploy_inputs: found .*depth.*; expected one"),
     ],
 )

@@ -66,6 +66,7 @@ def test_no_function_is_shared_between_instruction_sets(name):
     nm = tool("nm")
     folder = build("tests", "core", "-DHORIZON_TESTS=ON").parent
     objects = sorted(folder.glob(f"CMakeFiles/core.dir/kernels/*_{name}.cpp.o"))
+    objects += sorted(folder.glob(f"CMakeFiles/kernels_{name}.dir/kernels/*_fast.cpp.o"))
     assert objects
     symbols = subprocess.run([nm, *objects], capture_output=True, text=True, check=True).stdout
     kinds = {fields[-2] for line in symbols.splitlines() if len(fields := line.split()) >= 2}

@@ -26,7 +26,12 @@ from hat.engine.convert import (
 from hat.errors import InputError
 from hat.registry import build_from_registry
 from horizon.nn import DeQuantStub, QuantStub
-from horizon.quantization import IntegerModel, get_default_qat_qconfig, prepare_calibration
+from horizon.quantization import (
+    IntegerModel,
+    finish_calibration,
+    get_default_qat_qconfig,
+    prepare_calibration,
+)
 from tests.engine import tiny
 
 
@@ -287,17 +292,18 @@ def test_a_share_that_is_none_is_refused(
         calibrator(Config.fromfile(tiny_config), four_stages, max_clipped_input=share)
 
 
-class Twice(nn.Module):
-    """A convolution in two places whose inputs have different scales."""
+class Wide(nn.Module):
+    """A convolution of so many taps that its sums could overflow."""
 
     def __init__(self) -> None:
         super().__init__()
         self.quant, self.dequant = QuantStub(1 / 128), DeQuantStub()
-        self.conv = nn.Conv2d(6, 6, 1)
+        self.conv = nn.Conv2d(6, 1, 69, padding=34)
+        nn.init.constant_(self.conv.weight, 0.01)
         self.qconfig = get_default_qat_qconfig()
 
     def forward(self, data: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.dequant(self.conv(self.conv(self.quant(data["img"]))))
+        return self.dequant(self.conv(self.quant(data["img"])))
 
     def example_input(self) -> dict[str, torch.Tensor]:
         return {"img": torch.zeros(1, 6, 8, 8)}
@@ -307,9 +313,9 @@ def test_calibration_says_what_conversion_would_refuse(
     four_stages: Path, tiny_config: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     trainer = calibrator(Config.fromfile(tiny_config), four_stages, callbacks=[])
-    trainer.model = prepare_calibration(Twice()).eval()
+    trainer.model = prepare_calibration(Wide()).eval()
     trainer.fit()
-    assert "int_infer could not convert this model: conv: it runs more than once" in caplog.text
+    assert "int_infer could not convert this model: conv: the accumulator of" in caplog.text
 
 
 def test_a_loader_that_gives_fewer_batches_than_it_promised_is_said(
@@ -327,3 +333,49 @@ class Batches(list):
     """Stands for a data loader."""
 
     dataset: tuple = ()
+
+
+class TwoInputs(nn.Module):
+    """Two inputs and two outputs, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant = QuantStub(1 / 128), DeQuantStub()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.size_multiple = 4
+
+    def forward(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        left, right = (self.conv(self.quant(data[name])) for name in ("left", "right"))
+        return {"sum": self.dequant(left + right), "left": self.dequant(torch.relu(left))}
+
+    def fuse_model(self) -> None:
+        pass
+
+    def set_qconfig(self) -> None:
+        self.qconfig = get_default_qat_qconfig()
+
+    def example_input(self) -> dict[str, torch.Tensor]:
+        return {"left": torch.zeros(1, 3, 8, 8), "right": torch.zeros(1, 3, 8, 8)}
+
+
+def test_several_inputs_and_outputs_by_name() -> None:
+    torch.manual_seed(0)
+    data = {name: torch.rand(2, 3, 6, 8) - 0.5 for name in ("left", "right")}
+    model = Float2Calibration()(TwoInputs()).eval()
+    padded = {name: nn.functional.pad(x, (0, 0, 0, 2), "replicate") for name, x in data.items()}
+    model(padded)
+    model = finish_calibration(model)
+    program = QAT2Quantize("two", ["left", "right"], ["sum", "activation"])(model)
+    assert (program.graph.inputs, program.graph.outputs) == (
+        ("left", "right"),
+        ("sum", "activation"),
+    )
+    found, expected = program(data), model(padded)
+    assert list(found) == ["sum", "activation"]
+    assert torch.equal(found["sum"], expected["sum"][..., :6, :])
+    assert torch.equal(found["activation"], expected["left"][..., :6, :])
+    with pytest.raises(InputError, match="no right among the inputs left"):
+        program({"left": data["left"]})
+    with pytest.raises(InputError, match=r"right: .*beside 2, 6, 8 of left"):
+        program({**data, "right": data["right"][..., :1, :]})
+    assert "output activation: int8" in program.summary()

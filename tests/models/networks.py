@@ -21,11 +21,15 @@ LITE_HEAD: dict[str, Any] = {
 
 
 def network_config(
-    channels: list[int] | None = None, *, use_bn: bool = True, **head: Any
+    channels: list[int] | None = None,
+    *,
+    use_bn: bool = True,
+    act: nn.Module | None = None,
+    **head: Any,
 ) -> dict[str, Any]:
     """The tutorial's model section, ``head`` laid over its head."""
     channels = channels or CHANNELS
-    act = nn.ReLU()
+    act = act or nn.ReLU()
     shared = {
         "use_bn": use_bn,
         "bn_kwargs": {},

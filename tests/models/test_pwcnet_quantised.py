@@ -132,3 +132,14 @@ def test_the_result_is_close_to_float(lite_graph):
     expected = build_lite().eval()(batch)
     found = IntegerModel(lite_graph)(batch)
     assert (found - expected).norm() < 0.3 * expected.norm()
+
+
+@pytest.mark.parametrize("builder", [build, build_lite], ids=["full", "lite"])
+def test_leaky_relu_as_the_paper_has_it(builder):
+    """Fused with every convolution and correlation: one rounding, two slopes."""
+    model = prepare_qat(calibrated(builder(act=nn.LeakyReLU(0.1))), inplace=True)
+    graph = trace(convert(model))
+    sloped = [n for n in graph.nodes if "negative_multiplier" in n.attributes]
+    assert {n.op for n in sloped} == {"conv2d", "correlation"}  # none by itself
+    assert len(sloped) > 30
+    assert_three_executors_agree(model, graph)

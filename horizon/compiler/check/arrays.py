@@ -8,8 +8,10 @@ from dataclasses import replace
 from horizon.compiler.check.advice import Advice, duration, percent
 from horizon.compiler.check.layer import Layer, Pricing, with_channels, with_weights
 from horizon.compiler.passes.rewrite import producers
-from horizon.hbir.graph import Graph, Node
-from horizon.hbm.records import DataType, Instruction, Opcode, WeightLayout
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
+from horizon.hbir.operators import Moves, operator_of
+from horizon.hbm.records import DataType, Instruction, WeightLayout
 from horizon.march import Array
 from horizon.perf.work import is_wide, phases
 
@@ -59,7 +61,7 @@ def _outputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Iter
     share = count / (groups * size)
     found = f"{count} outputs use {groups} of {groups} groups of {size}: {percent(share)}"
     fewer = (groups - 1) * size
-    if whole.opcode is Opcode.correlation:
+    if whole.weight is None:
         yield from _displacements(layer, pricing, found)
         return
     if whole.weight_layout is WeightLayout.rows:
@@ -101,7 +103,7 @@ def _wide(layer: Layer, graph: Graph, pricing: Pricing) -> Iterator[Advice]:
     if not is_wide(whole):
         return
     operands = [layer.task.a]
-    if whole.opcode is Opcode.correlation and layer.task.b is not None:
+    if whole.weight is None and layer.task.b is not None:
         operands.append(layer.task.b)
     wide = [one.tensor for one in operands if graph.tensors[one.tensor].dtype == "int16"]
     narrow = replace(
@@ -129,7 +131,7 @@ def _kernel(layer: Layer, pricing: Pricing) -> Iterator[Advice]:
     whole = layer.instruction
     side = whole.kernel[0]
     square = whole.kernel == (side, side) and side % 2 and whole.dilation == (1, 1)
-    if layer.task.op != "conv2d" or not square or side < LARGE_KERNEL:
+    if whole.weight is None or whole.transposed or not square or side < LARGE_KERNEL:
         return
     count = (side - 1) // 2
     first = with_weights(replace(whole, kernel=(3, 3)))
@@ -150,7 +152,7 @@ def _is_image(graph: Graph, name: str) -> bool:
     made_by = producers(graph)
     while name in made_by:
         node = made_by[name]
-        if node.op not in ("slice", "concat"):
+        if operator_of(node).moves is None:
             return False
         name = node.inputs[0]
     return True
@@ -159,7 +161,8 @@ def _is_image(graph: Graph, name: str) -> bool:
 def _parts(graph: Graph, name: str) -> list[int]:
     """Channels of what a tensor is joined from."""
     node = producers(graph).get(name)
-    if node is None or node.op != "concat" or node.attributes["axis"] != 3:
+    joined = node is not None and operator_of(node).moves is Moves.JOIN
+    if node is None or not joined or node.attributes["axis"] != 3:
         return [graph.tensors[name].shape[3]]
     return [graph.tensors[part].shape[3] for part in node.inputs]
 

@@ -24,11 +24,13 @@ from horizon.compiler.check.sizes import (
 )
 from horizon.compiler.check.supported import list_problems
 from horizon.compiler.check.traffic import traffic_advice
+from horizon.compiler.job import Job
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
 from horizon.compiler.tasks import list_tasks
-from horizon.hbir.graph import Graph, Node, resized
+from horizon.hbir.graph import Graph, resized
+from horizon.hbir.node import Node
 from horizon.hbm.records import DataType
 from horizon.march import Machine
 from horizon.perf.bound import peak
@@ -131,13 +133,14 @@ def check_graph(
         compiled, level.in_place, machine.constants_in_place, DataType[input_type]
     )
     tasks = list_tasks(placed)
+    job = Job(placed, tasks, machine, level)
     owners = _Owners(graph)
     of_ops: defaultdict[str, list[Problem]] = defaultdict(list)
-    for problem in list_problems(placed, tasks, machine, level):
+    for problem in list_problems(job):
         owner = owners.of(problem.layer)
         (problems if owner is None else of_ops[owner]).append(problem)
     pricing = Pricing(machine)
-    layers = price_layers(placed, tasks, pricing, least_plan(placed, tasks, machine, level))
+    layers = price_layers(placed, tasks, pricing, least_plan(job))
     seconds = sum(pricing.seconds(layer) for layer in layers)
     good = [layer for layer in layers if owners.of(layer.task.layer) not in of_ops]
     advice = [
@@ -251,7 +254,7 @@ def _note(node: Node, layers: Sequence[Layer], kept: set[str | None]) -> str:
         return "merged or not needed"
     if not layers:
         return "view"
-    if all(layer.task.op == "copy" for layer in layers):
+    if all(layer.task.is_copy for layer in layers):
         return f"{len(layers)} copies" if len(layers) > 1 else "copy"
     groups = node.attributes.get("groups", 1)
     return f"{groups} convolutions" if groups > 1 else ""

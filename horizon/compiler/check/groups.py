@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from horizon.compiler.check.advice import Advice, duration, percent
 from horizon.compiler.check.layer import Layer, Pricing, with_channels
-from horizon.hbir.graph import Node
+from horizon.hbir.node import Node
 
 
 def groups_advice(node: Node, parts: Sequence[Layer], pricing: Pricing) -> Iterator[Advice]:
@@ -16,7 +16,7 @@ def groups_advice(node: Node, parts: Sequence[Layer], pricing: Pricing) -> Itera
     Args:
         parts: the layers that it has become.
     """
-    convolutions = [part for part in parts if part.task.is_convolution]
+    convolutions = [part for part in parts if part.task.weighted]
     if not convolutions or not all(part.compute for part in convolutions):
         return
     one = convolutions[0].instruction

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from horizon.compiler.geometry import box_of
-from horizon.compiler.instructions import OPCODES
+from horizon.compiler.geometry import Box, box_of, instruction_fields
+from horizon.compiler.instructions import opcode_of
 from horizon.compiler.layout import PlacedGraph
 from horizon.compiler.plan import Plan
-from horizon.compiler.schedule import tile_boxes
+from horizon.compiler.schedule import ORIGIN, tile_boxes
 from horizon.compiler.tasks import Task, weight_layout
 from horizon.compiler.tiling import Tiling
 from horizon.hbir.graph import Graph
@@ -119,7 +119,7 @@ def price_layers(
         )
         instruction = whole_instruction(placed.graph, task)
         compute = 0.0
-        if task.op != "copy" or inside:
+        if not task.is_copy or inside:
             compute = pricing.compute(instruction)
         nbytes = sum(one.total for one in moved.values())
         transfer = nbytes / pricing.bytes_per_second
@@ -135,23 +135,13 @@ def whole_instruction(graph: Graph, task: Task) -> Instruction:
     )
     assert out is not None
     assert a is not None
-    opcode = OPCODES.get(task.op, Opcode.copy)
+    opcode = Opcode.copy if task.is_copy else opcode_of(task.computed)
     whole = Instruction(opcode, UNIT_OF[opcode], task.layer, (), out, a, b)
-    if task.node is None:
+    if task.is_copy:
         return whole
-    values = task.node.attributes
-    if not task.is_convolution:
-        return replace(whole, reach=values.get("max_displacement", 0))
-    _, kh, kw, _ = values["weight"].shape
-    whole = replace(
-        whole,
-        kernel=(kh, kw),
-        stride=values["stride"],
-        dilation=values.get("dilation", (1, 1)),
-        pad=values["padding"],
-        transposed=task.op == "conv_transpose2d",
-    )
-    return with_weights(whole)
+    boxes = {name: Box(ORIGIN, operand.shape) for name, operand in task.operands.items()}
+    whole = replace(whole, **instruction_fields(task, boxes))
+    return with_weights(whole) if task.weighted else whole
 
 
 def with_weights(conv: Instruction) -> Instruction:
@@ -169,7 +159,7 @@ def with_channels(
     a, out, b = conv.a, conv.out, conv.b
     if inputs is not None:
         a = _view((*a.shape[:3], inputs), a.dtype)
-        if conv.opcode is Opcode.correlation and b is not None:
+        if conv.weight is None and b is not None:
             b = _view((*b.shape[:3], inputs), b.dtype)
     if outputs is not None:
         out = _view((*out.shape[:3], outputs), out.dtype)
@@ -216,16 +206,15 @@ def _moved(placed: PlacedGraph, task: Task, plan: Plan, tiling: Tiling | None) -
         once = sum(seen[name].values())
         whole = once if name == "weight" else _volume(task.operands[name].shape) * sizes[name]
         moved[name] = Moved(total[name], once, whole)
-    if task.op == "copy":
+    if task.is_copy:
         # It is loaded into its slot and stored from there.
         moved["out"] = moved["a"]
     return moved
 
 
 def _weight_bytes(graph: Graph, task: Task, outputs: int) -> int:
-    assert task.node is not None
-    _, *kernel = task.node.attributes["weight"].shape
-    layout = weight_layout(task.node, graph.tensors[task.a.tensor].dtype)
+    _, *kernel = task.computed.attributes["weight"].shape
+    layout = weight_layout(task.computed, graph.tensors[task.a.tensor].dtype)
     return packed_bytes((outputs, *kernel), layout)
 
 

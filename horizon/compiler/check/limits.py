@@ -7,24 +7,28 @@ from functools import cache
 
 from horizon import march
 from horizon.compiler.check.problem import Problem
-from horizon.hbir.graph import Graph, Node, TensorInfo
-from horizon.hbm.rules import MAX_STEP
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node, TensorInfo
+from horizon.hbir.operators import operator_of
+from horizon.hbir.operators.operator import MAP_LIMITS
+from horizon.isa.bounds import MAX_STEP
 from horizon.march import Machine
-from horizon.march.limits import INPUT_TYPES, UNIT_OF_OPERATOR
+from horizon.march.limits import INPUT_TYPES
 
 # Program files have no larger ones, whatever the machine.
 FORMAT_LIMITS = dict.fromkeys(("kernel", "stride", "dilation", "displacement"), MAX_STEP)
-MAP_LIMITS = ("height", "width", "pixels")
 
 
 def node_problems(graph: Graph, node: Node, machine: Machine) -> Iterator[Problem]:
     """All that the machine's units and limits have against a node of the compiled graph."""
-    unit = UNIT_OF_OPERATOR.get(node.op)
+    operator = operator_of(node)
+    unit = operator.unit
     if unit is not None and unit not in machine.units:
         found = (
             f"{node.op} needs unit {unit}; machine {machine.name} has {', '.join(machine.units)}"
         )
-        yield Problem(node.name, "unit", found, _without_unit(node.op, unit))
+        remedy = operator.without_unit.format(others=", ".join(machines_with(unit)))
+        yield Problem(node.name, "unit", found, remedy)
         return
     limits = machine.limits.get(node.op, {})
     types = limits.get(INPUT_TYPES)
@@ -51,33 +55,13 @@ def node_problems(graph: Graph, node: Node, machine: Machine) -> Iterator[Proble
 
 def values_of(graph: Graph, node: Node) -> Mapping[str, tuple[int, str]]:
     """What limits compare, by their names: a number, and how to show it."""
-    source, result = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-    _, height, width, channels = source.shape
-    values = {
-        "input_channels": (channels, f"{channels:,}"),
-        "output_channels": (result.shape[3], f"{result.shape[3]:,}"),
-        "height": (height, f"{height:,}"),
-        "width": (width, f"{width:,}"),
-        "pixels": (height * width, f"{height * width:,} ({height}x{width})"),
-    }
-    if "weight" in node.attributes:
-        _, kh, kw, inputs = node.attributes["weight"].shape
-        taps = f"{kh}x{kw}x{inputs}"
-        values["weights_per_output"] = (kh * kw * inputs, f"{kh * kw * inputs:,} ({taps})")
-        values["kernel"] = (max(kh, kw), f"{kh}x{kw}")
-        for name in ("stride", "dilation"):
-            if name in node.attributes:
-                y, x = node.attributes[name]
-                values[name] = (max(y, x), f"{y}x{x}")
-    if "max_displacement" in node.attributes:
-        reach = int(node.attributes["max_displacement"])
-        values["displacement"] = (reach, str(reach))
-    return values
+    shapes = [graph.tensors[name].shape for name in node.inputs]
+    return operator_of(node).limit_values(node, shapes, graph.tensors[node.output].shape)
 
 
 def typed_inputs(graph: Graph, node: Node) -> list[TensorInfo]:
     """Inputs whose types count: not the summand of a convolution, not the offsets of a warp."""
-    names = node.inputs[:1] if "weight" in node.attributes or node.op == "warp" else node.inputs
+    names = node.inputs[: operator_of(node).typed_inputs]
     return [graph.tensors[name] for name in dict.fromkeys(names)]
 
 
@@ -85,21 +69,6 @@ def typed_inputs(graph: Graph, node: Node) -> list[TensorInfo]:
 def machines_with(unit: str) -> tuple[str, ...]:
     """Those of the machines that come along."""
     return tuple(name for name in march.available() if unit in march.load(name).units)
-
-
-def _without_unit(op: str, unit: str) -> str:
-    others = ", ".join(machines_with(unit))
-    if op == "warp":
-        return (
-            f"choose a machine that has it ({others}), cut the network there and warp on the CPU "
-            "between the parts, or train a network without warping: on the same features, "
-            "correlated over larger displacements"
-        )
-    if op == "add":
-        return f"fuse the addition with the convolution before it, or choose one of {others}"
-    if op == "rescale":
-        return f"fuse the activation with the convolution before it, or choose one of {others}"
-    return f"choose a machine that has it ({others})"
 
 
 def _words(name: str) -> str:

@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from horizon.compiler.check.problem import Problem
-from horizon.compiler.fit import make_plans
-from horizon.compiler.layout import PlacedGraph
-from horizon.compiler.levels import Level
+from horizon.compiler.fit import plans_of
+from horizon.compiler.job import Job
 from horizon.compiler.plan import Plan
-from horizon.compiler.residency import streamed_operands
 from horizon.compiler.tasks import Task
-from horizon.compiler.tile_shapes import TileShapes
-from horizon.compiler.tiling import OUTER_CHANNELS, SINGLE
-from horizon.errors import InputError
-from horizon.hbm.records import DataType, Space
-from horizon.march import Machine
+from horizon.errors import CapacityError
+from horizon.hbir.operators import operator_of
+from horizon.hbm.records import Space
 
 ENDLESS = 2**60
 
 
-def memory_problems(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> list[Problem]:
+def memory_problems(job: Job) -> list[Problem]:
     """Layers that do not fit; none exactly if the plans of the level can be made.
 
     On machines that cut layers these are made only where it is in doubt: in all but the smallest
     memories the smallest tiles fit by far.
     """
-    if machine.constants_in_place:
-        return _uncut(placed, tasks, machine, level)
-    suspects = _cut(placed, tasks, machine)
-    return [] if suspects and _plans(placed, tasks, machine, level) else suspects
+    if not job.machine.cuts_layers:
+        return _uncut(job)
+    suspects = _cut(job)
+    return [] if suspects and _plans(job) else suspects
 
 
-def copy_problems(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> list[Problem]:
+def copy_problems(job: Job) -> list[Problem]:
     """Copies within SRAM, on a machine without the unit for them."""
-    if "transform" in machine.units or not any(task.op == "copy" for task in tasks):
+    tasks, machine = job.tasks, job.machine
+    if "transform" in machine.units or not any(task.is_copy for task in tasks):
         return []
     layers = {
         task.layer: None
-        for plan in _plans(placed, tasks, machine, level)
+        for plan in _plans(job)
         for task, tiling in zip(tasks, plan.tilings, strict=True)
-        if task.op == "copy" and tiling is None
+        if task.is_copy and tiling is None
         if all(
             plan.spaces[operand.place.buffer] is Space.sram for operand in task.operands.values()
         )
@@ -55,39 +47,23 @@ def copy_problems(
     return [Problem(layer, "unit", found, remedy) for layer in layers]
 
 
-def least_plan(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> Plan | None:
+def least_plan(job: Job) -> Plan | None:
     """Of the level's plans the one that moves the fewest bytes; None if one cannot be made."""
-    plans = _plans(placed, tasks, machine, level)
-    return min(plans, key=lambda plan: plan.traffic, default=None)
+    return min(_plans(job), key=lambda plan: plan.traffic, default=None)
 
 
-def smallest_tile(placed: PlacedGraph, task: Task, machine: Machine) -> int:
-    """Bytes of SRAM without which a task cannot run, if nothing of it is there already."""
-    streamed = streamed_operands(task, frozenset(), machine.constants_in_place)
-    types = {
-        name: DataType[placed.graph.tensors[operand.tensor].dtype]
-        for name, operand in task.operands.items()
-    }
-    shapes = TileShapes(task, types, placed.buffers, streamed, machine.alignment)
-    return int(shapes.loops(OUTER_CHANNELS, SINGLE).need.min())
-
-
-def _plans(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> list[Plan]:
+def _plans(job: Job) -> tuple[Plan, ...]:
     """All plans of the level; none if one of them cannot be made."""
     try:
-        return list(make_plans(placed, tasks, machine, level))
-    except InputError:
-        return []
+        return plans_of(job)
+    except CapacityError:
+        return ()
 
 
-def _cut(placed: PlacedGraph, tasks: Sequence[Task], machine: Machine) -> list[Problem]:
-    problems = []
-    for task in tasks:
-        need = smallest_tile(placed, task, machine)
+def _cut(job: Job) -> list[Problem]:
+    machine, problems = job.machine, []
+    for index, task in enumerate(job.tasks):
+        need = job.smallest_tile(index)
         if need > machine.sram_bytes:
             found = (
                 f"its smallest tile needs {need} bytes of SRAM; machine {machine.name} "
@@ -99,19 +75,15 @@ def _cut(placed: PlacedGraph, tasks: Sequence[Task], machine: Machine) -> list[P
 
 
 def _why(task: Task) -> str:
-    if task.op == "warp":
-        return " (a warp may read any place, so that the whole map of a channel has to be there)"
-    if task.is_convolution:
-        return " (all inputs of the pixels that one output pixel sees, and weights of 16 outputs)"
-    return ""
+    note = "" if task.node is None else operator_of(task.node).whole_note
+    return f" ({note})" if note else ""
 
 
-def _uncut(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> list[Problem]:
+def _uncut(job: Job) -> list[Problem]:
     """The layer at which most memory is in use."""
+    tasks, machine = job.tasks, job.machine
     endless = replace(machine, sram_bytes=ENDLESS)
-    (plan,) = make_plans(placed, tasks, endless, level)
+    (plan,) = plans_of(Job(job.placed, tasks, endless, job.level))
     if plan.sram_bytes <= machine.sram_bytes:
         return []
     used = [

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from horizon.compiler.check.limits import MAP_LIMITS, values_of
 from horizon.compiler.check.problem import Problem
-from horizon.errors import InputError
+from horizon.errors import CapacityError, InputError
 from horizon.hbir.graph import Graph
-from horizon.hbm.check import MAX_MEMORY
 from horizon.hbm.records import DataType
+from horizon.isa.bounds import MAX_MEMORY
 from horizon.march import Machine
 
 
@@ -24,10 +24,10 @@ def check_outputs(graph: Graph) -> None:
 
 
 def check_tensor_sizes(graph: Graph) -> None:
-    """Raises InputError for a tensor that no program can hold."""
+    """Raises CapacityError for a tensor that no program can hold."""
     for info in graph.tensors.values():
         if math.prod(info.shape) * DataType[info.dtype].size > MAX_MEMORY:
-            raise InputError(
+            raise CapacityError(
                 f"program {graph.name}: tensor {info.name} of shape {info.shape} is too large: "
                 f"{math.prod(info.shape)} elements; expected at most 2^40 bytes; choose smaller "
                 "images"

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from horizon.compiler.check.limits import node_problems
 from horizon.compiler.check.memory import copy_problems, memory_problems
 from horizon.compiler.check.problem import Problem
-from horizon.compiler.layout import PlacedGraph
-from horizon.compiler.levels import Level
-from horizon.compiler.tasks import Task
-from horizon.errors import InputError
-from horizon.march import Machine
+from horizon.compiler.job import Job
+from horizon.errors import CapacityError
 
 
-def list_problems(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> list[Problem]:
+def list_problems(job: Job) -> list[Problem]:
     """All of them, none if it compiles.
 
     Missing units come first, since no change of a number helps there; then in the order of layers.
     """
-    graph = placed.graph
-    problems = [problem for node in graph.nodes for problem in node_problems(graph, node, machine)]
-    problems += memory_problems(placed, tasks, machine, level)
-    problems += copy_problems(placed, tasks, machine, level)
+    graph = job.placed.graph
+    problems = [
+        problem for node in graph.nodes for problem in node_problems(graph, node, job.machine)
+    ]
+    problems += memory_problems(job)
+    problems += copy_problems(job)
     places = {node.name: place for place, node in enumerate(graph.nodes)}
     return sorted(problems, key=lambda p: (p.kind != "unit", places.get(p.layer, -1)))
 
 
-def refuse_unsupported(
-    placed: PlacedGraph, tasks: Sequence[Task], machine: Machine, level: Level
-) -> None:
-    """Raises InputError for the first such layer, with the number of the others."""
-    problems = list_problems(placed, tasks, machine, level)
+def refuse_unsupported(job: Job) -> None:
+    """Raises CapacityError for the first such layer, with the number of the others."""
+    problems = list_problems(job)
     if not problems:
         return
     first = problems[0]
@@ -41,6 +34,6 @@ def refuse_unsupported(
     more = (
         f"{others} more layer{'s' * (others != 1)} cannot be carried out either; " if others else ""
     )
-    raise InputError(
+    raise CapacityError(
         f"layer {first.layer}: {first}; {more}model_checker.py lists all that does not fit"
     )

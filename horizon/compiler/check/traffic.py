@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from horizon.compiler.check.advice import Advice, duration, memory, percent
 from horizon.compiler.check.layer import Layer, Pricing
-from horizon.compiler.passes.rewrite import is_identity_ratio, producers, use_counts
+from horizon.compiler.geometry import whole_map
+from horizon.compiler.passes.rewrite import producers, use_counts
 from horizon.hbir.graph import Graph
+from horizon.hbir.operators import Moves, operator_of
 
 OVERLAP = 1.02
 """Tiles that overlap by less are none to speak of."""
@@ -23,13 +25,14 @@ def traffic_advice(
         searched: the level looked for the best tiles already.
     """
     name = layer.task.layer
-    if layer.task.op == "copy":
+    if layer.task.is_copy:
         if name not in graph.inputs:
             found, change = _why_copied(layer, graph)
             yield Advice("copies", (name,), found, change, pricing.seconds(layer))
         return
-    if layer.task.op in ("rescale", "add"):
-        yield _pass(layer, pricing)
+    saved = operator_of(layer.task.computed).pass_advice(layer.task.computed)
+    if saved is not None:
+        yield Advice("passes", (name,), *saved, pricing.seconds(layer))
     room = MORE_ROOM if searched else f"{MORE_ROOM}; --opt O3 searches for them"
     excess = 0
     for one, nbytes in _again(layer, room):
@@ -46,7 +49,7 @@ def _again(layer: Layer, room: str) -> Iterator[tuple[Advice, int]]:
     if tiling is None:
         return
     _, height, width, channels = tiling.shape
-    if layer.task.op == "warp":
+    if whole_map(layer.task, "a"):
         if b is not None and b.total > b.once:
             _, rows, columns, depth = layer.task.a.shape
             found = (
@@ -107,44 +110,33 @@ def _bound(layer: Layer, pricing: Pricing, nbytes: int) -> Iterator[Advice]:
     yield Advice("memory", (layer.task.layer,), found, change, transfer - layer.compute)
 
 
-def _pass(layer: Layer, pricing: Pricing) -> Advice:
-    node = layer.task.node
-    assert node is not None
-    gain = pricing.seconds(layer)
-    if node.op == "add":
-        found = "an addition by itself: a pass over both tensors"
-        change = "fuse it with a convolution before it (fuse_modules: conv, add)"
-    elif is_identity_ratio(node):
-        found = "an activation by itself: a pass over the tensor"
-        change = "fuse it with the layer before it (fuse_modules: conv, relu)"
-    else:
-        found = "a change of scale by itself: a pass over the tensor"
-        change = "the type and the scale of what follows, for the layer before it"
-    return Advice("passes", (layer.task.layer,), found, change, gain)
-
-
 def _why_copied(layer: Layer, graph: Graph) -> tuple[str, str]:
     """Why a tensor could not be written where it belongs."""
     source = layer.task.a.tensor
     size = memory(_bytes(layer))
     made_by, uses = producers(graph), use_counts(graph)
     node = next((node for node in graph.nodes if node.name == layer.task.layer), None)
-    if node is None or node.op not in ("concat", "slice"):
+    moves = None if node is None else operator_of(node).moves
+    if node is None or moves is None:
         found = f"output {source} is read by layers as well: {size} are copied"
         return found, "give the output a layer of its own, or leave it out"
-    if node.op == "slice":
+    if moves is Moves.CUT:
         return f"a slice is copied, {size}", "opt O1 or higher makes it a view"
     if source in graph.inputs:
         found = f"{source}, an input of the program, is a part of a concat: {size} are copied"
         return found, "a layer between the two writes it in place"
     maker = made_by.get(source)
-    if maker is not None and maker.op == "slice":
+    if maker is not None and operator_of(maker).moves is Moves.CUT:
         if maker.inputs[0] in graph.inputs:
             found = f"{source}, a part of the input, goes into a concat: {size} are copied"
             return found, "an input that is joined already: two images as a batch, not as channels"
         found = f"{source}, a slice of {maker.inputs[0]}, is a part of a concat: {size} are copied"
         return found, "concat what the slice is cut from, or let a layer make it by itself"
-    joined = [node.name for node in graph.nodes if node.op == "concat" and source in node.inputs]
+    joined = [
+        other.name
+        for other in graph.nodes
+        if operator_of(other).moves is Moves.JOIN and source in other.inputs
+    ]
     if len(joined) > 1:
         others = ", ".join(name for name in joined if name != node.name)
         found = f"{source} is a part of {others} too: {size} are copied"
@@ -168,7 +160,7 @@ def _dilation(layer: Layer) -> int:
 
 def _reach(layer: Layer) -> str:
     whole = layer.instruction
-    if layer.task.op == "correlation":
+    if whole.reach:
         return f" by displacements up to {whole.reach}"
     kh, kw = whole.kernel
     dilation = f" with dilation {_dilation(layer)}" if _dilation(layer) > 1 else ""
@@ -178,7 +170,7 @@ def _reach(layer: Layer) -> str:
 def _skipped(layer: Layer) -> float:
     """The share of rows and columns between the places of a kernel that no tap reads."""
     whole = layer.instruction
-    if layer.task.op != "conv2d" or whole.dilation != (1, 1):
+    if whole.transposed or whole.dilation != (1, 1):
         return 0.0
     kept = 1.0
     for kernel, stride in zip(whole.kernel, whole.stride, strict=True):

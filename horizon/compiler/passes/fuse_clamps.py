@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from horizon.compiler.passes.rewrite import is_identity_ratio, use_counts, with_nodes
-from horizon.hbir.graph import Graph, Node
+from horizon.compiler.passes.rewrite import use_counts, with_nodes
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
+from horizon.hbir.operators import operator_of
 
 
 def fuse_clamps(graph: Graph) -> Graph:
@@ -16,13 +18,8 @@ def fuse_clamps(graph: Graph) -> Graph:
     uses = use_counts(graph)
     made_by: dict[str, Node] = {}
     for node in graph.nodes:
-        before = made_by.get(node.inputs[0]) if node.op == "rescale" else None
-        if (
-            before
-            and "lo" in before.attributes
-            and uses[before.output] == 1
-            and is_identity_ratio(node)
-        ):
+        before = made_by.get(node.inputs[0]) if operator_of(node).only_clamps(node) else None
+        if before and "lo" in before.attributes and uses[before.output] == 1:
             del made_by[before.output]
             node = replace(before, output=node.output, attributes=_clamped(before, node))
         made_by[node.output] = node

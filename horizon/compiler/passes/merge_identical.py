@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from horizon.compiler.passes.rewrite import reading, with_nodes
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
 
 
 def merge_identical(graph: Graph) -> Graph:

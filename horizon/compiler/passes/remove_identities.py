@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from horizon.compiler.passes.rewrite import (
-    is_identity_ratio,
     producers,
     range_of,
     reading,
     with_nodes,
 )
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
+from horizon.hbir.operators import operator_of
 
 
 def remove_identities(graph: Graph) -> Graph:
@@ -27,13 +28,6 @@ def remove_identities(graph: Graph) -> Graph:
 
 
 def _is_identity(graph: Graph, node: Node, made_by: dict[str, Node]) -> bool:
-    source = graph.tensors[node.inputs[0]]
-    if node.op == "slice":
-        return source.shape == graph.tensors[node.output].shape
-    if node.op == "concat":
-        return len(node.inputs) == 1
-    if node.op != "rescale" or source.dtype != graph.tensors[node.output].dtype:
-        return False
+    source, output = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     low, high = range_of(graph, source.name, made_by)
-    values = node.attributes
-    return is_identity_ratio(node) and values["lo"] <= low and high <= values["hi"]
+    return operator_of(node).is_identity(node, source, output, low, high)

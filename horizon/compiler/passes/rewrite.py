@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from horizon.hbir.fixed_point import LIMITS
-from horizon.hbir.graph import Graph, Node, TensorInfo
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node, TensorInfo
 
 
 def use_counts(graph: Graph) -> Counter[str]:
@@ -37,12 +36,6 @@ def reading(node: Node, names: Mapping[str, str]) -> Node:
     if not any(name in names for name in node.inputs):
         return node
     return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
-
-
-def is_identity_ratio(node: Node) -> bool:
-    """Whether a rescale's ratio is exactly 1: ``(x * 2^s + 2^(s-1)) >> s`` is x."""
-    multiplier, shift = (np.asarray(node.attributes[key]) for key in ("multiplier", "shift"))
-    return bool(np.all(multiplier == np.left_shift(1, shift)))
 
 
 def range_of(graph: Graph, name: str, made_by: Mapping[str, Node]) -> tuple[int, int]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from horizon.compiler.passes.rewrite import with_nodes
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
+from horizon.hbir.operators import Moves, operator_of
 
 
 def simplify_slices(graph: Graph) -> Graph:
@@ -14,7 +16,7 @@ def simplify_slices(graph: Graph) -> Graph:
     made_by: dict[str, Node] = {}
     nodes = []
     for node in graph.nodes:
-        if node.op == "slice":
+        if operator_of(node).moves is Moves.CUT:
             node = _simplified(graph, node, made_by)
         made_by[node.output] = node
         nodes.append(node)
@@ -25,7 +27,7 @@ def _simplified(graph: Graph, node: Node, made_by: Mapping[str, Node]) -> Node:
     axis, start, stop = (node.attributes[key] for key in ("axis", "start", "stop"))
     source = node.inputs[0]
     while (maker := made_by.get(source)) and maker.attributes.get("axis") == axis:
-        if maker.op == "slice":
+        if operator_of(maker).moves is Moves.CUT:
             source = maker.inputs[0]
             begin = maker.attributes["start"]
             start, stop = start + begin, stop + begin

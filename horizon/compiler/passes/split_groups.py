@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from horizon.compiler.passes.rewrite import with_nodes
-from horizon.hbir.graph import Graph, Node, TensorInfo
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node, TensorInfo
 
-PER_CHANNEL = ("weight", "bias", "multiplier", "shift", "residual_multiplier")
+PER_CHANNEL = (
+    "weight",
+    "bias",
+    "multiplier",
+    "shift",
+    "residual_multiplier",
+    "negative_multiplier",
+    "negative_residual_multiplier",
+)
 
 
 def split_groups(graph: Graph) -> Graph:

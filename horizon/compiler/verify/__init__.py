@@ -20,7 +20,7 @@ from horizon.compiler.verify.follow import Follower, Regions
 from horizon.compiler.verify.hazards import check_hazards
 from horizon.compiler.verify.problem import Wrong
 from horizon.compiler.verify.shadow import whole
-from horizon.errors import InputError
+from horizon.errors import CompilerError
 from horizon.hbir.graph import Graph, verify
 from horizon.hbm.check import check_program
 from horizon.hbm.records import DataType, Program, Space
@@ -41,8 +41,8 @@ def verify_program(compiled: Compiled) -> None:
     """Prove that a program computes its graph, in every order that its waits allow.
 
     Raises:
-        InputError: names the instruction, its layer, the bytes in question, and what was found and
-            expected there.
+        CompilerError: names the instruction, its layer, the bytes in question, and what was found
+            and expected there.
     """
     program, graph = compiled.program, compiled.graph
     where = f"program {program.name}"
@@ -50,7 +50,7 @@ def verify_program(compiled: Compiled) -> None:
     check_program(program, where)
     _check_interface(program, graph, where)
     if len(compiled.regions) != len(program.instructions):
-        raise InputError(
+        raise CompilerError(
             f"{where}: regions of {len(compiled.regions)} instructions; expected "
             f"{len(program.instructions)}; this is a fault of the compiler, report it"
         )
@@ -67,9 +67,9 @@ def verify_program(compiled: Compiled) -> None:
     follower.finish(where)
 
 
-def _error(program: Program, number: int, wrong: Wrong) -> InputError:
+def _error(program: Program, number: int, wrong: Wrong) -> CompilerError:
     instruction = program.instructions[number]
-    return InputError(
+    return CompilerError(
         f"program {program.name}: instruction {number} ({instruction.opcode.name}, layer "
         f"{instruction.layer}): {wrong}; this is a fault of the compiler, report it; another "
         "level of --opt may do"
@@ -84,7 +84,7 @@ def _check_interface(program: Program, graph: Graph, where: str) -> None:
     ):
         if tuple(tensor.name for tensor in tensors) != tuple(names):
             listed = [tensor.name for tensor in tensors]
-            raise InputError(
+            raise CompilerError(
                 f"{where}: {kind}s {listed}; expected {list(names)}, as in the graph; compile again"
             )
         for index, tensor in enumerate(tensors):
@@ -94,7 +94,7 @@ def _check_interface(program: Program, graph: Graph, where: str) -> None:
             found = (shape, DataType.int8.name if signed else tensor.dtype.name, tensor.scales)
             expected = (info.shape, info.dtype, info.scales)
             if found != expected:
-                raise InputError(
+                raise CompilerError(
                     f"{where}: {kind} {tensor.name} is {found} (shape as NHWC, type, scales); "
                     f"expected {expected}, as in the graph; compile again"
                 )

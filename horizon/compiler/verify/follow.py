@@ -11,7 +11,7 @@ from horizon.compiler.verify.parameters import Parameters
 from horizon.compiler.verify.problem import Wrong, at
 from horizon.compiler.verify.shadow import INSIDE, NOTHING, TORN, Shadow, fits, whole
 from horizon.compiler.verify.tags import Quad, Tags
-from horizon.errors import InputError
+from horizon.errors import CompilerError
 from horizon.hbir.graph import Graph
 from horizon.hbm.records import DataType, Instruction, Opcode, Program, Space, View
 
@@ -44,13 +44,13 @@ class Follower:
             try:
                 self._shadow.expect("out", view, tensor.name, (0, 0, 0, 0))
             except Wrong as wrong:
-                raise InputError(
+                raise CompilerError(
                     f"{where}: output {tensor.name} is incomplete at its end: {wrong}; this is a "
                     "fault of the compiler, report it"
                 ) from None
         for node in self._graph.nodes:
             if node.op in OPCODES and node.name not in self._computed:
-                raise InputError(
+                raise CompilerError(
                     f"{where}: no instruction for layer {node.name} ({node.op}); expected at least "
                     "one; this is a fault of the compiler, report it"
                 )

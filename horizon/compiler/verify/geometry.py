@@ -7,13 +7,15 @@ instruction's or outside of the whole tensor.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from horizon.compiler.verify.problem import Wrong
 from horizon.compiler.verify.tags import Quad
-from horizon.hbir.graph import Node
+from horizon.hbir.node import Node
 from horizon.hbm.records import Instruction, Opcode, View
 
 OPCODES = {
@@ -23,6 +25,7 @@ OPCODES = {
     "warp": Opcode.warp,
     "rescale": Opcode.rescale,
     "add": Opcode.add,
+    "resize": Opcode.resize,
 }
 SIDES = ("row", "column")
 
@@ -55,6 +58,7 @@ def reads(part: Part) -> dict[str, Quad]:
         Opcode.warp: _warp,
         Opcode.rescale: lambda part: {"a": part.start},
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
+        Opcode.resize: _resize,
     }
     return read[part.instruction.opcode](part)
 
@@ -126,6 +130,34 @@ def _check_halo(
     if missing.size:
         found = f"{name}s {first}..{first + side - 1} only"
         raise Wrong(f"operand {operand}", found, f"{name} {missing.min()} as well, a halo")
+
+
+def _resize(part: Part) -> dict[str, Quad]:
+    instruction, (n, top, left, c) = part.instruction, part.start
+    if instruction.origin != (top, left):
+        raise Wrong("origin", f"{instruction.origin}", f"{(top, left)}")
+    begin = []
+    for axis in (0, 1):
+        begin.append(-instruction.pad[axis])
+        rows = range(part.start[1 + axis], part.start[1 + axis] + instruction.out.shape[1 + axis])
+        needed = np.array([row for place in rows for row in resize_rows(part, axis, place)])
+        _check_halo("a", needed, begin[axis], instruction.a, part.shapes[0], axis)
+    return {"a": (n, begin[0], begin[1], c)}
+
+
+def resize_rows(part: Part, axis: int, row: int) -> list[int]:
+    """The rows (axis 0) or columns of the input between which one of the output lies."""
+    values, side = part.node.attributes, part.shapes[0][1 + axis]
+    up, down = values["up"][axis], values["down"][axis]
+    if not values["bilinear"]:
+        return [row * down // up if not values["exact"] else (2 * row + 1) * down // (2 * up)]
+    place = Fraction((2 * row + 1) * down - up, 2 * up)
+    if values["align_corners"]:
+        last = side * up // down - 1
+        place = Fraction(row * (side - 1), last) if last else Fraction(0)
+    # In steps of 2^-8 pixels, halves upwards, inside of the map.
+    steps = min(max(math.floor(place * 256 + Fraction(1, 2)), 0), (side - 1) * 256)
+    return [steps // 256, min(steps // 256 + 1, side - 1)]
 
 
 def _warp(part: Part) -> dict[str, Quad]:

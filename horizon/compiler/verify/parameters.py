@@ -14,13 +14,26 @@ from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import Opcode, Program
 from horizon.hbm.weights import pack_weights
 
-MULTIPLIERS = {
-    Opcode.conv: ("bias", "multiplier", "residual_multiplier", "shift"),
-    Opcode.correlation: (None, "multiplier", None, "shift"),
-    Opcode.warp: (None, "offset_multiplier", None, "offset_shift"),
-    Opcode.rescale: (None, "multiplier", None, "shift"),
-    Opcode.add: (None, "multiplier_a", "multiplier_b", "shift"),
+COLUMNS = (
+    "bias",
+    "multiplier",
+    "residual_multiplier",
+    "shift",
+    "negative_multiplier",
+    "negative_residual_multiplier",
+)
+# The attributes that the columns are. What an opcode lacks has no table.
+ATTRIBUTES: dict[Opcode, tuple[str | None, ...]] = {
+    Opcode.conv: COLUMNS,
+    Opcode.correlation: (None, "multiplier", None, "shift", "negative_multiplier", None),
+    Opcode.warp: (None, "offset_multiplier", None, "offset_shift", None, None),
+    Opcode.rescale: (None, "multiplier", None, "shift", "negative_multiplier", None),
+    Opcode.add: (
+        *(None, "multiplier_a", "multiplier_b", "shift"),
+        *("negative_multiplier_a", "negative_multiplier_b"),
+    ),
 }
+NEGATIVE = ("negative_multiplier", "negative_multiplier_a")
 
 
 class Parameters:
@@ -43,6 +56,8 @@ class Parameters:
 
     def _check_table(self, part: Part) -> None:
         instruction, channels = part.instruction, part.channels
+        if instruction.opcode not in ATTRIBUTES:
+            return  # the rules of the file see to it that there is no table
         key = (part.node.name, channels.start, channels.stop)
         place = (instruction.table, instruction.table_count)
         if (key, place) in self._equal:
@@ -50,9 +65,7 @@ class Parameters:
         end = instruction.table + instruction.table_count * CHANNEL.itemsize
         data = self._constants[instruction.table : end].tobytes()
         table = np.frombuffer(data, CHANNEL)
-        for column, attribute in zip(
-            CHANNEL.names or (), MULTIPLIERS[instruction.opcode], strict=True
-        ):
+        for column, attribute in zip(COLUMNS, ATTRIBUTES[instruction.opcode], strict=True):
             expected = np.asarray(part.node.attributes.get(attribute, 0) if attribute else 0)
             if expected.ndim:
                 expected = expected[channels]
@@ -100,6 +113,7 @@ def _fields(part: Part) -> dict[str, Any]:
     """The fields of the instruction that follow from the node alone."""
     opcode, values = part.instruction.opcode, part.node.attributes
     fields: dict[str, Any] = {name: values[name] for name in ("lo", "hi") if name in values}
+    fields["two_slopes"] = any(name in values for name in NEGATIVE)
     if opcode is Opcode.conv:
         fields["kernel"] = values["weight"].shape[1:3]
         fields["stride"] = values["stride"]
@@ -107,6 +121,30 @@ def _fields(part: Part) -> dict[str, Any]:
         fields["transposed"] = part.node.op == "conv_transpose2d"
     elif opcode is Opcode.correlation:
         fields["reach"] = values["max_displacement"]
+    elif opcode is Opcode.resize:
+        fields |= _resize_fields(part)
     elif opcode is Opcode.warp:
         fields["fraction_bits"] = offset_fraction_bits(*part.shapes[0][1:3])
     return fields
+
+
+def _resize_fields(part: Part) -> dict[str, Any]:
+    """Written out from the formulas of ``docs/fixed_point.md``, "Resize"."""
+    values = part.node.attributes
+    found: dict[str, list[int]] = {"step": [], "offset": [], "divisor": [], "last": []}
+    one = 256 if values["bilinear"] else 1
+    for axis in (0, 1):
+        up, down, side = values["up"][axis], values["down"][axis], part.shapes[0][1 + axis]
+        if values["align_corners"]:
+            last = side * up // down - 1
+            numbers = (512 * (side - 1), last, 2 * last) if last else (0, 0, 1)
+        elif values["bilinear"]:
+            numbers = 512 * down, 256 * (down - up) + up, 2 * up
+        else:
+            numbers = (2 * down, down, 2 * up) if values["exact"] else (down, 0, up)
+        for name, number in zip(("step", "offset", "divisor"), numbers, strict=True):
+            found[name].append(number)
+        found["last"].append(side - 1)
+    return {name: tuple(pair) for name, pair in found.items()} | {
+        "fraction_bits": one.bit_length() - 1
+    }

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
 
 Quad = tuple[int, int, int, int]
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
+from horizon.quantization.calls import at_use
+from horizon.quantization.layers.converted import QuantizedLayer
 from horizon.quantization.qtensor import DTYPES, QTensor
-from horizon.quantization.quantized import QuantizedLayer
 
 LIBRARIES = ("torch.nn.", "horizon.")
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -21,7 +22,10 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer: ``key`` is its name, with a number if it is called again."""
+    """One call of a layer: ``key`` is its name, with a number if it is called again.
+
+    ``use`` is the ordinal of the call in the run, from 0.
+    """
 
     key: str
     name: str
@@ -29,6 +33,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     output: Any
+    use: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,13 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     leaves behind, are none.
     """
     found: dict[str, nn.Module] = {}
+    seen: set[nn.Module] = set()
 
     def walk(module: nn.Module, prefix: str) -> None:
         for name, child in module.named_children():
+            if child in seen:  # a layer or a block in a second place
+                continue
+            seen.add(child)
             path = f"{prefix}{name}"
             library = type(child).__module__.startswith(LIBRARIES)
             if isinstance(child, nn.Identity):
@@ -85,7 +94,7 @@ def watched(model: nn.Module, callback: Callable[[Call], None]) -> Iterator[None
         def hook(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
             calls[name] += 1
             key = name if calls[name] == 1 else f"{name} (call {calls[name]})"
-            callback(Call(key, name, module, args, kwargs, output))
+            callback(Call(key, name, module, args, kwargs, output, calls[name] - 1))
 
         return hook
 
@@ -160,9 +169,13 @@ def is_prepared(module: nn.Module) -> bool:
     return hasattr(module, "fake_quant_state")
 
 
-def call_layer(layer: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call a layer with the arguments that another stage's layer of its name got."""
-    if args and isinstance(args[0], str):
-        # FloatFunctional and what it becomes: the method of this name fills in what it alone needs.
-        return getattr(layer, args[0])(*args[1:], **kwargs)
-    return layer(*args, **kwargs)
+def call_layer(
+    layer: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], use: int = 0
+) -> Any:
+    """Call a layer's use with the arguments that another stage's layer of its name got."""
+    uses = getattr(layer, "uses", None) or 1
+    with at_use(use if use < uses else 0):
+        if args and isinstance(args[0], str):
+            # FloatFunctional and what it becomes: the method fills in what it alone needs.
+            return getattr(layer, args[0])(*args[1:], **kwargs)
+        return layer(*args, **kwargs)

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from horizon.errors import InputError
 from horizon.quantization import FakeQuantState, set_fake_quantize
 from horizon.quantization.profiler.layers import is_prepared, run
 
-Measure = Callable[[Tensor, Any], float]
+Measure = Callable[[Any, Any], float]
 """Error of the outputs for a batch, such as the end-point error in pixels."""
 
 
@@ -81,16 +83,17 @@ def rank_sensitivity(
     batches = list(batches)
     with _states_kept(model):
         _set_all(model, FakeQuantState.CALIBRATION)
-        references = [run(model, batch).double() for batch in batches]
-        real = _mean(measure, references, batches)
+        given = [run(model, batch) for batch in batches]
+        references = [_numbers(output) for output in given]
+        real = _mean(measure, given, batches)
 
         def measured(name: str, kind: str, bits: int | None) -> LayerSensitivity:
-            outputs = [run(model, batch).double() for batch in batches]
+            outputs = [run(model, batch) for batch in batches]
             squares = sum(
-                float((output - reference).square().sum())
+                float((_numbers(output) - reference).square().sum())
                 for output, reference in zip(outputs, references, strict=True)
             )
-            values = sum(output.numel() for output in outputs)
+            values = sum(reference.numel() for reference in references)
             error = _mean(measure, outputs, batches)
             added = None if error is None or real is None else error - real
             return LayerSensitivity(name, kind, bits, (squares / values) ** 0.5, error, added)
@@ -130,13 +133,17 @@ def _states_kept(model: nn.Module) -> Iterator[None]:
             setattr(module, name, value)
 
 
+def _numbers(output: Any) -> Tensor:
+    """All numbers of the outputs, float64 (n,)."""
+    found = [x.double().flatten() for x in tree_leaves(output) if isinstance(x, Tensor)]
+    return torch.cat(found)
+
+
 def _bits(layer: nn.Module) -> int | None:
     return getattr(layer.act_quant, "bits", None)
 
 
-def _mean(
-    measure: Measure | None, outputs: Sequence[Tensor], batches: Sequence[Any]
-) -> float | None:
+def _mean(measure: Measure | None, outputs: Sequence[Any], batches: Sequence[Any]) -> float | None:
     if measure is None:
         return None
     errors = [measure(output, batch) for output, batch in zip(outputs, batches, strict=True)]

@@ -175,7 +175,7 @@ def compare_alone(
             return
         args = inputs_for(partner, call.args)
         kwargs = inputs_for(partner, call.kwargs)
-        expected = value_of(call_layer(partner, args, kwargs), call.key)
+        expected = value_of(call_layer(partner, args, kwargs, call.use), call.key)
         if expected is not None:
             _of(comparisons, call).add(expected, value)
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from horizon.errors import InputError
 from horizon.quantization.fuse import FusedConv, folded_parameters, out_axis
+from horizon.quantization.layers.conv import QATConv
 from horizon.quantization.profiler.layers import Call, layers_of, run, watched
 from horizon.quantization.profiler.similarity import decibels
-from horizon.quantization.qat_conv import QATConv
 
 DEAD = 1e-6
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS, SHIFT_RANGE, offset_fraction_bits
-from horizon.hbir.graph import Graph, Node, TensorInfo, verify
-from horizon.hbir.ops import OPERATORS
+from horizon.hbir.graph import Graph, verify
+from horizon.hbir.node import Node, TensorInfo
+from horizon.hbir.operators import OPERATORS
 from tests.horizon.hbir.programs import ONE
 
 CHANNELS = (1, 2, 3, 4, 5, 16, 17, 31, 32, 33, 48)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from horizon.hbir.fixed_point import offset_fraction_bits
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
+from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import (
     UNIT_OF,
     DataType,
@@ -146,7 +148,11 @@ class Assembler:
         elif node.op == "add":
             table = (0, values["multiplier_a"], values["shift"], values["multiplier_b"])
         data = channel_table(*table)
-        return {**fields, "table": self.constant(data), "table_count": len(data) // 16}
+        return {
+            **fields,
+            "table": self.constant(data),
+            "table_count": len(data) // CHANNEL.itemsize,
+        }
 
     def compiled(self) -> SimpleNamespace:
         """What the verifier takes."""

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from horizon.hbir.fixed_point import LIMITS, requantize, requantize_sum
+from horizon.hbir.fixed_point import LIMITS, requantize
 from horizon.hbm.records import DataType, Instruction, Layout, Opcode, Program, Space, Unit, View
 from horizon.hbm.records import WeightLayout as Weights
 
@@ -24,7 +24,11 @@ DTYPES = {
     DataType.uint8: np.dtype("u1"),
 }
 CHANNEL = np.dtype(
-    [("bias", "<i4"), ("multiplier", "<i4"), ("residual_multiplier", "<i4"), ("shift", "<i4")]
+    [
+        *((name, "<i4") for name in ("bias", "multiplier", "residual_multiplier", "shift")),
+        *((name, "<i4") for name in ("negative_multiplier", "negative_residual_multiplier")),
+        ("zero", "<i4", 2),
+    ]
 )
 
 
@@ -112,11 +116,11 @@ class Memory:
         return np.ndarray(view.shape, DTYPES[view.dtype], space, view.offset, view.strides)
 
     def table(self, instruction: Instruction) -> np.ndarray:
-        """The channel table: int64 (4, table_count), in the order of CHANNEL's fields."""
+        """The channel table: int64 (6, table_count), in the order of CHANNEL's first fields."""
         size = instruction.table_count * CHANNEL.itemsize
         data = self.constants[instruction.table : instruction.table + size].tobytes()
         entries = np.frombuffer(data, CHANNEL)
-        return np.array([entries[name] for name in CHANNEL.names], np.int64)
+        return np.array([entries[name] for name in CHANNEL.names[:6]], np.int64)
 
 
 def execute(instruction: Instruction, memory: Memory) -> None:
@@ -144,13 +148,26 @@ def conv(instruction: Instruction, memory: Memory) -> np.ndarray:
         rows = _taps(instruction, ky, 0)
         columns = _taps(instruction, kx, 1)
         acc += _take(x, rows, columns) @ weight[:, ky, kx].T
-    bias, multiplier, second, shift = memory.table(instruction)
+    residual = None if instruction.b is None else memory.view(instruction.b)
+    return rounded(instruction, memory, acc.astype(np.int64), residual)
+
+
+def rounded(
+    instruction: Instruction, memory: Memory, acc: np.ndarray, second: np.ndarray | None = None
+) -> np.ndarray:
+    """The one rounding of everything but a warp, with one slope or two."""
+    bias, multiplier, factor, shift, below, factor_below = memory.table(instruction)
     acc = acc.astype(np.int64) + bias
-    assert np.abs(acc).max() < 2**28, instruction
-    if instruction.b is None:
-        return requantize(acc, multiplier, shift, instruction.lo, instruction.hi)
-    residual = memory.view(instruction.b)
-    return requantize_sum(acc, multiplier, residual, second, shift, instruction.lo, instruction.hi)
+    assert instruction.weight is None or np.abs(acc).max() < 2**28
+    other = np.zeros((), np.int64) if second is None else second.astype(np.int64)
+    total = acc * multiplier + other * factor
+    if instruction.two_slopes:
+        total = np.where(total < 0, acc * below + other * factor_below, total)
+    else:
+        assert not below.any()
+        assert not factor_below.any()
+    half = np.int64(1) << (shift - 1)
+    return np.clip((total + half) >> shift, instruction.lo, instruction.hi)
 
 
 def _taps(instruction: Instruction, tap: int, axis: int) -> np.ndarray:
@@ -200,9 +217,7 @@ def correlation(instruction: Instruction, memory: Memory) -> np.ndarray:
         (a * _take(b, np.arange(height) + ky - top, np.arange(width) + kx - left)).sum(-1)
         for ky, kx in product(side, side)
     ]
-    _, multiplier, _, shift = memory.table(instruction)
-    acc = np.stack(volume, -1)
-    return requantize(acc, multiplier, shift, instruction.lo, instruction.hi)
+    return rounded(instruction, memory, np.stack(volume, -1))
 
 
 def warp(instruction: Instruction, memory: Memory) -> np.ndarray:
@@ -210,7 +225,7 @@ def warp(instruction: Instruction, memory: Memory) -> np.ndarray:
     assert instruction.b is not None
     feature = memory.view(instruction.a).astype(np.int64)
     bits = instruction.fraction_bits
-    _, multiplier, _, shift = memory.table(instruction)
+    _, multiplier, _, shift, *_ = memory.table(instruction)
     steps = requantize(memory.view(instruction.b), multiplier, shift, *LIMITS["int16"])
     batch, rows, columns, _ = instruction.out.shape
     _, height, width, _ = feature.shape
@@ -231,17 +246,13 @@ def warp(instruction: Instruction, memory: Memory) -> np.ndarray:
 
 def rescale(instruction: Instruction, memory: Memory) -> np.ndarray:
     """See RescaleArgs in csrc/kernels/kernels.h."""
-    _, multiplier, _, shift = memory.table(instruction)
-    values = memory.view(instruction.a)
-    return requantize(values, multiplier, shift, instruction.lo, instruction.hi)
+    return rounded(instruction, memory, memory.view(instruction.a))
 
 
 def add(instruction: Instruction, memory: Memory) -> np.ndarray:
     """See AddArgs in csrc/kernels/kernels.h."""
     assert instruction.b is not None
-    a, b = memory.view(instruction.a), memory.view(instruction.b)
-    _, first, second, shift = memory.table(instruction)
-    return requantize_sum(a, first, b, second, shift, instruction.lo, instruction.hi)
+    return rounded(instruction, memory, memory.view(instruction.a), memory.view(instruction.b))
 
 
 COMPUTE = {

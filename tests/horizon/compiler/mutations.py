@@ -10,6 +10,7 @@ import numpy as np
 
 from horizon.compiler.verify import verify_program
 from horizon.errors import InputError
+from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import Instruction, Opcode, View
 from tests.horizon.compiler.interpreter import from_file, random_order, run_program, to_file
 
@@ -78,7 +79,7 @@ def parameter(instruction: Instruction, rng: np.random.Generator) -> dict[str, A
 
     options: list[dict[str, Any]] = []
     if instruction.table_count:
-        options.append({"table": max(instruction.table + 16 * sign, 0)})
+        options.append({"table": max(instruction.table + CHANNEL.itemsize * sign, 0)})
     if instruction.opcode not in (Opcode.load, Opcode.store, Opcode.copy, Opcode.warp):
         options += [{"hi": instruction.hi - 1}, {"lo": instruction.lo + 1}]
     if instruction.opcode in (Opcode.conv, Opcode.correlation):

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from horizon.hbir.fixed_point import LIMITS
-from horizon.hbir.graph import Graph, Node, TensorInfo, verify
+from horizon.hbir.graph import Graph, verify
+from horizon.hbir.node import Node, TensorInfo
+from horizon.hbir.operators import OPERATORS
 
 ONE = 1 << 23
 SHIFTS = {"int8": 32, "int16": 26, "int32": 23}
@@ -54,6 +56,8 @@ class RandomGraph:
         return name
 
     def node(self, op: str, inputs: list[str], shape: Any, dtype: str, values: dict) -> str:
+        if self.rng.random() < 0.3:
+            values = values | self.slopes(op, values)
         output = self.tensor(shape, dtype)
         self.nodes.append(Node(op, f"n{len(self.nodes)}", tuple(inputs), output, values))
         return output
@@ -70,6 +74,16 @@ class RandomGraph:
     def limits(self, dtype: str) -> dict[str, int]:
         low, high = LIMITS[dtype]
         return {"lo": self.pick((low, 0)), "hi": self.pick((high, high // 2))}
+
+    def slopes(self, op: str, values: dict) -> dict[str, Any]:
+        """Multipliers of negative sums, where the operator can have them."""
+        return {
+            below: self.rng.integers(-2 * ONE, 2 * ONE, len(values[above]))
+            if isinstance(values[above], np.ndarray)
+            else int(self.rng.integers(-2 * ONE, 2 * ONE))
+            for above, below in OPERATORS[op].slopes.items()
+            if above in values
+        }
 
     def weights(self, x: TensorInfo, kernel: tuple[int, int], inputs: int) -> dict[str, Any]:
         channels = self.pick(CHANNELS)

@@ -14,7 +14,8 @@ from horizon.compiler.candidates import make_candidates
 from horizon.compiler.cascade import Cascade, Group, cascaded, make_stripe
 from horizon.compiler.constants import collect_constants
 from horizon.compiler.emit import emit_program, regions_of
-from horizon.compiler.fit import make_plans
+from horizon.compiler.fit import possible_plans
+from horizon.compiler.job import Job
 from horizon.compiler.layout import PlacedGraph, place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
@@ -22,7 +23,8 @@ from horizon.compiler.schedule import list_operations
 from horizon.compiler.tasks import Task, list_tasks
 from horizon.errors import InputError
 from horizon.hbir import Graph
-from horizon.hbir.graph import Node, TensorInfo, verify
+from horizon.hbir.graph import verify
+from horizon.hbir.node import Node, TensorInfo
 from horizon.hbm.records import DataType
 from horizon.march import Machine, load
 from horizon.perf import estimate
@@ -82,7 +84,7 @@ def test_rows_of_a_stripe_are_those_that_the_next_layer_needs() -> None:
 def test_a_stripe_s_buffers_hold_its_rows() -> None:
     placed, tasks = placed_tasks(chain((1, 2, 1)))
     stripe = make_stripe(Group(placed, tasks, 0, 2), 1, 3)
-    assert [task.op for task in stripe.tasks] == ["conv2d"] * 3
+    assert [task.computed.op for task in stripe.tasks] == ["conv2d"] * 3
     assert {name: buffer.shape for name, buffer in stripe.buffers.items()} == {
         "t0": (1, 21, WIDTH, CHANNELS),
         "t1": (1, 10, WIDTH // 2, CHANNELS),
@@ -108,12 +110,12 @@ def forced(graph: Graph, machine: Machine, seed: int) -> Compiled | None:
         return None
     striped, parts = cascaded(placed, tasks, cascades)
     constants = collect_constants(graph, tasks)
-    try:
-        *_, plan = make_plans(striped, parts, machine, replace(level, policies=level.striping))
-    except InputError:
+    job = Job(striped, parts, machine, replace(level, policies=level.striping))
+    plans = list(possible_plans(job))
+    if not plans:
         return None
-    operations = list_operations(striped, parts, plan, constants)
-    program = emit_program(striped, plan, operations, constants, machine, level)
+    operations = list_operations(job, plans[-1], constants)
+    program = emit_program(job, plans[-1], operations, constants)
     return Compiled(program, graph, regions_of(operations))
 
 
@@ -141,8 +143,8 @@ def test_cascades_are_taken_where_they_pay() -> None:
     compiled = compile_program(deep(), machine, "O3")
     check(deep(), compiled)
     placed, tasks = placed_tasks(deep())
-    candidates = list(make_candidates(placed, tasks, machine, level_of("O3")))
-    assert len(candidates[-1].tasks) > len(tasks)
+    candidates = list(make_candidates(Job(placed, tasks, machine, level_of("O3"))))
+    assert len(candidates[-1].job.tasks) > len(tasks)
     assert compiled.program.ddr_bytes == 0  # no map goes through DDR
     found = estimate(compiled.program, machine)
     without = estimate(compile_program(deep(), machine, "O2").program, machine)
@@ -180,8 +182,8 @@ def test_a_machine_that_copies_nothing_within_its_memory_has_no_cascades() -> No
     simple = {name: unit for name, unit in machine.simple.items() if name != "transform"}
     machine = replace(machine, units=units, simple=simple)
     placed, tasks = placed_tasks(deep())
-    for candidate in make_candidates(placed, tasks, machine, level_of("O3")):
-        assert candidate.tasks is tasks
+    for candidate in make_candidates(Job(placed, tasks, machine, level_of("O3"))):
+        assert candidate.job.tasks is tasks
     check(deep(), compile_program(deep(), machine, "O3"))
 
 

@@ -19,7 +19,7 @@ from horizon.compiler.check.layer import whole_instruction
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.tasks import list_tasks
 from horizon.hbir import Graph, Node
-from horizon.hbir.graph import TensorInfo
+from horizon.hbir.node import TensorInfo
 from horizon.hbm.records import DataType
 from horizon.march import Array, Machine, SimpleUnit, TensorUnit, load
 from tests.horizon.hbir.programs import ONE, conv_attributes, conv_program, tensor

@@ -65,6 +65,11 @@ def cut() -> Graph:
     return one_node("slice", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 14, 3)), values)
 
 
+def resize() -> Graph:
+    values = {"up": (2, 1), "down": (1, 1), "bilinear": 1, "align_corners": 0, "exact": 0}
+    return one_node("resize", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 20, 14, 6)), values)
+
+
 GRAPHS = {
     "conv2d": convolution(),
     "conv_transpose2d": convolution("conv_transpose2d"),
@@ -72,6 +77,7 @@ GRAPHS = {
     "warp": warp(),
     "rescale": rescale(),
     "add": add(),
+    "resize": resize(),
     "concat": concat(),
     "slice": cut(),
 }
@@ -87,6 +93,7 @@ VALUES = {
     "width": (14, "width 14"),
     "pixels": (140, "pixels 140 (10x14)"),
     "displacement": (2, "displacement 2"),
+    "factor": (2, "factor 2"),
 }
 
 

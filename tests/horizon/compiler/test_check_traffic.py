@@ -10,7 +10,8 @@ import pytest
 from horizon.compiler import compile_program
 from horizon.compiler.check import Advice, check_graph
 from horizon.compiler.check.layer import Pricing, price_layers
-from horizon.compiler.fit import make_plans
+from horizon.compiler.fit import plans_of
+from horizon.compiler.job import Job
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import LEVELS
 from horizon.compiler.passes import run_passes
@@ -38,7 +39,7 @@ def test_bytes_are_those_of_the_plan(machine: Machine, opt: str) -> None:
         placed = place_tensors(graph, level.in_place, staged, DataType.uint8)
         tasks = list_tasks(placed)
         try:
-            plans = list(make_plans(placed, tasks, machine, level))
+            plans = list(plans_of(Job(placed, tasks, machine, level)))
         except InputError:
             continue
         planned += 1

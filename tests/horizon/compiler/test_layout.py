@@ -19,7 +19,7 @@ def copies(placed: PlacedGraph) -> list[tuple[str, str]]:
     return [
         (task.layer, task.a.tensor)
         for task in list_tasks(placed)
-        if task.op == "copy" and not _of_caller(placed, task)
+        if task.is_copy and not _of_caller(placed, task)
     ]
 
 
@@ -111,7 +111,7 @@ def test_outputs_are_stored_from_where_they_are_needed() -> None:
     nodes = [half("x", "y"), clamp("y", "z", 0), cut("z", "s", 0, 2)]
     placed = place(program({"x": 4, "y": 4, "z": 4, "s": 2}, nodes, "y", "s", "x"))
     assert placed.places["y"] == Place("y")
-    stored = [t.out.place.buffer for t in list_tasks(placed) if t.op == "copy"]
+    stored = [t.out.place.buffer for t in list_tasks(placed) if t.is_copy]
     assert stored == ["x", "output x", "output y", "output s"]
     alone = place(program({"x": 4, "y": 4}, [half("x", "y")], "y"))
     assert alone.places["y"] == Place("output y")

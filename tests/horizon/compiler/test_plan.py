@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from horizon.compiler.constants import collect_constants
-from horizon.compiler.fit import make_plans
+from horizon.compiler.fit import plans_of
+from horizon.compiler.job import Job
 from horizon.compiler.layout import Place, place_tensors
 from horizon.compiler.levels import LEVELS
 from horizon.compiler.passes import run_passes
@@ -35,12 +36,13 @@ def test_a_plan_states_its_traffic(sram_bytes: int, opt: str) -> None:
         placed = place_tensors(graph, level.in_place, False, DataType.uint8)
         tasks = list_tasks(placed)
         try:
-            plans = list(make_plans(placed, tasks, small(sram_bytes), level))
+            job = Job(placed, tasks, small(sram_bytes), level)
+            plans = plans_of(job)
         except InputError:
             continue
         planned += 1
         for plan in plans:
-            operations = list_operations(placed, tasks, plan, collect_constants(graph, tasks))
+            operations = list_operations(job, plan, collect_constants(graph, tasks))
             views = [
                 operation.operands["out"].view
                 for operation in operations
@@ -74,7 +76,7 @@ def test_the_host_keeps_everything_and_cuts_nothing() -> None:
     graph = run_passes(random_graph(5, 14), True)
     placed = place_tensors(graph, True, True, DataType.uint8)
     tasks = list_tasks(placed)
-    (plan,) = make_plans(placed, tasks, load("host"), LEVELS["O3"])
+    (plan,) = plans_of(Job(placed, tasks, load("host"), LEVELS["O3"]))
     assert plan.ddr_bytes == 0
     assert {plan.spaces[name] for name in plan.sram if name in plan.spaces} == {Space.sram}
     for task, tiling in zip(tasks, plan.tilings, strict=True):

@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from horizon.compiler.geometry import Box, box_of, correlation_padding, local_padding
+from horizon.compiler.geometry import Box, box_of, instruction_fields
 from horizon.compiler.layout import Place, dense_buffer
 from horizon.compiler.measures import Balance, FewestBytes, FewestTiles
 from horizon.compiler.schedule import tile_boxes
@@ -50,7 +50,7 @@ def conv(
     }
     op = "conv_transpose2d" if back else "conv2d"
     node = Node(op, "layer", ("a",), "out", values)
-    return Task(op, "layer", operand("out", *out), operand("a", *a), node=node)
+    return Task("layer", operand("out", *out), operand("a", *a), node=node)
 
 
 def tilings_of(task: Task, measure: Measure, double: bool) -> Tilings:
@@ -60,6 +60,10 @@ def tilings_of(task: Task, measure: Measure, double: bool) -> Tilings:
     ways = (DOUBLE, SINGLE_WEIGHT, SINGLE) if double else (SINGLE,)
     orders = (OUTER_CHANNELS,) if measure == FewestTiles() else (OUTER_CHANNELS, INNER_CHANNELS)
     return Tilings([shapes.loops(order, way) for order in orders for way in ways], measure)
+
+
+def pad_of(task: Task, **boxes: Box) -> tuple[int, int]:
+    return instruction_fields(task, boxes)["pad"]
 
 
 def spans(size: int) -> Iterator[tuple[int, int]]:
@@ -87,7 +91,7 @@ def test_convolution_gets_the_rows_it_reads_and_no_more(
         if inside:
             assert (first, first + count) == (max(min(rows), 0), min(max(rows) + 1, side))
         # Row y of the tile and tap k is at this place of the part.
-        local = local_padding(task, out, box)[0]
+        local = pad_of(task, out=out, a=box)[0]
         assert local == pad - start * stride + first
 
 
@@ -110,26 +114,26 @@ def test_transposed_convolution_gets_the_rows_it_reads(kernel: int, stride: int,
         assert 0 <= first < first + count <= side
         if rows:
             assert (first, count) == (min(rows), max(rows) - min(rows) + 1)
-        assert local_padding(task, out, box)[0] == pad + start - first * stride
+        assert pad_of(task, out=out, a=box)[0] == pad + start - first * stride
 
 
 def test_correlation_gets_a_halo() -> None:
     node = Node("correlation", "layer", ("a", "b"), "out", {"max_displacement": 2, **RATIO})
     shape = (1, 9, 7, 5)
     out, a, b = operand("out", 1, 9, 7, 25), operand("a", *shape), operand("b", *shape)
-    task = Task("correlation", "layer", out, a, b, node)
+    task = Task("layer", out, a, b, node)
     tile = Box((0, 1, 4, 0), (1, 3, 3, 25))
     assert box_of(task, "a", tile) == Box((0, 1, 4, 0), (1, 3, 3, 5))
     box = box_of(task, "b", tile)
     assert box == Box((0, 0, 2, 0), (1, 6, 5, 5))
-    assert correlation_padding(task, tile, box) == (1, 0)
+    assert pad_of(task, out=tile, a=box, b=box) == (1, 0)
 
 
 def test_warp_gets_the_whole_map_of_its_channels() -> None:
     values = {"offset_multiplier": ONE, "offset_shift": 33}
     node = Node("warp", "layer", ("a", "b"), "out", values)
     out, a, b = operand("out", 2, 9, 7, 5), operand("a", 2, 9, 7, 5), operand("b", 2, 9, 7, 2)
-    task = Task("warp", "layer", out, a, b, node)
+    task = Task("layer", out, a, b, node)
     tile = Box((1, 3, 0, 2), (1, 2, 7, 3))
     assert box_of(task, "a", tile) == Box((1, 0, 0, 2), (1, 9, 7, 3))
     assert box_of(task, "b", tile) == Box((1, 3, 0, 0), (1, 2, 7, 2))

@@ -11,6 +11,7 @@ import pytest
 
 from horizon.compiler.verify import verify_program
 from horizon.errors import InputError
+from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import DataType, Instruction, Opcode, Unit
 from tests.horizon.compiler.handmade import ORIGIN, tiled_conv, whole_pyramid
 from tests.horizon.compiler.mutations import changed, without
@@ -114,7 +115,9 @@ def _other_constant(place: int) -> SimpleNamespace:
 
 
 def _other_table(column: int) -> SimpleNamespace:
-    return _other_constant(_instruction(tiled_conv(), Opcode.conv, 0).table + 16 + 4 * column)
+    return _other_constant(
+        _instruction(tiled_conv(), Opcode.conv, 0).table + CHANNEL.itemsize + 4 * column
+    )
 
 
 def _other_claim(opcode: Opcode, index: int, name: str, claim: Any) -> SimpleNamespace:
@@ -242,7 +245,7 @@ BROKEN: dict[str, tuple[Callable[[], SimpleNamespace], str]] = {
     ),
     "missing weights": (
         lambda: without(tiled_conv(), 0),
-        r"operand weight .*byte 0 holds nothing that was written; expected weights",
+        "weights of unknown value at byte 0 of the sram; expected bytes that loads brought there",
     ),
     "stored twice": (_two_stores, "it stores some elements again; expected each stored once"),
     "weights of another channel": (

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from horizon.hbir.fixed_point import LIMITS, align_ratios, quantize_ratios
-from horizon.hbir.graph import Graph, Node, TensorInfo, verify
+from horizon.hbir.graph import Graph, verify
+from horizon.hbir.node import Node, TensorInfo
 
 Shape = tuple[int, int, int, int]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from horizon.hbir.fixed_point import LIMITS
-from horizon.hbir.graph import Graph, Node, TensorInfo
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node, TensorInfo
 
 # The smallest multiplier; with shift 23, the identity.
 ONE = 1 << 23

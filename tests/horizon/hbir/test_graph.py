@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from horizon.errors import InputError
-from horizon.hbir.graph import Graph, Node, resized, verify
-from horizon.hbir.ops import OPERATORS
+from horizon.hbir.graph import Graph, resized, verify
+from horizon.hbir.node import Node
+from horizon.hbir.operators import OPERATORS
 from horizon.hbir.reference import run
 from tests.horizon.hbir.programs import conv_attributes, conv_program, one_node, pyramid, tensor
 

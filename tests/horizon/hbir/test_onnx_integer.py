@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from horizon.errors import InputError
-from horizon.hbir.graph import Graph, Node
+from horizon.hbir.graph import Graph
+from horizon.hbir.node import Node
 from horizon.hbir.onnx_integer import check_integer, export_integer
 from tests.conftest import ROOT
 from tests.horizon.hbir import onnx_programs as programs

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horizon.hbir.fixed_point import LIMITS, offset_fraction_bits
-from horizon.hbir.ops_match import warp
+from horizon.hbir.operators.warp import warp
 from horizon.hbir.reference import run
 from tests.horizon.hbir import slow
 from tests.horizon.hbir.programs import (

@@ -23,6 +23,15 @@ from horizon.hbm import (
 from horizon.hbm.records import UNIT_OF, Quad
 
 INT32 = {"lo": -(2**31), "hi": 2**31 - 1}
+# Rows 2..5 of a map of 4 x 6, bilinear at twice the size.
+TWICE = {
+    "fraction_bits": 8,
+    "origin": (2, 0),
+    "step": (512, 512),
+    "offset": (-254, -254),
+    "divisor": (4, 4),
+    "last": (3, 5),
+}
 Step = tuple[Opcode, str, View, View, dict[str, Any]]
 
 
@@ -121,6 +130,7 @@ def full_program(seed: int = 0) -> Program:
     offsets, warped = memory.place(int16, (1, 2, w, 2)), memory.place(int8, (1, 2, w, o))
     flow = memory.place(int32, (1, 2 * h, 2 * w, 2))
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
+    wider = memory.place(int8, (1, 4, 2 * w, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -156,6 +166,7 @@ def full_program(seed: int = 0) -> Program:
         (Opcode.conv, "flow", flow, first, {**up, **INT32}),
         (Opcode.rescale, "limit", total, flow, {**one, "lo": -1000, "hi": 1000}),
         (Opcode.add, "sum", summed, flow, {"b": total, **two, **INT32}),
+        (Opcode.resize, "wider", wider, first, TWICE),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(

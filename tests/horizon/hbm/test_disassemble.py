@@ -27,18 +27,18 @@ sram[0x40] 1x2x2x1:int32; after load:1 vector:1
 LINES = """\
      5 tensor    conv        conv2        sram[0x6c0] 1x4x6x18:int8 = sram[0x0] 1x4x6x3:int8; \
 b sram[0x880] 1x4x6x18:int16; weight sram[0x80] 1x1x1x1152:int8; kernel 3x3; pad 1,1; \
-table [0xdc0]x18; clamp 0..127; after load:2 store:1 tensor:1 vector:1
+table [0xec0]x18; clamp 0..127; after load:2 store:1 tensor:1 vector:1
      7 tensor    correlation correlation  sram[0xc00] 1x4x6x9:int16 = sram[0x500] 1x4x6x18:int8; \
-b sram[0x6c0] 1x4x6x18:int8; reach 1; pad 1,1; table [0xf40]x1; clamp 0..32767; \
+b sram[0x6c0] 1x4x6x18:int8; pad 1,1; reach 1; table [0x1140]x1; clamp 0..32767; \
 after load:3 store:1 tensor:2 vector:1
      8 transform copy        offsets      sram[0xdc0] 1x2x6x2:int16 = sram[0xc04] 1x2x6x2:int16 \
 by (432,108,18,2); after load:3 store:1 tensor:3 vector:1
      9 aux       warp        warp         sram[0xe00] 1x2x6x18:int8 = sram[0x6c0] 1x4x6x18:int8; \
-b sram[0xdc0] 1x2x6x2:int16; fraction 8, origin 1,0; table [0xf40]x1; \
+b sram[0xdc0] 1x2x6x2:int16; fraction bits 8; origin 1,0; table [0x1140]x1; \
 after load:3 store:1 tensor:3 vector:1 transform:1
     10 tensor    conv        flow         sram[0xf00] 1x8x12x2:int32 = sram[0x500] 1x4x6x18:int8; \
-weight constant[0x480] 1x1x1x2048:int8; kernel 4x4; transposed; rows; stride 2,2; pad 1,1; \
-table [0xf00]x2; clamp -2147483648..2147483647; \
+weight constant[0x480] 1x1x1x2048:int8; kernel 4x4; stride 2,2; pad 1,1; transposed; rows; \
+table [0x1100]x2; clamp -2147483648..2147483647; \
 after load:3 store:1 tensor:3 vector:1 aux:1 transform:1
 """
 

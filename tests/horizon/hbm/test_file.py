@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from horizon.errors import InputError
+from horizon.errors import CapacityError, CompilerError, InputError
 from horizon.hbm import (
     RANDOM_WEIGHTS,
     DataType,
@@ -22,6 +22,7 @@ from horizon.hbm import (
 )
 from tests.conftest import ROOT
 from tests.horizon.hbm.programs import full_program, short_program
+from tests.horizon.hbm.sealed import sealed
 
 PROGRAMS = {"short": short_program, "full": full_program}
 
@@ -128,3 +129,12 @@ def test_the_metadata_alone_are_read_from_a_file_or_its_bytes(tmp_path):
         assert read_metadata(source) == {"weights": "random"}
     with pytest.raises(InputError, match=r"no\.hbm: cannot read this file"):
         read_metadata(tmp_path / "no.hbm")
+
+
+def test_a_rule_that_a_file_breaks_is_no_fault_of_the_compiler():
+    data = to_bytes(short_program())
+    start = int.from_bytes(data[72:80], "little")  # of section program
+    broken = sealed(data[: start + 32] + b"\4" + data[start + 33 :])
+    with pytest.raises(InputError, match=r"opt 4; expected 0\.\.3$") as caught:
+        from_bytes(broken)
+    assert not isinstance(caught.value, CompilerError | CapacityError)

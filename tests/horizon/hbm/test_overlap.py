@@ -46,6 +46,14 @@ def boxes(draw):
     return View(Space.sram, dtype, shape, strides, draw(st.integers(0, 40)) * dtype.size)
 
 
+def test_columns_may_be_as_close_as_channels():
+    a = View(Space.sram, DataType.int32, (1, 1, 4, 2), (8, 112, 4, 4), 24)
+    b = View(Space.sram, DataType.int32, (1, 1, 4, 2), (92, 36, 4, 44), 36)
+    assert _bytes(a) & _bytes(b)
+    assert overlap(a, b)
+    assert overlap(b, a)
+
+
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(slices(), slices())
 def test_slices_of_one_buffer_are_told_apart_exactly(a, b):

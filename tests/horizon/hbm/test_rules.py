@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from horizon.errors import InputError
+from horizon.errors import CompilerError
 from horizon.hbm import (
     DataType,
     IoTensor,
@@ -19,6 +20,8 @@ from horizon.hbm import (
     Unit,
     WeightLayout,
     channel_table,
+    disassemble,
+    from_bytes,
     to_bytes,
 )
 from horizon.hbm.records import UNIT_OF
@@ -36,6 +39,7 @@ INSTRUCTIONS = {
     "up": 10,
     "rescale": 11,
     "add": 12,
+    "resize": 13,
 }
 
 
@@ -51,9 +55,9 @@ def changed(name: str, operand: str | None = None, **values: Any) -> Program:
 
 
 def refused(program: Program, message: str) -> None:
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(CompilerError, match=message) as caught:
         to_bytes(program)
-    assert "expected" in str(caught.value)
+    assert re.search("; expected .*; this is a fault of what made the program", str(caught.value))
 
 
 PARAMETERS = {
@@ -66,7 +70,7 @@ PARAMETERS = {
     "no weight": ("conv", {"weight": None}, "no operand weight"),
     "limits": ("rescale", {"lo": 5, "hi": 4}, r"limits 5\.\.4"),
     "limits outside": ("conv", {"hi": 128}, r"limits 0\.\.128; expected lo <= hi within -128"),
-    "table place": ("rescale", {"table": 8}, "a multiple of 16"),
+    "table place": ("rescale", {"table": 8}, "a multiple of 32"),
     "table end": ("rescale", {"table": len(FULL.constants)}, "inside the constants"),
     "table size": ("conv", {"table_count": 17}, "17 channel entries; expected 18"),
     "table of one": ("rescale", {"table_count": 3}, "3 channel entries; expected 1 or 2"),
@@ -81,6 +85,21 @@ PARAMETERS = {
     "fraction": ("warp", {"fraction_bits": 7}, "7 fraction bits; expected 8"),
     "origin": ("warp", {"origin": (3, 0)}, r"origin \(3, 0\)"),
     "origin before": ("warp", {"origin": (0, -1)}, r"origin \(0, -1\)"),
+    "resize bits": ("resize", {"fraction_bits": 7}, "7 fraction bits; expected 0 or 8"),
+    "resize step": ("resize", {"step": (512, -1)}, r"step \(512, -1\)"),
+    "resize offset": ("resize", {"offset": (2**26 + 1, 0)}, "offset"),
+    "resize divisor": ("resize", {"divisor": (4, 0)}, r"divisor \(4, 0\); expected 1\.\."),
+    "resize last": ("resize", {"last": (2**16, 5)}, "last"),
+    "resize origin": ("resize", {"origin": (-1, 0)}, "origin"),
+    "resize pad": ("resize", {"pad": (0, 1)}, r"pad \(0, 1\); expected at most 0"),
+    "rows before": ("resize", {"pad": (-1, 0)}, r"reads places -1\.\.2 of a in axis 1"),
+    "columns behind": (
+        "resize",
+        {"last": (3, 6)},
+        r"reads places 0\.\.6 of a in axis 2; .* 0\.\.5",
+    ),
+    "resize kernel": ("resize", {"kernel": (1, 2)}, "resize does not use it"),
+    "step without resize": ("rescale", {"step": (1, 1)}, "rescale does not use it"),
     "wait": ("store", {"waits": (0, 1, 0, 0, 0, 0)}, r"waits for 1 of unit store; expected 0\.\.0"),
     "negative wait": ("store", {"waits": (-1, 0, 0, 0, 0, 0)}, "waits for -1"),
     "waits": ("store", {"waits": (0, 0)}, "2 waits"),
@@ -135,6 +154,8 @@ OPERANDS = {
     ),
     "add": ("add", "b", {"shape": (1, 8, 12, 1)}, "b is"),
     "rescale": ("rescale", "a", {"shape": (1, 8, 12, 1)}, "equal shapes"),
+    "resized": ("resize", "out", {"shape": (1, 4, 12, 17)}, "equal batch and channels"),
+    "resized type": ("resize", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8 or"),
     "in place": ("add", "b", {"offset": FULL.instructions[12].out.offset}, "shares bytes with b"),
 }
 
@@ -148,6 +169,16 @@ def test_sides_of_windowed_operands_are_limited():
     view = dense(Space.sram, DataType.int8, (1, 1, 2**16 + 1, 3), 0)
     program = replace(changed("conv", a=view), sram_bytes=2**20)
     refused(program, "sides of at most 65536")
+
+
+def test_only_bilinear_resizing_reads_a_neighbour():
+    a = FULL.instructions[INSTRUCTIONS["resize"]].a
+    three = replace(a, shape=(1, 3, 6, 18))
+    refused(changed("resize", a=three), r"reads places 0\.\.3 of a in axis 1")
+    nearest = {"a": three, "fraction_bits": 0, "step": (1, 1), "offset": (0, 0)}
+    assert to_bytes(changed("resize", **nearest, divisor=(2, 2)))
+    lower = replace(three, offset=a.offset + a.strides[1])
+    assert to_bytes(changed("resize", a=lower, pad=(-1, 0), origin=(4, 0)))
 
 
 def test_a_correlation_whose_sum_could_overflow_is_refused():
@@ -169,6 +200,23 @@ TABLES = {
     "no bias": ("rescale", channel_table(1, 1, 1), "bias 1"),
     "second": ("add", channel_table(0, 1, 1, 2**24 + 1), "residual multiplier 16777217"),
     "no second": ("conv", channel_table(np.zeros(18), 1, 1, 1), "residual multiplier 1"),
+    "one slope": ("conv", channel_table(np.zeros(18), 1, 1, None, -1), "negative multiplier -1"),
+    "one slope of two": ("add", channel_table(0, 1, 1, 1, 0, 1), "negative residual multiplier 1"),
+    "warp": ("warp", channel_table(0, 1, 1, 0, 1), "negative multiplier 1 of channel 0"),
+}
+
+STEEP = 2**24
+SLOPES = {
+    "conv": ("conv", channel_table(np.zeros(18), 1, 1, None, np.arange(18) - 9), None),
+    "steepest": ("rescale", channel_table(0, 1, 1, None, -STEEP), None),
+    "too steep": ("rescale", channel_table(0, 1, 1, None, -STEEP - 1), "multiplier -16777217"),
+    "match": ("correlation", channel_table(0, 1, 1, None, STEEP), None),
+    "add": ("add", channel_table(0, 1, 1, 1, STEEP, -STEEP), None),
+    "second": ("add", channel_table(0, 1, 1, 1, 0, STEEP + 1), "residual multiplier 16777217"),
+    "residual": ("residual", channel_table(np.zeros(18), 1, 1, 1, 1, -STEEP), None),
+    "no residual": ("conv", channel_table(np.zeros(18), 1, 1, 0, 1, 1), "residual multiplier 1 of"),
+    "warp": ("warp", channel_table(0, 1, 1), "two_slopes is True; expected False: warp"),
+    "copy": ("copy", None, "two_slopes is True; expected False: copy"),
 }
 
 
@@ -179,6 +227,25 @@ def test_channel_tables(name, table, message):
         refused(program, message)
     else:
         assert to_bytes(program)
+
+
+@pytest.mark.parametrize(("name", "table", "message"), SLOPES.values(), ids=SLOPES)
+def test_two_slopes(name, table, message):
+    place = {"table": len(FULL.constants)} if table else {}
+    program = changed(name, two_slopes=True, **place)
+    program = replace(program, constants=FULL.constants + (table or b""))
+    if message:
+        refused(program, message)
+    else:
+        assert from_bytes(to_bytes(program)).instructions == program.instructions
+        assert "; two slopes; " in disassemble(program)
+
+
+def test_a_reserved_field_of_a_channel_is_0():
+    table = bytearray(channel_table(0, 1, 1))
+    table[-1] = 1
+    program = changed("rescale", table=len(FULL.constants))
+    refused(replace(program, constants=FULL.constants + bytes(table)), "a reserved field")
 
 
 def _tensor(**values: Any) -> Program:

@@ -86,9 +86,20 @@ def test_packed_bytes_of_another_size_or_with_something_between_are_refused(layo
 
 def test_a_channel_table_has_an_entry_per_channel():
     data = channel_table(np.array([1, -2]), 2**24, np.array([1, 47]), np.array([0, 9]))
-    entries = np.frombuffer(data, CHANNEL)
-    assert entries.tolist() == [(1, 2**24, 0, 1), (-2, 2**24, 9, 47)]
-    assert np.frombuffer(channel_table(3, 4, 5), CHANNEL).tolist() == [(3, 4, 0, 5)]
+    assert _entries(data) == [(1, 2**24, 0, 1, 0, 0), (-2, 2**24, 9, 47, 0, 0)]
+    assert _entries(channel_table(3, 4, 5)) == [(3, 4, 0, 5, 0, 0)]
+
+
+def test_a_channel_table_has_the_multipliers_of_negative_values():
+    data = channel_table(0, 8, 1, 9, np.array([-1, 2]), 3)
+    assert _entries(data) == [(0, 8, 9, 1, -1, 3), (0, 8, 9, 1, 2, 3)]
+
+
+def _entries(data: bytes) -> list[tuple[int, ...]]:
+    """The entries without their reserved fields, which are 0."""
+    rows = np.frombuffer(data, CHANNEL).tolist()
+    assert not any(row[-1].any() for row in rows)
+    return [tuple(row[:-1]) for row in rows]
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, np.array([0.5])])

@@ -4,7 +4,7 @@ import re
 import tomllib
 
 from horizon import march
-from horizon.hbir.ops import OPERATORS
+from horizon.hbir.operators import OPERATORS
 from horizon.hbm.records import ALIGNMENT, Unit
 from horizon.march.description import FOLDER, SMALLEST_ALIGNMENT
 from horizon.march.limits import LIMITS, UNIT_OF_OPERATOR

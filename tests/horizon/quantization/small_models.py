@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from horizon.hbir import Graph, reference
 from horizon.nn import Correlation, DeQuantStub, FloatFunctional, GridSample, QuantStub
 from horizon.quantization import (
     FakeQuantState,
+    IntegerModel,
     QConfig,
     QTensor,
     convert,
@@ -23,9 +25,10 @@ from horizon.quantization import (
     get_default_qat_qconfig,
     output_integers,
     prepare_calibration,
+    set_fake_quantize,
     trace,
 )
-from horizon.quantization.qat_layer import QATLayer
+from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.qtensor import DTYPES, LIMITS
 
 MINMAX = get_default_qat_qconfig(observer="minmax", qat_scale="fixed")
@@ -222,3 +225,50 @@ def assert_is_reference(model: Single, inputs: Sequence[Tensor]) -> Graph:
         assert torch.equal(found.long(), expected)
     assert expected.abs().max() > 0
     return graph
+
+
+def assert_all_stages(model: nn.Module, data: Any, trains: bool = True) -> Graph:
+    """Every stage of a network with ``qconfig`` and stubs, in float fused already.
+
+    Preparing keeps what it computes; training has gradients; evaluation, the converted network,
+    the program in torch and the reference give the same integers.
+    """
+    model = model.eval()
+    with torch.no_grad():
+        expected = tree_leaves(model(data))
+    prepared = prepare_calibration(model, data).eval()
+    with torch.no_grad():
+        found = tree_leaves(prepared(data))
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b)
+    finish_calibration(prepared)
+    if trains:
+        set_fake_quantize(prepared, FakeQuantState.QAT).train()
+        sum(out.square().sum() for out in tree_leaves(prepared(data))).backward()
+        gradients = [p.grad for p in prepared.parameters() if p.grad is not None]
+        assert gradients
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+        prepared.zero_grad()
+        set_fake_quantize(prepared.eval(), FakeQuantState.VALIDATION)
+    integers_ = output_integers(prepared, data)
+    converted = convert(prepared, data)
+    graph = trace(converted, data)
+    program = IntegerModel(graph)
+    given = tree_leaves(data)
+    outputs = program.integers(given)
+    outputs = list(outputs.values()) if isinstance(outputs, dict) else [outputs]
+    stubbed = {
+        name: stub_integers(x, graph.tensors[name].scales[0], _bits(graph, name))
+        for name, x in zip(graph.inputs, given, strict=True)
+    }
+    wanted = reference.run(graph, stubbed)
+    for index, (name, own) in enumerate(zip(graph.outputs, integers_, strict=True)):
+        assert torch.equal(output_integers(converted, data)[index], own)
+        assert torch.equal(outputs[index], own)
+        assert torch.equal(own.long(), to_nchw(wanted[name]))
+        assert own.abs().max() > 0
+    return graph
+
+
+def _bits(graph: Graph, name: str) -> int:
+    return int(graph.tensors[name].dtype.removeprefix("int"))

@@ -12,14 +12,17 @@ from horizon.errors import InputError
 from horizon.hbir import reference
 from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
 from horizon.quantization import (
+    IntegerModel,
     QATLayer,
     convert,
+    finish_calibration,
     output_integers,
+    prepare_calibration,
     prepare_qat,
     prepared_layers,
     trace,
 )
-from horizon.quantization.quantized import QuantizedLayer
+from horizon.quantization.layers.converted import QuantizedLayer
 from tests.horizon.quantization.small_models import (
     MINMAX,
     OddNet,
@@ -215,20 +218,31 @@ def test_a_layer_may_be_called_like_an_input_or_output(order):
     assert torch.equal(output_integers(model, x)[0].long(), to_nchw(expected))
 
 
-def test_a_layer_that_runs_twice_with_different_scales_is_an_error():
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.quant, self.first = QuantStub(1 / 128), nn.Conv2d(1, 1, 3, padding=1)
-            self.dequant = DeQuantStub()
-            self.qconfig = MINMAX
+class Twice(nn.Module):
+    """One convolution, used twice."""
 
-        def forward(self, x):
-            return self.dequant(self.first(self.first(self.quant(x))))
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.first = QuantStub(1 / 128), nn.Conv2d(1, 1, 3, padding=1)
+        self.dequant = DeQuantStub()
+        self.qconfig = MINMAX
 
+    def forward(self, x):
+        return self.dequant(self.first(self.first(self.quant(x))))
+
+
+@pytest.mark.parametrize("with_example", [False, True])
+def test_a_layer_that_runs_twice_has_two_converted_forms(with_example):
     x = images(1, 4, 4, 1)
-    with pytest.raises(InputError, match=r"first: it runs more than once"):
-        convert(calibrated(Net(), x), x)
+    prepared = prepare_calibration(Twice(), x if with_example else None).eval()
+    prepared(x)
+    finish_calibration(prepared)
+    # Without an example both share a scale, as one layer.
+    assert len(list(prepared.first.act_quants())) == (2 if with_example else 1)
+    graph = trace(convert(prepared, x), x)
+    assert [node.name for node in graph.nodes] == ["first", "first.1"]
+    (expected,) = output_integers(prepared, x)
+    assert torch.equal(IntegerModel(graph).integers(x), expected)
 
 
 def test_layers_that_do_not_run_stay_out():

@@ -120,7 +120,7 @@ def test_normalisation_without_running_statistics_is_an_error():
 def test_add_on_a_convolution_without_one_is_an_error():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU())
     fuse_modules(model, ["0", "1"])
-    with pytest.raises(RuntimeError, match="fused with no addition"):
+    with pytest.raises(InputError, match="fused with no addition"):
         model[0].add(torch.zeros(1), torch.zeros(1))
 
 

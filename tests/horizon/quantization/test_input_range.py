@@ -20,7 +20,7 @@ from horizon.quantization import (
     prepare_qat,
     trace,
 )
-from horizon.quantization.input_range import CLIPPED, WATCHED, InputRange, InputWatch
+from horizon.quantization.scales.input_range import CLIPPED, WATCHED, InputRange, InputWatch
 from tests.horizon.quantization.small_models import MINMAX, images
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from horizon.hbir import fixed_point, ops_match
-from horizon.quantization import kernels
-from horizon.quantization.kernels import EXACT_IN_FLOAT32, Geometry
+from horizon.hbir import fixed_point
+from horizon.hbir.operators.warp import warp as reference_warp
+from horizon.quantization.arithmetic import kernels
+from horizon.quantization.arithmetic.kernels import EXACT_IN_FLOAT32, Geometry
 from horizon.quantization.qtensor import DTYPES
 from tests.horizon.quantization.small_models import integers, to_nchw, to_nhwc
 
@@ -158,7 +159,7 @@ def test_warp(size, bits):
     offset.view(-1)[:4] = torch.tensor([-32768, 32767, 0, -1])
     offset.view(-1)[-1] = -32768
     found = kernels.warp(feature, offset.to(torch.int16))
-    expected = ops_match.warp(
+    expected = reference_warp(
         to_nhwc(feature).astype(np.int64), to_nhwc(offset).astype(np.int64), fraction
     )
     assert found.dtype == feature.dtype

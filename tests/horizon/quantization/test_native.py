@@ -7,10 +7,11 @@ import torch
 
 from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS
-from horizon.quantization import kernels, native
-from horizon.quantization.kernels import Geometry
+from horizon.quantization.arithmetic import kernels, native
+from horizon.quantization.arithmetic.kernels import Geometry
+from horizon.quantization.layers.conv_integers import QuantizedConv
+from horizon.quantization.layers.converted import ratio_tensor
 from horizon.quantization.qtensor import DTYPES, QTensor
-from horizon.quantization.quantized import QuantizedConv, ratio_tensor
 
 GEOMETRIES = {
     "plain": Geometry(padding=(1, 1)),

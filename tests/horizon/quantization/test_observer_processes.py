@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from horizon.quantization.input_range import InputRange
-from horizon.quantization.observers import OBSERVERS
+from horizon.quantization.scales.input_range import InputRange
+from horizon.quantization.scales.observers import OBSERVERS
 from tests.horizon.quantization.test_observers import HISTOGRAMS, heavy, observed
 
 # Batches per process; the third process sees none.

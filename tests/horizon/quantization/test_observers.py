@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from horizon.errors import InputError
-from horizon.quantization.histogram import BINS, Histogram, kl_threshold, squared_error
-from horizon.quantization.observers import (
+from horizon.quantization.scales.histogram import BINS, Histogram, kl_threshold, squared_error
+from horizon.quantization.scales.observers import (
     FLOOR,
     OBSERVERS,
     HistogramObserver,

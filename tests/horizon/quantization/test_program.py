@@ -22,7 +22,8 @@ from horizon.quantization import (
     program_state,
     trace,
 )
-from horizon.quantization.quantized import QuantizedLayer, QuantizedStub
+from horizon.quantization.layers.converted import QuantizedLayer
+from horizon.quantization.layers.stubs import QuantizedStub
 from tests.horizon.quantization.small_models import (
     calibrated,
     images,
@@ -227,9 +228,14 @@ def test_states_that_are_no_programs_are_errors(graph):
         program_graph({**state, "nodes": state["nodes"][:-1]})
 
 
-def test_more_than_one_output_is_an_error(graph):
-    with pytest.raises(InputError, match="one input and one output, found 1 and 2"):
-        IntegerModel(replace(graph, outputs=(*graph.outputs, "stem")))
+def test_several_outputs_come_by_name(graph):
+    model = IntegerModel(replace(graph, outputs=(*graph.outputs, "stem")))
+    x = images(1, *graph.tensors[graph.inputs[0]].shape[1:3])
+    found = model.integers(x)
+    assert list(found) == [*graph.outputs, "stem"]
+    assert torch.equal(found["stem"], model.all_integers(x)["stem"])
+    assert torch.equal(found[graph.outputs[0]], IntegerModel(graph).integers(x))
+    assert [tuple(v.shape) for v in model(x).values()] == [tuple(v.shape) for v in found.values()]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -24,7 +24,7 @@ from horizon.quantization import (
     trace,
 )
 from horizon.quantization.fuse import FusedConv
-from horizon.quantization.qat_conv import QATConv
+from horizon.quantization.layers.conv import QATConv
 from tests.horizon.quantization.small_models import (
     MINMAX,
     Single,
@@ -130,7 +130,9 @@ def test_accumulators_of_training_are_those_of_evaluation():
 def test_training_equals_evaluation_with_residual(relu, transposed):
     torch.manual_seed(0)
     conv = nn.ConvTranspose2d(3, 5, 4, 2, 1) if transposed else nn.Conv2d(3, 5, 3, padding=1)
-    layer = QATConv(FusedConv(on_powers_of_two(conv), None, relu, 1), MINMAX, "layer")
+    layer = QATConv(
+        FusedConv(on_powers_of_two(conv), None, nn.ReLU() if relu else None, 1), MINMAX, "layer"
+    )
     set_scale(layer, 2.0**-4)
     x = integers((1, 3, 5, 7), 2.0**-7)
     size = (10, 14) if transposed else (5, 7)
@@ -305,7 +307,7 @@ def test_extreme_integers_equal_the_reference():
 def test_gradients_are_the_float_layer_s_for_fine_steps(name, residual):
     """Weights on their grid, int16 output: straight-through gradients are the exact ones."""
     conv = on_powers_of_two(build(name))
-    source = FusedConv(conv, None, False, 1 if residual else None)
+    source = FusedConv(conv, None, None, 1 if residual else None)
     layer = QATConv(copy.deepcopy(source), WIDE_OUT, "layer")
     x = integers((1, conv.in_channels, 5, 6), 2.0**-7)
     real = x.dequantize().requires_grad_()
@@ -337,7 +339,7 @@ def test_gradients_are_the_float_layer_s_for_fine_steps(name, residual):
 def test_clipped_results_have_no_gradient(relu):
     conv = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.ones_(conv.weight)
-    layer = QATConv(FusedConv(conv, None, relu), MINMAX, "layer")
+    layer = QATConv(FusedConv(conv, None, nn.ReLU() if relu else None), MINMAX, "layer")
     set_scale(layer, 1.0)
     values = torch.tensor([-120.0, -50.0, 50.0, 120.0]).view(1, 1, 1, 4).requires_grad_()
     layer.train()
@@ -466,7 +468,7 @@ def test_geometries_that_fixed_point_does_not_have_are_errors(conv, found):
 
 
 def test_an_int32_output_with_relu_needs_a_step():
-    fused = FusedConv(nn.Conv2d(1, 1, 1), None, True)
+    fused = FusedConv(nn.Conv2d(1, 1, 1), None, nn.ReLU())
     with pytest.raises(InputError, match=r"a\.layer: .*needs a step"):
         QATConv(fused, get_default_qat_out_qconfig(), "a.layer")
 

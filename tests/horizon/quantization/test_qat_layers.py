@@ -21,15 +21,12 @@ from horizon.quantization import (
     prepared_layers,
 )
 from horizon.quantization.fuse import FusedConv, FusedCorrelation
-from horizon.quantization.qat_conv import QATConv
-from horizon.quantization.qat_functional import QATFunctional
-from horizon.quantization.qat_layers import (
-    QATCorrelation,
-    QATDeQuantStub,
-    QATGridSample,
-    QATQuantStub,
-    QATReLU,
-)
+from horizon.quantization.layers.conv import QATConv
+from horizon.quantization.layers.correlation import QATCorrelation
+from horizon.quantization.layers.functional import QATFunctional
+from horizon.quantization.layers.grid_sample import QATGridSample
+from horizon.quantization.layers.rescale import QATReLU
+from horizon.quantization.layers.stubs import QATDeQuantStub, QATQuantStub
 from horizon.quantization.qtensor import LIMITS
 from tests.horizon.quantization.small_models import (
     MINMAX,
@@ -69,7 +66,7 @@ def assert_rare_ties(off: torch.Tensor, share: float = 1e-4) -> None:
 
 
 def correlation(md: int, relu: bool) -> nn.Module:
-    return FusedCorrelation(Correlation(md)) if relu else Correlation(md)
+    return FusedCorrelation(Correlation(md), nn.ReLU()) if relu else Correlation(md)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -259,7 +256,7 @@ def test_int32_is_not_added_to():
     for pair in ((x, wide), (wide, x)):
         with pytest.raises(InputError, match=r"a\.sum: it adds an int32 tensor"):
             in_evaluation(layer, *pair, call=add)
-    conv = QATConv(FusedConv(nn.Conv2d(2, 2, 1), None, False, 1), MINMAX, "a.conv")
+    conv = QATConv(FusedConv(nn.Conv2d(2, 2, 1), None, None, 1), MINMAX, "a.conv")
     set_scale(conv, 1.0)
     with pytest.raises(InputError, match=r"a\.conv: it adds an int32 tensor"):
         in_evaluation(conv, x, wide)
@@ -466,9 +463,9 @@ def test_a_deep_copy_does_not_share_what_was_lowered():
     x = [real((1, 3, 2, 2), 1.0)]
     model = calibrated(Single(nn.Conv2d(3, 3, 1), [1.0]), x)
     model(x)
-    assert model.layer._lowered is not None
+    assert model.layer._lowered
     twin = copy.deepcopy(model)
-    assert all(layer._lowered is None for _, layer in prepared_layers(twin))
+    assert not any(layer._lowered for _, layer in prepared_layers(twin))
     assert torch.equal(twin(x), model(x))
 
 
@@ -485,9 +482,15 @@ def tensor(scale=1.0) -> QTensor:
         lambda x: x + x,
         lambda x: x - 1,
         lambda x: 1 - x,
-        lambda x: x * 2,
-        lambda x: 2 * x,
-        lambda x: x / 2,
+        lambda x: x * -2,
+        lambda x: 0 * x,
+        lambda x: 2 / x,
+        lambda x: x * x,
+        lambda x: -x,
+        lambda x: x > 0,
+        lambda x: x.mean((2, 3)),
+        lambda x: x.view(2, -1),
+        lambda x: x.T,
         lambda x: torch.ones(1) + x,
         lambda x: x + torch.ones(1),
         lambda x: torch.relu(x),
@@ -509,8 +512,33 @@ def tensor(scale=1.0) -> QTensor:
     ],
 )
 def test_arithmetic_outside_of_the_layers_is_an_error(action):
-    with pytest.raises(InputError, match=r"quantised (and plain )?tensor"):
+    with pytest.raises(InputError, match=r"quantised (and a plain )?tensor"):
         action(tensor())
+
+
+def test_what_no_tensor_has_is_an_error_as_well():
+    with pytest.raises(InputError, match="'colour' of a quantised tensor"):
+        _ = tensor().colour
+    assert not hasattr(tensor(), "colour")
+
+
+@pytest.mark.parametrize(
+    "action", [lambda x: x * 2.5, lambda x: 2.5 * x, lambda x: x / 0.4, lambda x: torch.mul(x, 2.5)]
+)
+def test_a_positive_factor_changes_the_scale_only(action):
+    found = action(tensor())
+    assert float(found.scale) == pytest.approx(2.5)
+    assert torch.equal(found.values, tensor().values)
+
+
+def test_dropout_does_nothing_in_evaluation_and_keeps_integers_in_training():
+    x = tensor()
+    assert nn.Dropout(0.5).eval()(x) is x
+    floats = QTensor(x.values.float(), x.scale, 8)
+    found = nn.Dropout(0.5).train()(floats)
+    assert float(found.scale) == 2.0
+    assert bool(((found.values == floats.values) | (found.values == 0)).all())
+    assert not torch.equal(found.values, floats.values)
 
 
 def test_slices_keep_integers_and_scales():

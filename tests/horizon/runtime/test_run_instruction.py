@@ -94,8 +94,8 @@ def conv() -> tuple[Instruction, dict[str, object]]:
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"record": b"short"}, ValueError, "record of 5 bytes.*expected 320"),
-        ({"table": b"12345"}, ValueError, "table of 5 bytes.*a multiple of 16"),
+        ({"record": b"short"}, ValueError, "record of 5 bytes.*expected 352"),
+        ({"table": b"12345"}, ValueError, "table of 5 bytes.*a multiple of 32"),
         ({"a": np.zeros((1, 4, 6, 3), np.float32)}, ValueError, "type of a: expected int8"),
         ({"a": np.zeros((1, 4, 6, 3), np.int8)[:, ::-1]}, ValueError, "a, axis 1: .*non-negative"),
         ({"a": np.zeros((4, 6, 3), np.int8)}, TypeError, "incompatible"),

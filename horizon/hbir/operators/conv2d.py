@@ -1,0 +1,123 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from horizon.hbir.node import Node, Shape
+from horizon.hbir.operators.attributes import check_pairs, problem
+from horizon.hbir.operators.convolution import ATTRIBUTES, LIMIT_NAMES, Convolution
+from horizon.hbir.operators.operator import T
+from horizon.hbir.operators.windows import pad_of_part, rows_read
+
+if TYPE_CHECKING:
+    from horizon.hbir.onnx_integer_export import IntegerExport
+    from horizon.hbir.onnx_qdq_export import QdqExport
+
+
+class Conv2d(Convolution):
+    """``acc[n,y,x,o] = bias[o] + sum w[o,ky,kx,i] * x[n,y',x',i]``.
+
+    ``y' = y*sy - py + ky*dy``, ``x' = x*sx - px + kx*dx``. Outside of the input is 0.
+    Output o reads the input channels of its group.
+    """
+
+    name = "conv2d"
+    required: ClassVar[Mapping[str, str]] = {**ATTRIBUTES, "dilation": "pair", "groups": "int"}
+    limits: ClassVar[tuple[str, ...]] = (*LIMIT_NAMES, "dilation")
+
+    def _check_geometry(self, node: Node, channels: int) -> None:
+        values = node.attributes
+        check_pairs(node, stride=1, padding=0, dilation=1)
+        outputs, groups, inputs = values["weight"].shape[0], values["groups"], channels
+        if groups < 1 or outputs % groups or inputs % groups:
+            raise problem(
+                node, f"groups {groups}", f"a divisor of {inputs} inputs and {outputs} outputs"
+            )
+        if values["weight"].shape[3] * groups != inputs:
+            raise problem(
+                node,
+                f"weight of shape {values['weight'].shape} in {groups} groups",
+                f"(O, kh, kw, {inputs // groups}) for {inputs} input channels",
+            )
+
+    def side(self, node: Node, side: int, axis: int) -> int:
+        stride, padding, dilation = (
+            node.attributes[key][axis] for key in ("stride", "padding", "dilation")
+        )
+        reach = dilation * (node.attributes["weight"].shape[1 + axis] - 1) + 1
+        return (side + 2 * padding - reach) // stride + 1
+
+    def _accumulate(self, node: Node, x: np.ndarray) -> np.ndarray:
+        values = node.attributes
+        weight, groups = values["weight"].astype(np.float64), values["groups"]
+        outputs, kh, kw, _ = weight.shape
+        (sy, sx), (py, px), (dy, dx) = values["stride"], values["padding"], values["dilation"]
+        rows, columns = (self.side(node, x.shape[1 + axis], axis) for axis in (0, 1))
+        padded = np.pad(x, ((0, 0), (py, py), (px, px), (0, 0)))
+        total = np.zeros((groups, x.shape[0] * rows * columns, outputs // groups))
+        for ky, kx in product(range(kh), range(kw)):
+            top, left = ky * dy, kx * dx
+            tap = padded[
+                :,
+                top : top + (rows - 1) * sy + 1 : sy,
+                left : left + (columns - 1) * sx + 1 : sx,
+            ]
+            # (pixels, groups, inputs) and (groups, outputs, inputs), group by group.
+            pixels = tap.reshape(-1, groups, x.shape[3] // groups).transpose(1, 0, 2)
+            matrix = weight[:, ky, kx].reshape(groups, outputs // groups, -1).transpose(0, 2, 1)
+            total += pixels @ matrix
+        return total.transpose(1, 0, 2).reshape(x.shape[0], rows, columns, outputs)
+
+    def _rows(self, node: Node, axis: int, out: tuple[T, T]) -> tuple[T, T]:
+        values = node.attributes
+        stride, pad, dilation = (values[key][axis] for key in ("stride", "padding", "dilation"))
+        return rows_read(out, values["weight"].shape[1 + axis], stride, pad, dilation)
+
+    def _pad(self, node: Node, axis: int, begin: int, source: int) -> int:
+        stride, pad = (node.attributes[key][axis] for key in ("stride", "padding"))
+        return pad_of_part(begin, source, stride, pad)
+
+    def fields(
+        self, node: Node, shapes: Sequence[Shape], out: Shape, starts: Sequence[Shape]
+    ) -> dict[str, Any]:
+        return super().fields(node, shapes, out, starts) | {"dilation": node.attributes["dilation"]}
+
+    def taps(self, node: Node) -> float:
+        _, kh, kw, _ = node.attributes["weight"].shape
+        return float(kh * kw)
+
+    def macs(self, node: Node, shapes: Sequence[Shape], output: Shape) -> int:
+        batch, height, width, _ = output
+        return int(batch * height * width * node.attributes["weight"].size)
+
+    def integer_onnx(self, node: Node, export: IntegerExport) -> None:
+        values = node.attributes
+        (py, px), groups = values["padding"], values["groups"]
+        accumulator = export.convolution(
+            node.inputs[0],
+            values["weight"].transpose(0, 3, 1, 2),
+            strides=values["stride"],
+            pads=(py, px, py, px),
+            dilations=values["dilation"],
+            group=groups,
+        )
+        self.finish_integer_onnx(node, export, accumulator)
+
+    def qdq_onnx(self, node: Node, export: QdqExport) -> None:
+        values = node.attributes
+        (py, px), groups = values["padding"], int(values["groups"])
+        export.convolution(
+            node,
+            "Conv",
+            values["weight"].transpose(0, 3, 1, 2),
+            0,
+            self.slopes,
+            pads=[py, px, py, px],
+            dilations=list(values["dilation"]),
+            group=groups,
+        )

@@ -1,0 +1,212 @@
+"""The converted convolution, and which convolutions there can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from horizon.errors import InputError
+from horizon.hbir import Graph, Node
+from horizon.quantization.arithmetic import kernels, native
+from horizon.quantization.arithmetic.kernels import Geometry
+from horizon.quantization.fuse import call_fused_add
+from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
+from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
+
+
+class QuantizedConv(QuantizedLayer):
+    """Convolution or transposed convolution, bias, residual, requantisation, clamp.
+
+    Args:
+        weight: int8 in torch's order. bias: int32 (O,).
+        multiplier, shift: int64 (O,); residual_multiplier, and both negative multipliers, which
+            hold for sums below zero: the same or None.
+        scale: of the output, () or (O,).
+        bits, low, high: of the output.
+        input_bits: of the input.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    multiplier: Tensor
+    shift: Tensor
+    residual_multiplier: Tensor | None
+    negative_multiplier: Tensor | None
+    negative_residual_multiplier: Tensor | None
+    _packed: tuple[list[tuple[int, int] | None], native.Convolution] | None = None
+    _ranges: list[tuple[int, int]] | None = None
+
+    def __init__(
+        self,
+        layer: str,
+        weight: Tensor,
+        bias: Tensor,
+        geometry: Geometry,
+        multiplier: Tensor,
+        shift: Tensor,
+        residual_multiplier: Tensor | None,
+        scale: Tensor,
+        bits: int,
+        low: int,
+        high: int,
+        input_bits: int,
+        conv_operand: int | None = None,
+        negative_multiplier: Tensor | None = None,
+        negative_residual_multiplier: Tensor | None = None,
+    ) -> None:
+        super().__init__(layer)
+        self.geometry, self.bits, self.low, self.high = geometry, bits, low, high
+        self.input_bits, self.conv_operand = input_bits, conv_operand
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.register_buffer("multiplier", multiplier)
+        self.register_buffer("shift", shift)
+        self.register_buffer("residual_multiplier", residual_multiplier)
+        self.register_buffer("negative_multiplier", negative_multiplier)
+        self.register_buffer("negative_residual_multiplier", negative_residual_multiplier)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: QTensor, residual: QTensor | None = None) -> QTensor:
+        if x.bits != self.input_bits:
+            raise InputError(
+                f"{self.layer}: converted for an int{self.input_bits} input, found int{x.bits}"
+            )
+        other = None if residual is None else residual.integers()
+        kernel = self._on_cpu if self._is_native(x) else self._on_gpu
+        values = kernel(x.integers(), other)
+        inputs = [x] if residual is None else [x, residual]
+        op = "conv_transpose2d" if self.geometry.transposed else "conv2d"
+        return self.emit(op, inputs, values, self.scale, self.bits)
+
+    def _is_native(self, x: QTensor) -> bool:
+        two_slopes = self.negative_multiplier is not None
+        return x.device.type == "cpu" and (native.TWO_SLOPES or not two_slopes)
+
+    def _on_cpu(self, x: Tensor, other: Tensor | None) -> Tensor:
+        constants = (self.weight, self.bias, self.multiplier, self.shift, self.residual_multiplier)
+        slopes = (self.negative_multiplier, self.negative_residual_multiplier)
+        # torch counts the changes of a tensor: packed constants of old values are of no use.
+        state = [
+            None if t is None or t.is_inference() else (t.data_ptr(), t._version)
+            for t in (*constants, *slopes)
+        ]
+        packed = self._packed
+        if packed is None or packed[0] != state:
+            limits = (self.low, self.high, self.input_bits)
+            packed = state, native.Convolution(self.geometry, *constants, *limits, *slopes)
+            self._packed = packed  # at once: other threads may run this layer
+        return packed[1](x, other, DTYPES[self.bits])
+
+    def _on_gpu(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """In floating point, which is exact here; works on a CPU as well."""
+        if self._ranges is None:
+            largest = -LIMITS[self.input_bits][0]
+            self._ranges = kernels.channel_groups(self.weight, self.geometry, largest)
+        step = torch.ldexp(torch.ones_like(self.shift, dtype=torch.float64), -self.shift)
+        second, third = self.residual_multiplier, self.negative_multiplier
+        fourth = self.negative_residual_multiplier
+        weight = self.weight.float() if self._ranges else self.weight.double()
+        return kernels.requantize(
+            kernels.accumulate(x, weight, self.geometry, self._ranges),
+            self.bias,
+            self.multiplier * step,
+            self.low,
+            self.high,
+            DTYPES[self.bits],
+            other,
+            None if other is None or second is None else second * step,
+            None if third is None else third * step,
+            None if other is None or fourth is None else fourth * step,
+        )
+
+    def add(self, *operands: QTensor) -> QTensor:
+        result: QTensor = call_fused_add(self, operands, self.conv_operand)
+        return result
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of its node (weights to output channels first, channels last)."""
+        g = self.geometry
+        order = (1, 2, 3, 0) if g.transposed else (0, 2, 3, 1)
+        found: dict[str, Any] = {
+            "weight": self.weight.permute(order).contiguous().cpu().numpy(),
+            "bias": self.bias.cpu().numpy(),
+            "stride": g.stride,
+            "padding": g.padding,
+            "multiplier": self.multiplier.cpu().numpy(),
+            "shift": self.shift.cpu().numpy(),
+            "lo": self.low,
+            "hi": self.high,
+        }
+        if not g.transposed:
+            found |= {"dilation": g.dilation, "groups": g.groups}
+        if self.residual_multiplier is not None:
+            found["residual_multiplier"] = self.residual_multiplier.cpu().numpy()
+        if self.negative_multiplier is not None:
+            found["negative_multiplier"] = self.negative_multiplier.cpu().numpy()
+        if self.negative_residual_multiplier is not None:
+            below = self.negative_residual_multiplier.cpu().numpy()
+            found["negative_residual_multiplier"] = below
+        return found
+
+
+def convolution_of(node: Node, graph: Graph) -> QuantizedConv:
+    """The converted layer of a node."""
+    a = node.attributes
+    transposed = node.op == "conv_transpose2d"
+    weight = torch.from_numpy(np.ascontiguousarray(a["weight"]))
+    weight = weight.permute((3, 0, 1, 2) if transposed else (0, 3, 1, 2)).contiguous()
+    geometry = Geometry(
+        transposed,
+        tuple(a["stride"]),
+        tuple(a["padding"]),
+        (1, 1) if transposed else tuple(a["dilation"]),
+        1 if transposed else int(a["groups"]),
+    )
+    output = graph.tensors[node.output]
+
+    def column(name: str) -> Tensor | None:
+        values = a.get(name)
+        return None if values is None else torch.from_numpy(np.array(values, dtype=np.int64))
+
+    return QuantizedConv(
+        node.name,
+        weight,
+        torch.from_numpy(np.array(a["bias"], dtype=np.int32)),
+        geometry,
+        torch.from_numpy(np.array(a["multiplier"], dtype=np.int64)),
+        torch.from_numpy(np.array(a["shift"], dtype=np.int64)),
+        column("residual_multiplier"),
+        scale_of(output),
+        bits_of(output),
+        int(a["lo"]),
+        int(a["hi"]),
+        bits_of(graph.tensors[node.inputs[0]]),
+        None,
+        column("negative_multiplier"),
+        column("negative_residual_multiplier"),
+    )
+
+
+def geometry_of(conv: Any, layer: str) -> Geometry:
+    """A torch convolution's geometry; InputError where fixed point has no such thing."""
+    transposed = isinstance(conv, nn.ConvTranspose2d)
+    reasons = []
+    if not type(conv).forward.__module__.startswith(("torch.nn.", "horizon.nn.")):
+        reasons.append(
+            f"{type(conv).__name__} has a forward() of its own, which the integers would not "
+            "follow; put what it does to the weights into them and use a plain convolution"
+        )
+    if conv.padding_mode != "zeros":
+        reasons.append(f"padding_mode={conv.padding_mode!r} (expected 'zeros')")
+    if isinstance(conv.padding, str):
+        reasons.append(f"padding={conv.padding!r} (expected numbers)")
+    if transposed and (conv.groups != 1 or set(conv.dilation) != {1}):
+        reasons.append("a transposed convolution with groups or dilation")
+    if transposed and set(conv.output_padding) != {0}:
+        reasons.append("output_padding")
+    if reasons:
+        raise InputError(f"{layer}: cannot be quantised: {'; '.join(reasons)}")
+    return Geometry(transposed, conv.stride, conv.padding, conv.dilation, conv.groups)

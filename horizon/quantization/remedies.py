@@ -1,0 +1,86 @@
+"""What to use in the place of a layer or a call that has no fixed-point form."""
+
+from __future__ import annotations
+
+# The first entry that is a part of the class's name, so that variants are covered.
+LAYERS = (
+    ("PixelShuffle", "nn.ConvTranspose2d of the same stride"),
+    ("PixelUnshuffle", "nn.Conv2d of the same stride"),
+    ("AdaptiveMaxPool", "nn.MaxPool2d of a fixed kernel and stride"),
+    ("MaxPool", "nn.MaxPool2d, or nn.Conv2d with stride 2"),
+    ("AvgPool", "nn.Conv2d with stride 2 and equal weights; after a DeQuantStub at the end"),
+    ("LPPool", "nn.Conv2d with stride 2"),
+    ("MaxUnpool", "nn.ConvTranspose2d"),
+    ("Pad", "the padding of the convolution behind it"),
+    ("BatchNorm", "nn.BatchNorm2d right behind a convolution, named with it in fuse_model()"),
+    ("Norm", "nn.BatchNorm2d right behind a convolution, fused with it"),
+    ("Linear", "nn.Conv2d of 1x1"),
+    ("Conv1d", "nn.Conv2d of 1xk"),
+    ("Transpose1d", "nn.ConvTranspose2d of 1xk"),
+    ("Conv3d", "nn.Conv2d; frames as channels or as a batch"),
+    ("Transpose3d", "nn.ConvTranspose2d; frames as channels or as a batch"),
+    ("Softmax", "the logits: end with a DeQuantStub and apply it on the CPU"),
+    ("Dropout", "nn.Dropout, which does nothing outside of training"),
+    ("Flatten", "a convolution as large as the map, or what follows on the CPU"),
+)
+ACTIVATIONS = (
+    *("CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish"),
+    *("LogSigmoid", "Mish", "RReLU", "SELU", "SiLU", "Sigmoid"),
+    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
+)
+ACTIVATION = "nn.ReLU, nn.LeakyReLU, nn.PReLU or nn.ReLU6, fused with the convolution before it"
+OTHERWISE = "convolutions and layers of horizon.nn; or end with a DeQuantStub before it"
+MEAN = "nn.Conv2d with equal weights, or the mean on the CPU behind a DeQuantStub"
+SHAPE = (
+    "a form in which batch, channels, rows and columns stay what they are; flatten on the CPU, "
+    "behind a DeQuantStub"
+)
+SCALAR = "the bias of the convolution before or behind it"
+PRODUCT = (
+    "a positive number as the factor, or a convolution; two tensors are multiplied by nothing in "
+    "fixed point but horizon.nn.Correlation"
+)
+# By the names of functions and methods of torch; "_" at the end (in place) does not count.
+CALLS = {
+    **dict.fromkeys(("mean", "adaptive_avg_pool2d", "avg_pool2d", "sum"), MEAN),
+    **dict.fromkeys(
+        (
+            *("view", "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze"),
+            *("expand", "repeat", "stack", "unbind", "movedim", "unflatten", "T", "mT", "flip"),
+        ),
+        SHAPE,
+    ),
+    **dict.fromkeys(("conv2d", "conv_transpose2d"), "nn.Conv2d or nn.ConvTranspose2d as a layer"),
+    "linear": "nn.Conv2d of 1x1",
+    "batch_norm": "nn.BatchNorm2d right behind a convolution, named with it in fuse_model()",
+    "pad": "the padding of the convolution behind it",
+    "softmax": "the logits: end with a DeQuantStub and apply it on the CPU",
+    "grid_sample": "horizon.nn.GridSample, with offsets in pixels",
+    **dict.fromkeys(
+        ("sub", "subtract", "rsub", "neg", "negative"),
+        "an addition, with the sign in the weights of the convolution before it",
+    ),
+    **dict.fromkeys(("mul", "multiply", "div", "divide", "true_divide"), PRODUCT),
+    "matmul": "nn.Conv2d of 1x1",
+    **dict.fromkeys(
+        ("sigmoid", "tanh", "gelu", "silu", "elu", "softplus", "mish", "hardswish", "hardsigmoid"),
+        ACTIVATION,
+    ),
+    "add": "an addition of two quantised tensors of one shape",
+}
+EXAMPLE = (
+    "hand the example input of prepare_qat or prepare_calibration, by which such calls are found "
+    "and get a scale"
+)
+
+
+def instead_of(kind: str) -> str:
+    """What to use in the place of a layer of this class."""
+    if kind in ACTIVATIONS:
+        return ACTIVATION
+    return next((text for part, text in LAYERS if part in kind), OTHERWISE)
+
+
+def instead_of_call(name: str) -> str:
+    """What to use in the place of a function or method of torch."""
+    return CALLS.get(name.strip("_"), OTHERWISE)
