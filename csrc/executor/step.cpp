@@ -105,6 +105,12 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                      i.lo,
                      i.hi,
                      i.two_slopes != 0};
+    case Opcode::max_pool:
+      return PoolArgs{tensor_at(i.out, at.out),
+                      tensor_at(i.a, at.a),
+                      {i.kernel[0], i.kernel[1]},
+                      {i.stride[0], i.stride[1]},
+                      {i.pad[0], i.pad[1]}};
     case Opcode::resize:
       return ResizeArgs{tensor_at(i.out, at.out),
                         tensor_at(i.a, at.a),

@@ -40,16 +40,19 @@ void check_unused(const InstructionRecord& i) {
       !std::all_of(std::begin(i.zero1), std::end(i.zero1), [](auto zero) { return zero == 0; })) {
     refuse("a reserved field that is not 0", "0");
   }
+  const bool windows = conv || i.opcode == Opcode::max_pool;
   const bool resize = i.opcode == Opcode::resize;
-  if (!conv) {
+  if (!windows) {
     require_default(both(i.kernel, 1), "kernel");
     require_default(both(i.stride, 1), "stride");
+  }
+  if (!conv) {
     require_default(both(i.dilation, 1), "dilation");
     require_default(i.transposed == 0, "transposed");
     require_default(i.weight_layout == WeightLayout::blocked, "weight layout");
     check_missing(i.weight, "weight");
   }
-  if (!conv && !correlation && !resize) require_default(both(i.pad, 0), "pad");
+  if (!windows && !correlation && !resize) require_default(both(i.pad, 0), "pad");
   if (!correlation) require_default(i.reach == 0, "reach");
   if (!warp && !resize) {
     require_default(i.fraction_bits == 0, "fraction bits");

@@ -174,6 +174,30 @@ void check_elementwise(const InstructionRecord& i) {
   }
 }
 
+void check_max_pool(const InstructionRecord& i) {
+  require_signed(i.a, "a");
+  if (i.out.type != i.a.type) {
+    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
+  }
+  check_sides(i.a, "a");
+  check_sides(i.out, "out");
+  require_shape(i.out, "out", i.a.shape[0], i.out.shape[1], i.out.shape[2], i.a.shape[3]);
+  require_range(i.kernel, "kernel", 1, kLargestStep);
+  require_range(i.stride, "stride", 1, kLargestStep);
+  require_range(i.pad, "pad", -kLargestPad, kLargestPad);
+  for (int axis = 0; axis < 2; ++axis) {
+    // Later windows begin later: it is enough that the first does not end before the map and the
+    // last does not begin behind it.
+    const std::int64_t first_end = std::int64_t{i.kernel[axis]} - i.pad[axis];
+    const std::int64_t last_begin =
+        (std::int64_t{i.out.shape[1 + axis]} - 1) * i.stride[axis] - i.pad[axis];
+    if (first_end <= 0 || last_begin >= i.a.shape[1 + axis]) {
+      refuse(text_of("a window without an element of a in axis ", 1 + axis),
+             "at least one in each window");
+    }
+  }
+}
+
 }  // namespace
 
 void check_operator(const InstructionRecord& i, std::span<const std::byte> constants) {
@@ -185,8 +209,10 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     check_correlation(i);
   } else if (i.opcode == Opcode::warp) {
     check_warp(i);
+  } else if (i.opcode == Opcode::max_pool) {
+    return check_max_pool(i);  // neither limits nor a table
   } else if (i.opcode == Opcode::resize) {
-    return check_resize(i);  // neither limits nor a table
+    return check_resize(i);
   } else {
     check_elementwise(i);
   }

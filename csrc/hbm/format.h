@@ -70,7 +70,8 @@ enum class Opcode : std::uint8_t {
   warp = 6,
   rescale = 7,
   add = 8,
-  resize = 9
+  resize = 9,
+  max_pool = 10
 };
 
 enum class WeightLayout : std::int32_t {
@@ -80,7 +81,7 @@ enum class WeightLayout : std::int32_t {
 
 inline constexpr int kUnits = 6;
 inline constexpr std::size_t kSections = 6;
-inline constexpr std::size_t kOpcodes = 9;
+inline constexpr std::size_t kOpcodes = 10;
 
 // clang-format off
 // By opcode - 1.
@@ -91,6 +92,7 @@ inline constexpr Unit kUnitOf[] = {
     Unit::tensor,
     Unit::tensor,
     Unit::aux,
+    Unit::vector,
     Unit::vector,
     Unit::vector,
     Unit::vector,
@@ -105,6 +107,7 @@ inline constexpr const char* kOpcodeNames[] = {
     "rescale",
     "add",
     "resize",
+    "max_pool",
 };
 
 // By number.

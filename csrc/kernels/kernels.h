@@ -84,6 +84,13 @@ struct CopyArgs {
   Tensor out, in;
 };
 
+// y[n,y,x,c] = max in[n, y*sy - py + ky, x*sx - px + kx, c] over the taps inside of `in`, of which
+// every window has one. The types are the same, innermost strides their size.
+struct PoolArgs {
+  Tensor out, in;
+  std::int32_t kernel[2], stride[2], pad[2];
+};
+
 // Output row i of the whole map (origin + y) reads the place X = clamp(floor((step i + offset) /
 // divisor), 0, last 2^F) of the whole input, in steps of 2^-F rows: rows floor(X 2^-F) and the
 // next, `last` at most, weighted by what X is between them. The same for columns. Row r of the
@@ -106,6 +113,7 @@ struct ResizeArgs {
   OPERATOR(warp, WarpArgs)                        \
   OPERATOR(rescale, RescaleArgs)                  \
   OPERATOR(add, AddArgs)                          \
+  WITH_SCRATCH(max_pool, PoolArgs)                \
   WITH_SCRATCH(resize, ResizeArgs)
 
 struct Kernels {

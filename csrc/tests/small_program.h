@@ -27,6 +27,9 @@ enum Place : std::size_t {
   kResidual,  // a convolution with a residual
   kRescale,
   kAdd,
+  kMaxPool,
+  kResize,  // bilinear, to twice the size
+  kSlopes,  // a rescale with two slopes
   kStoreFlow,
   kStoreFeature,
 };
@@ -232,6 +235,26 @@ inline void SmallProgram::add_all() {
   add_two.b = offsets;
   set_limits(add_two);
   set_table(add_two, 1, {0, 1 << 23, 1 << 22, 23});
+
+  const View pooled = sram(kInt8, {1, kHeight / 2, kWidth / 2, 5});
+  InstructionRecord& pool = add(Opcode::max_pool, Unit::vector, "pool", pooled, warped);
+  pool.kernel[0] = pool.kernel[1] = 3;
+  pool.stride[0] = pool.stride[1] = 2;
+  pool.pad[0] = pool.pad[1] = 1;
+  const View resized = sram(kInt8, {1, kHeight, kWidth, 5});
+  InstructionRecord& resize = add(Opcode::resize, Unit::vector, "resize", resized, pooled);
+  resize.fraction_bits = 8;
+  for (int axis = 0; axis < 2; ++axis) {
+    resize.step[axis] = 512;
+    resize.offset[axis] = -254;
+    resize.divisor[axis] = 4;
+    resize.last[axis] = static_cast<std::int32_t>(pooled.shape[1 + axis]) - 1;
+  }
+  const View sloped = sram(kInt16, {1, kHeight, kWidth, 5});
+  InstructionRecord& slopes = add(Opcode::rescale, Unit::vector, "slopes", sloped, resized);
+  slopes.two_slopes = 1;
+  set_limits(slopes);
+  set_table(slopes, 5, {0, 1 << 23, 0, 20, 1 << 20, 0});
 
   View flow_out = planes_of(Space::output, kInt32, {1, kHeight, kWidth, 2});
   add(Opcode::store, Unit::store, "flow", flow_out, sum);

@@ -10,6 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "tests/kernel_cases.h"
+#include "tests/max_pool_case.h"
 #include "tests/resize_case.h"
 
 namespace horizon {
@@ -24,7 +25,7 @@ constexpr Operator kOperators[] = {
     {"conv", conv_case},         {"correlation", correlation_case},
     {"warp", warp_case},         {"rescale", rescale_case},
     {"add", add_case},           {"copy", copy_case},
-    {"resize", resize_case},
+    {"max_pool", max_pool_case}, {"resize", resize_case},
 };
 
 constexpr std::size_t kGuard = 256;

@@ -167,6 +167,14 @@ class _Chain:
         values = {**_ratio(dtype), "multiplier": multiplier, **_limits(dtype)}
         return self.add_node("rescale", [x], x.shape, dtype, values)
 
+    def pool(self, x: TensorInfo, kernel: int, stride: int) -> TensorInfo:
+        batch, height, width, channels = x.shape
+        padding = kernel // 2 if kernel % 2 else 0
+        size = [(side + 2 * padding - kernel) // stride + 1 for side in (height, width)]
+        values = {"kernel": (kernel, kernel), "stride": (stride, stride), "ceil": 0}
+        values["padding"] = (padding, padding)
+        return self.add_node("max_pool2d", [x], (batch, *size, channels), x.dtype, values)
+
     def resize(self, x: TensorInfo, up: int, bilinear: int) -> TensorInfo:
         batch, height, width, channels = x.shape
         values = {"up": (up, up), "down": (1, 1), "align_corners": 0, "exact": 0}
@@ -279,6 +287,7 @@ def _elementwise(chain: _Chain) -> None:
         chain.end(chain.convolution(again, chain.pick((1, 2, 2, 4)), dtype=dtype))
     kind = len(chain.nodes) % 3
     chain.end(chain.resize(w if w.shape[1] * w.shape[2] < 4096 else few, 2, int(kind > 0)))
+    chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

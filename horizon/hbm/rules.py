@@ -238,6 +238,22 @@ def _check_add(instruction: Instruction, where: str) -> None:
     require(shape == instruction.out.shape, where, f"b is {shape}", f"{instruction.out.shape}")
 
 
+def _check_max_pool(instruction: Instruction, where: str) -> None:
+    out, a = instruction.out, instruction.a
+    _check_sides(instruction, where)
+    require(out.dtype == a.dtype, where, f"out is {out.dtype.name}", f"a's {a.dtype.name}")
+    same = (out.shape[0], out.shape[3]) == (a.shape[0], a.shape[3])
+    require(same, where, f"out is {out.shape}, a is {a.shape}", "equal batch and channels")
+    for axis, (kernel, stride, pad) in enumerate(
+        zip(instruction.kernel, instruction.stride, instruction.pad, strict=True), start=1
+    ):
+        # The first window ends in or behind the first row, the last begins in or before the last.
+        last = (out.shape[axis] - 1) * stride - pad
+        if pad >= kernel or last >= a.shape[axis]:
+            found = f"windows from {-pad} to {last + kernel - 1} in axis {axis}"
+            fail(where, found, f"each with an element of a, 0..{a.shape[axis] - 1}")
+
+
 def _check_resize(instruction: Instruction, where: str) -> None:
     out, a, bits = instruction.out, instruction.a, instruction.fraction_bits
     _check_sides(instruction, where)
@@ -273,5 +289,6 @@ _CHECKS = {
     Opcode.warp: _check_warp,
     Opcode.rescale: _check_rescale,
     Opcode.add: _check_add,
+    Opcode.max_pool: _check_max_pool,
     Opcode.resize: _check_resize,
 }

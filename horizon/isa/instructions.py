@@ -22,6 +22,7 @@ class Opcode(IntEnum):
     rescale = 7
     add = 8
     resize = 9
+    max_pool = 10
 
 
 @dataclass(frozen=True)
@@ -109,5 +110,8 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
         Unit.vector,
         {"out": _narrow, "a": _narrow},
         ("pad", "fraction_bits", "origin", "step", "offset", "divisor", "last"),
+    ),
+    Opcode.max_pool: Operation(
+        Unit.vector, {"out": _signed, "a": _signed}, ("kernel", "stride", "pad")
     ),
 }

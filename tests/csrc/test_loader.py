@@ -46,7 +46,7 @@ def run(command: list[str], **environment: str) -> str:
     return found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("name", ["loader", "loader_parts", "checks", "operators"])
+@pytest.mark.parametrize("name", ["loader", "loader_parts", "checks", "operators", "resampling"])
 def test_native_tests_pass_under_sanitizers(loader, tmp_path, name):
     program = tmp_path / name
     source = CSRC / "tests" / f"test_{name}.cpp"

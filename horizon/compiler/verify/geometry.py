@@ -25,6 +25,7 @@ OPCODES = {
     "warp": Opcode.warp,
     "rescale": Opcode.rescale,
     "add": Opcode.add,
+    "max_pool2d": Opcode.max_pool,
     "resize": Opcode.resize,
 }
 SIDES = ("row", "column")
@@ -58,6 +59,7 @@ def reads(part: Part) -> dict[str, Quad]:
         Opcode.warp: _warp,
         Opcode.rescale: lambda part: {"a": part.start},
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
+        Opcode.max_pool: _max_pool,
         Opcode.resize: _resize,
     }
     return read[part.instruction.opcode](part)
@@ -130,6 +132,19 @@ def _check_halo(
     if missing.size:
         found = f"{name}s {first}..{first + side - 1} only"
         raise Wrong(f"operand {operand}", found, f"{name} {missing.min()} as well, a halo")
+
+
+def _max_pool(part: Part) -> dict[str, Quad]:
+    instruction, values = part.instruction, part.node.attributes
+    begin = [0, 0]
+    for axis in (0, 1):
+        stride, padding = values["stride"][axis], values["padding"][axis]
+        places = part.start[1 + axis] + np.arange(instruction.out.shape[1 + axis])[:, None]
+        needed = places * stride - padding + np.arange(values["kernel"][axis])
+        begin[axis] = part.start[1 + axis] * stride - padding + instruction.pad[axis]
+        _check_halo("a", needed, begin[axis], instruction.a, part.shapes[0], axis)
+    n, _, _, c = part.start
+    return {"a": (n, begin[0], begin[1], c)}
 
 
 def _resize(part: Part) -> dict[str, Quad]:

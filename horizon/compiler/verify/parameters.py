@@ -121,6 +121,8 @@ def _fields(part: Part) -> dict[str, Any]:
         fields["transposed"] = part.node.op == "conv_transpose2d"
     elif opcode is Opcode.correlation:
         fields["reach"] = values["max_displacement"]
+    elif opcode is Opcode.max_pool:
+        fields |= {name: values[name] for name in ("kernel", "stride")}
     elif opcode is Opcode.resize:
         fields |= _resize_fields(part)
     elif opcode is Opcode.warp:

@@ -255,12 +255,52 @@ def add(instruction: Instruction, memory: Memory) -> np.ndarray:
     return rounded(instruction, memory, memory.view(instruction.a), memory.view(instruction.b))
 
 
+def max_pool(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See PoolArgs in csrc/kernels/kernels.h. What is outside of the part loses every time."""
+    x = memory.view(instruction.a).astype(np.int64)
+    _, height, width, _ = x.shape
+    lowest = np.iinfo(np.int64).min
+    found = np.full(instruction.out.shape, lowest)
+    for ky, kx in product(*map(range, instruction.kernel)):
+        rows, columns = _taps(instruction, ky, 0), _taps(instruction, kx, 1)
+        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+        taken = x[:, rows.clip(0, height - 1)][:, :, columns.clip(0, width - 1)]
+        found = np.maximum(found, np.where(inside[:, :, None], taken, lowest))
+    return found
+
+
+def resize(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See ResizeArgs in csrc/kernels/kernels.h. Rows of the whole input are those of the part."""
+    x = memory.view(instruction.a).astype(np.int64)
+    bits = instruction.fraction_bits
+    taps = []
+    for axis in (0, 1):
+        step, offset, divisor, last, origin, pad = (
+            getattr(instruction, name)[axis]
+            for name in ("step", "offset", "divisor", "last", "origin", "pad")
+        )
+        row = origin + np.arange(instruction.out.shape[1 + axis])
+        place = ((step * row + offset) // divisor).clip(0, last << bits)
+        weight = place & ((1 << bits) - 1)
+        first = (place >> bits) + pad
+        second = first if not bits else np.minimum((place >> bits) + 1, last) + pad
+        assert first.min() >= 0
+        assert second.max() < x.shape[1 + axis]
+        taps.append(((first, (1 << bits) - weight), (second, weight)))
+    total = np.zeros(instruction.out.shape, np.int64)
+    for (rows, down), (columns, right) in product(*taps):
+        total += x[:, rows][:, :, columns] * (down[:, None, None] * right[:, None])
+    return (total + ((1 << 2 * bits) >> 1)) >> 2 * bits
+
+
 COMPUTE = {
     Opcode.conv: conv,
     Opcode.correlation: correlation,
     Opcode.warp: warp,
     Opcode.rescale: rescale,
     Opcode.add: add,
+    Opcode.max_pool: max_pool,
+    Opcode.resize: resize,
 }
 
 

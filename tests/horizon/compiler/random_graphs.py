@@ -33,6 +33,7 @@ class RandomGraph:
         makers = (
             [self.conv] * 4
             + [self.transposed, self.correlation, self.warp, self.rescale, self.clamp, self.add]
+            + [self.pool, self.resize]
             + [self.concat, self.concat, self.slice, self.repeat]
         )
         while len(self.nodes) < nodes:
@@ -189,6 +190,30 @@ class RandomGraph:
         dtype = self.pick(("int8", "int16", "int32"))
         values = {"multiplier_a": self.pick((0, ONE + 99)), "multiplier_b": ONE // 3, "shift": 24}
         self.node("add", [a.name, b.name], a.shape, dtype, values | self.limits(dtype))
+
+    def pool(self) -> None:
+        x = self.any("int8", "int16", "int32")
+        kernel, stride = self.pick(((2, 2), (3, 3), (3, 1))), self.pick(((2, 2), (1, 1), (3, 2)))
+        padding = self.pick(((0, 0), (kernel[0] // 2, kernel[1] // 2)))
+        values = {"kernel": kernel, "stride": stride, "padding": padding, "ceil": self.pick((0, 1))}
+        if all(s + 2 * p >= k for s, p, k in zip(x.shape[1:3], padding, kernel, strict=True)):
+            node = Node("max_pool2d", "pool", (x.name,), "y", values)
+            self.node(
+                "max_pool2d", [x.name], OPERATORS["max_pool2d"].infer(node, [x]), x.dtype, values
+            )
+
+    def resize(self) -> None:
+        x = self.any("int8", "int16")
+        factors = self.pick(
+            (((2, 2), (1, 1)), ((1, 3), (1, 1)), ((1, 1), (2, 2)), ((2, 1), (1, 3)))
+        )
+        flags = self.pick(((0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 1, 0)))
+        values = dict(zip(("up", "down"), factors, strict=True))
+        values |= dict(zip(("bilinear", "align_corners", "exact"), flags, strict=True))
+        node = Node("resize", "resize", (x.name,), "y", values)
+        sides = [s * u // d for s, u, d in zip(x.shape[1:3], *factors, strict=True)]
+        if min(sides) >= 1 and max(sides) <= 40:
+            self.node("resize", [x.name], OPERATORS["resize"].infer(node, [x]), x.dtype, values)
 
     def concat(self) -> None:
         axis = self.pick((0, 3, 3, 3))

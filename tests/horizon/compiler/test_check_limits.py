@@ -65,6 +65,11 @@ def cut() -> Graph:
     return one_node("slice", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 14, 3)), values)
 
 
+def max_pool() -> Graph:
+    values = {"kernel": (3, 5), "stride": (1, 2), "padding": (1, 2), "ceil": 0}
+    return one_node("max_pool2d", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 7, 6)), values)
+
+
 def resize() -> Graph:
     values = {"up": (2, 1), "down": (1, 1), "bilinear": 1, "align_corners": 0, "exact": 0}
     return one_node("resize", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 20, 14, 6)), values)
@@ -77,6 +82,7 @@ GRAPHS = {
     "warp": warp(),
     "rescale": rescale(),
     "add": add(),
+    "max_pool2d": max_pool(),
     "resize": resize(),
     "concat": concat(),
     "slice": cut(),

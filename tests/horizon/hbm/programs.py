@@ -130,6 +130,7 @@ def full_program(seed: int = 0) -> Program:
     offsets, warped = memory.place(int16, (1, 2, w, 2)), memory.place(int8, (1, 2, w, o))
     flow = memory.place(int32, (1, 2 * h, 2 * w, 2))
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
+    pooled = memory.place(int8, (1, 2, w, o))
     wider = memory.place(int8, (1, 4, 2 * w, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
@@ -166,6 +167,13 @@ def full_program(seed: int = 0) -> Program:
         (Opcode.conv, "flow", flow, first, {**up, **INT32}),
         (Opcode.rescale, "limit", total, flow, {**one, "lo": -1000, "hi": 1000}),
         (Opcode.add, "sum", summed, flow, {"b": total, **two, **INT32}),
+        (
+            Opcode.max_pool,
+            "pool",
+            pooled,
+            first,
+            {"kernel": (2, 3), "stride": (2, 1), "pad": (0, 1)},
+        ),
         (Opcode.resize, "wider", wider, first, TWICE),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]

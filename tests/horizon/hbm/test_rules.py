@@ -39,7 +39,8 @@ INSTRUCTIONS = {
     "up": 10,
     "rescale": 11,
     "add": 12,
-    "resize": 13,
+    "pool": 13,
+    "resize": 14,
 }
 
 
@@ -85,6 +86,14 @@ PARAMETERS = {
     "fraction": ("warp", {"fraction_bits": 7}, "7 fraction bits; expected 8"),
     "origin": ("warp", {"origin": (3, 0)}, r"origin \(3, 0\)"),
     "origin before": ("warp", {"origin": (0, -1)}, r"origin \(0, -1\)"),
+    "pool kernel": ("pool", {"kernel": (2, 257)}, r"kernel \(2, 257\); expected 1\.\.256"),
+    "pool stride": ("pool", {"stride": (0, 1)}, r"stride \(0, 1\)"),
+    "pool pad": ("pool", {"pad": (0, -(2**20) - 1)}, "pad"),
+    "window before": ("pool", {"pad": (2, 1)}, "windows from -2 to 1 in axis 1; expected each"),
+    "window behind": ("pool", {"pad": (0, -1)}, r"windows from 1 to 8 in axis 2; .* 0\.\.5"),
+    "pool limits": ("pool", {"lo": -1}, "max_pool does not use it"),
+    "pool table": ("pool", {"table_count": 1}, "max_pool does not use it"),
+    "pool dilation": ("pool", {"dilation": (1, 2)}, "max_pool does not use it"),
     "resize bits": ("resize", {"fraction_bits": 7}, "7 fraction bits; expected 0 or 8"),
     "resize step": ("resize", {"step": (512, -1)}, r"step \(512, -1\)"),
     "resize offset": ("resize", {"offset": (2**26 + 1, 0)}, "offset"),
@@ -99,7 +108,7 @@ PARAMETERS = {
         r"reads places 0\.\.6 of a in axis 2; .* 0\.\.5",
     ),
     "resize kernel": ("resize", {"kernel": (1, 2)}, "resize does not use it"),
-    "step without resize": ("rescale", {"step": (1, 1)}, "rescale does not use it"),
+    "step without resize": ("pool", {"step": (1, 1)}, "max_pool does not use it"),
     "wait": ("store", {"waits": (0, 1, 0, 0, 0, 0)}, r"waits for 1 of unit store; expected 0\.\.0"),
     "negative wait": ("store", {"waits": (-1, 0, 0, 0, 0, 0)}, "waits for -1"),
     "waits": ("store", {"waits": (0, 0)}, "2 waits"),
@@ -154,6 +163,9 @@ OPERANDS = {
     ),
     "add": ("add", "b", {"shape": (1, 8, 12, 1)}, "b is"),
     "rescale": ("rescale", "a", {"shape": (1, 8, 12, 1)}, "equal shapes"),
+    "pooled type": ("pool", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8"),
+    "pooled": ("pool", "out", {"shape": (1, 2, 6, 17)}, "equal batch and channels"),
+    "pool in place": ("pool", "out", {"offset": FULL.instructions[13].a.offset}, "shares bytes"),
     "resized": ("resize", "out", {"shape": (1, 4, 12, 17)}, "equal batch and channels"),
     "resized type": ("resize", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8 or"),
     "in place": ("add", "b", {"offset": FULL.instructions[12].out.offset}, "shares bytes with b"),
@@ -169,6 +181,18 @@ def test_sides_of_windowed_operands_are_limited():
     view = dense(Space.sram, DataType.int8, (1, 1, 2**16 + 1, 3), 0)
     program = replace(changed("conv", a=view), sram_bytes=2**20)
     refused(program, "sides of at most 65536")
+
+
+def test_types_of_a_pool_are_equal():
+    strides = tuple(4 * step for step in FULL.instructions[13].out.strides)
+    out = replace(FULL.instructions[13].out, dtype=DataType.int32, strides=strides)
+    program = replace(changed("pool", out=out), sram_bytes=FULL.sram_bytes + 1024)
+    refused(program, "out is int32; expected a's int8")
+
+
+@pytest.mark.parametrize("values", [{"pad": (1, 2)}, {"stride": (3, 1)}, {"pad": (-1, 1)}])
+def test_windows_of_a_pool_may_reach_beyond_its_map(values):
+    assert to_bytes(changed("pool", **values))
 
 
 def test_only_bilinear_resizing_reads_a_neighbour():

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from horizon.quantization.layers.max_pool import QATMaxPool2d, output_side
 from torch import Tensor, nn
 from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization import QTensor
+from horizon.quantization.layers.max_pool import QATMaxPool2d, output_side
 from horizon.quantization.layers.resize import QATResize
 from tests.horizon.quantization.small_models import (
     MINMAX,
