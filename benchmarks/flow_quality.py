@@ -1,131 +1,170 @@
-"""End-point error of the trained networks, float and integer, and OpenCV's methods.
+"""End-point error of trained networks, float and integer, and OpenCV's methods, set by set.
 
 ``python -m benchmarks.flow_quality [--config FILE] [--ckpt-dir DIR] [--data DIR] [--json FILE]``
 
-The pairs are the config's validation set, or those of ``--data`` (packed or raw). Every method sees
-the same images and is judged by the same metrics; times are per pair, with OpenCV and PyTorch
-on the same number of threads.
+The sets are the real samples where they are at hand, held-out generated pairs of each distribution
+of motions and, with ``--data``, a packed or raw folder. Every method sees the same images and is
+judged by the same metrics. The integer network gives the integers of the compiled program
+(``align_bpu_validation``); ``--program`` times that program beside DIS, on as many threads.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.flow_sets import REAL, Pair, generated_set, real_sets, sample_pair
 from hat.cli.common import print_table
 from hat.cli.sections import trained_model
 from hat.config import Config
-from hat.data.datasets import FlyingChairs
+from hat.data.datasets import FlyingChairs, TextureBank
 from hat.data.files import write_json
+from hat.data.synthesis.motions import MOTIONS
 from hat.engine.checkpoint import checkpoint_path
 from hat.engine.processors import BatchProcessor
 from hat.metrics import FlowMetrics
 from hat.registry import build_from_registry
+from horizon.runtime import Model
 
-CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
-STAGES = ("float", "int_infer")
-CHECKPOINTS = "models/pwcnet_lite"
-COLUMNS = ("EPE", "1px", "3px", "5px", "Fl-all", "EPE s0-10", "EPE s10-40", "EPE s40+")
+CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
+CHECKPOINTS = "models/pwcnet_lite_generated"
+COLUMNS = ("EPE", "1px", "3px", "EPE s0-10", "EPE s10-40", "EPE s40+")
+REFERENCE = "DIS medium"
 
-Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Method = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
 
 def opencv_methods() -> dict[str, Method]:
-    """Flow (H, W, 2) from two grey images, with OpenCV's own settings."""
+    """Flow (1, 2, H, W) from two RGB images, with OpenCV's own settings."""
+
+    def on_grey(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Method:
+        def method(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
+            flow = function(*(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (first, second)))
+            return torch.from_numpy(flow).permute(2, 0, 1)[None]
+
+        return method
 
     def farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
 
     def inverse_search(preset: int) -> Method:
         dis = cv2.DISOpticalFlow_create(preset)
-        return lambda first, second: dis.calc(first, second, None)
+        return on_grey(lambda first, second: dis.calc(first, second, None))
 
     return {
-        "zero flow": lambda first, second: np.zeros((*first.shape, 2), np.float32),
-        "Farneback": farneback,
+        "zero flow": on_grey(lambda first, _: np.zeros((*first.shape, 2), np.float32)),
+        "Farneback": on_grey(farneback),
         "DIS ultrafast": inverse_search(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST),
         "DIS fast": inverse_search(cv2.DISOPTICAL_FLOW_PRESET_FAST),
-        "DIS medium": inverse_search(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
+        REFERENCE: inverse_search(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
     }
 
 
-def network_method(model: nn.Module, processor: BatchProcessor) -> Callable[[dict], torch.Tensor]:
+def network_method(model: nn.Module, processor: BatchProcessor) -> Method:
     device = torch.device("cpu")
-    return lambda batch: processor.evaluate(model, batch, device)[1]
+
+    def method(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
+        image = torch.from_numpy(np.concatenate([first, second], axis=2))
+        return processor.evaluate(model, {"img": image.permute(2, 0, 1)[None]}, device)[1]
+
+    return method
 
 
-def compare(
-    dataset: FlyingChairs, networks: dict[str, Callable[[dict], torch.Tensor]]
-) -> dict[str, dict[str, float]]:
-    """The metrics and milliseconds per pair of every method over ``dataset``."""
-    methods = opencv_methods()
-    metrics = {method: FlowMetrics() for method in [*methods, *networks]}
-    seconds = dict.fromkeys(metrics, 0.0)
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        img, truth = sample["img"], torch.from_numpy(sample["gt_flow"]).permute(2, 0, 1)[None]
-        grey = [
-            cv2.cvtColor(np.ascontiguousarray(img[..., i : i + 3]), cv2.COLOR_RGB2GRAY)
-            for i in (0, 3)
-        ]
+def judge(pairs: Iterable[Pair], methods: dict[str, Method]) -> dict[str, dict[str, float]]:
+    """The metrics of every method over ``pairs``."""
+    metrics = {method: FlowMetrics() for method in methods}
+    for first, second, flow in pairs:
+        truth = torch.from_numpy(flow).permute(2, 0, 1)[None]
         for method, function in methods.items():
+            metrics[method].update(truth, function(first, second))
+    return {method: metric.results() for method, metric in metrics.items()}
+
+
+def data_pairs(path: str, split_name: str | None) -> Iterator[Pair]:
+    pairs = FlyingChairs(path, split_name=split_name, skip_missing=True)
+    return (sample_pair(pairs[index]) for index in range(len(pairs)))
+
+
+def program_times(path: Path, threads: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of a compiled program and of DIS on random pairs, interleaved; medians."""
+    model = Model(path, threads)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, model.inputs[0].shape, dtype=np.uint8)
+    blurred = cv2.GaussianBlur(image[0].transpose(1, 2, 0), (0, 0), 4)
+    grey = [np.ascontiguousarray(blurred[..., i]) for i in (0, 3)]
+    image_input = {model.inputs[0].name: image}
+    calls: dict[str, Callable[[], Any]] = {"program": lambda: model.run(image_input)}
+    for name in ("FAST", "MEDIUM"):
+        dis = cv2.DISOpticalFlow_create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{name}"))
+        calls[f"DIS {name.lower()}"] = lambda dis=dis: dis.calc(*grey, None)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
             started = time.perf_counter()
-            flow = function(*grey)
-            seconds[method] += time.perf_counter() - started
-            metrics[method].update(truth, torch.from_numpy(flow).permute(2, 0, 1)[None])
-        for name, network in networks.items():
-            batch = {"img": torch.from_numpy(img).permute(2, 0, 1)[None]}
-            started = time.perf_counter()
-            prediction = network(batch)
-            seconds[name] += time.perf_counter() - started
-            metrics[name].update(truth, prediction)
-    return {
-        method: {**metric.results(), "ms": 1e3 * seconds[method] / len(dataset)}
-        for method, metric in metrics.items()
-    }
+            call()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: 1e3 * float(np.median(times)) for name, times in seconds.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default=CONFIG)
-    parser.add_argument(
-        "--ckpt-dir", default=CHECKPOINTS, help="folder of the stages' best checkpoints"
-    )
-    parser.add_argument("--data", help="packed or raw folder (default: the config's)")
+    parser.add_argument("--ckpt-dir", default=CHECKPOINTS, help="of the stages' best checkpoints")
+    parser.add_argument("--ckpt", type=Path, help="one float checkpoint instead")
+    parser.add_argument("--stages", nargs="*", default=("float", "int_infer"))
+    parser.add_argument("--real", type=Path, default=REAL, help="folder of the real samples")
+    parser.add_argument("--textures", help="a bank of textures: pairs of each distribution too")
+    parser.add_argument("--pairs", type=int, default=32, help="generated ones per distribution")
+    parser.add_argument("--data", help="packed or raw folder of further pairs")
     parser.add_argument("--split-name", choices=("train", "val"), help="of a raw folder")
+    parser.add_argument("--program", type=Path, help="model.hbm to be timed")
+    parser.add_argument("--rounds", type=int, default=50, help="of timing")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
 
     config = Config.fromfile(args.config)
     processor = build_from_registry(config.val_batch_processor, "val_batch_processor")
-    path = args.data or config.val_data_loader["dataset"]["data_path"]
-    dataset = FlyingChairs(path, split_name=args.split_name, skip_missing=args.data is not None)
-    cv2.setNumThreads(torch.get_num_threads())
-    networks = {}
-    for stage in STAGES:
-        ckpt = checkpoint_path(args.ckpt_dir, stage)
+    methods = opencv_methods()
+    for stage in ("float",) if args.ckpt else args.stages:
+        ckpt = args.ckpt or checkpoint_path(args.ckpt_dir, stage)
         model = trained_model(config, "infer_cfg", stage, ckpt)[0]
-        networks[f"{config.task_name}, {stage}"] = network_method(model, processor)
-    results = compare(dataset, networks)
-    print(f"{path}: {len(dataset)} pairs, {torch.get_num_threads()} thread(s)")
-    rows = [
-        (method, *(round(values[c], 3) for c in COLUMNS), round(values["ms"], 1))
-        for method, values in results.items()
-    ]
-    print_table(rows, ("method", *COLUMNS, "ms/pair"))
-    for name in networks:
-        ratio = results[name]["EPE"] / results["Farneback"]["EPE"]
-        print(f"EPE of {name} / EPE of Farneback: {ratio:.3f}")
+        methods[f"{config.task_name}, {stage}"] = network_method(model, processor)
+    sets: dict[str, Iterable[Pair]] = dict(real_sets(args.real))
+    if args.textures:
+        bank = TextureBank(args.textures)
+        sets |= {f"generated, {name}": generated_set(bank, name, args.pairs) for name in MOTIONS}
+    if args.data:
+        sets[args.data] = data_pairs(args.data, args.split_name)
+
+    results = {}
+    for name, pairs in sets.items():
+        results[name] = judge(pairs, methods)
+        reference = results[name][REFERENCE]["EPE"]
+        rows = [
+            (method, *(round(values[c], 3) for c in COLUMNS), round(values["EPE"] / reference, 3))
+            for method, values in results[name].items()
+        ]
+        print(f"\n{name}")
+        print_table(rows, ("method", *COLUMNS, f"EPE / {REFERENCE}"))
+    times = program_times(args.program, args.threads, args.rounds) if args.program else {}
+    if times:
+        print_table(
+            [(n, round(ms, 2), round(ms / times[REFERENCE], 3)) for n, ms in times.items()],
+            (f"{args.threads} thread(s)", "ms/pair", f"time / {REFERENCE}"),
+        )
     if args.json:
-        content = {"data": str(path), "pairs": len(dataset), "methods": results}
-        write_json(args.json, content)
+        write_json(args.json, {"sets": results, "ms": times})
 
 
 if __name__ == "__main__":

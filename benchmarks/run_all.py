@@ -18,6 +18,8 @@ NAMES = (
     "record_speed",
     "augmentation_speed",
     "training_step",
+    "training_speed",
+    "learning",
     "data_wait",
     "flow_quality",
     "qat_step",

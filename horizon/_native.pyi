@@ -65,3 +65,37 @@ def kernels_name() -> str: ...
 def available_kernels() -> list[str]: ...
 def usable_cpus() -> int: ...
 def cpu_quota(root: str) -> float | None: ...
+def correlation_forward(
+    first: np.ndarray,
+    second: np.ndarray,
+    reach: int,
+    factor: float,
+    volume: np.ndarray,
+    threads: int,
+) -> None:
+    """The cost volume of two dense float32 maps (N, C, H, W), into (N, (2 reach + 1)**2, H, W)."""
+
+def correlation_backward(
+    first: np.ndarray,
+    second: np.ndarray,
+    gradient: np.ndarray,
+    reach: int,
+    factor: float,
+    to_first: np.ndarray,
+    to_second: np.ndarray,
+    threads: int,
+) -> None:
+    """Its gradients with respect to both maps, from that of the volume."""
+
+def warp_forward(feature: np.ndarray, offset: np.ndarray, out: np.ndarray, threads: int) -> None:
+    """A dense float32 map (N, H, W, C) at places shifted by (N, 2, H, W), as (N, C, H, W)."""
+
+def warp_backward(
+    feature: np.ndarray,
+    offset: np.ndarray,
+    gradient: np.ndarray,
+    to_feature: np.ndarray,
+    to_offset: np.ndarray,
+    threads: int,
+) -> None:
+    """Its gradients with respect to map and offset, from that of the result (N, C, H, W)."""

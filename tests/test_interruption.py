@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,6 +15,14 @@ from hat import interruption
 from hat.interruption import Interrupted, check, pending, signals_handled, watched
 from tests.conftest import ROOT
 from tests.other_processes import WATCHDOG_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def not_ignored() -> Iterator[None]:
+    """A signal that the tests' caller ignores, as nohup does with SIGHUP, is left ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def send(number: int = signal.SIGINT) -> None:

@@ -14,6 +14,7 @@
 #include "executor/names.h"
 #include "python/model.h"
 #include "python/run_instruction.h"
+#include "python/training.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -131,4 +132,5 @@ NB_MODULE(_native, m) {
   m.def("available_kernels", &kernel_names);
   m.def("usable_cpus", &usable_cpus);
   m.def("cpu_quota", &cpu_quota, "root"_a);
+  define_training(m);
 }

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from hat import interruption
 from hat.data.synthesis.data_set import generate_data_set
+from hat.data.synthesis.motions import MOTIONS
 from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.render import TextureSource
 from hat.data.synthesis.settings import GeneratorSettings
 from hat.data.synthesis.statistics import PUBLISHED_STATISTICS
+from hat.data.synthesis.texture_bank import TextureBank
 from hat.errors import InputError
 from horizon.cpus import usable_cpus
 
@@ -57,6 +60,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="photographs for backgrounds and half of the objects (default: procedural textures)",
     )
+    parser.add_argument(
+        "--motions",
+        nargs="+",
+        default=["chairs"],
+        metavar="NAME[=WEIGHT]",
+        help=f"distributions of motions: {', '.join(MOTIONS)} (default: chairs, FlyingChairs' own)",
+    )
+    parser.add_argument(
+        "--textures",
+        type=Path,
+        metavar="FILE",
+        help="a bank of textures instead, drawn (of --backgrounds too) where there is none",
+    )
+    parser.add_argument(
+        "--effects", action="store_true", help="change light, sharpness and compression at random"
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
     parser.add_argument(
         "--num-workers",
@@ -73,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
     if args.num_workers < 1:
         raise InputError(f"--num-workers: {args.num_workers}; expected at least 1")
     photographs = PhotographTextures(args.backgrounds) if args.backgrounds else None
+    textures: TextureSource | None = photographs
+    bank = None
+    if args.textures:
+        textures = bank = TextureBank(args.textures, photographs=args.backgrounds)
     num_val = args.num_val
     settings = GeneratorSettings(
         num_pairs=args.num_pairs,
@@ -81,21 +104,40 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         scale_motion=args.scale_motion,
         backgrounds=photographs.fingerprint() if photographs else "",
+        motions=motion_weights(args.motions),
+        textures=bank.fingerprint() if bank else "",
+        effects=args.effects,
     )
     with interruption.advice("the pairs so far are kept; run the same command to continue"):
-        summary = generate_data_set(args.target_data_dir, settings, photographs, args.num_workers)
+        summary = generate_data_set(args.target_data_dir, settings, textures, args.num_workers)
     train = settings.num_pairs - settings.num_val
     print(f"{args.target_data_dir}: {train} training and {settings.num_val} validation pairs")
     _print_statistics(summary["flow_length_px"], settings)
     return 0
 
 
+def motion_weights(words: list[str]) -> dict[str, float]:
+    """``["chairs=2", "small"]`` to ``{"chairs": 2.0, "small": 1.0}``."""
+    weights = {}
+    for word in words:
+        name, _, weight = word.partition("=")
+        try:
+            weights[name] = float(weight or 1)
+        except ValueError:
+            raise InputError(f"--motions: {word}; expected NAME or NAME=WEIGHT") from None
+    return weights
+
+
 def _print_statistics(found: dict[str, float], settings: GeneratorSettings) -> None:
     """Lengths scale with the unit, so the published ones do where the proportions are the same."""
     height, width = settings.size
-    comparable = height * 4 == width * 3 and settings.unit == height / 384
+    comparable = (
+        settings.motions.keys() == {"chairs"}
+        and height * 4 == width * 3
+        and settings.unit == height / 384
+    )
     print("|flow| px" + ("    here  published" if comparable else "    here"))
     for name, value in found.items():
-        published = PUBLISHED_STATISTICS.get(name)
-        beside = f"{published * settings.unit:11.2f}" if comparable and published else ""
+        known = PUBLISHED_STATISTICS.get(name)
+        beside = f"{known * settings.unit:11.2f}" if comparable and known else ""
         print(f"{name:9s}{value:8.2f}{beside}")

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from horizon.nn.native_correlation import native_correlation, suits
+
 BLOCKS = {torch.bfloat16: 24, torch.float16: 24}
 """Pixels per product where it is not 8. A block of n uses (2 md + 1) / (n + 2 md) of its
 products: larger blocks waste more, smaller ones leave the matrix product too little to do."""
@@ -60,6 +62,13 @@ class Correlation(nn.Module):
 
 def banded_products(first: Tensor, second: Tensor, max_displacement: int, factor: float) -> Tensor:
     """``factor`` times the sum over channels instead of the mean; see :class:`Correlation`."""
+    if suits(first, second):
+        return native_correlation(first, second, max_displacement, factor)
+    return matrix_products(first, second, max_displacement, factor)
+
+
+def matrix_products(first: Tensor, second: Tensor, max_displacement: int, factor: float) -> Tensor:
+    """The same by batched matrix products, on any device and in any type."""
     result: Tensor = _BandedProducts.apply(first, second, max_displacement, factor)
     return result
 

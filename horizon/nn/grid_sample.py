@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from horizon.nn.native_warp import native_warp, suits
+
 
 def warp(feature: Tensor, offset: Tensor) -> Tensor:
     """``out[n, c, y, x] = feature[n, c, y + offset[n, 1, y, x], x + offset[n, 0, y, x]]``.
@@ -21,6 +23,14 @@ def warp(feature: Tensor, offset: Tensor) -> Tensor:
         (N, C, H, W). Half-precision features are sampled in float32 and keep their type; offsets
         are never narrowed, because a bfloat16 place is off by a whole pixel beyond 256.
     """
+    tracing = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    if not tracing and suits(feature, offset):
+        return native_warp(feature, offset)
+    return sampled_on_a_grid(feature, offset)
+
+
+def sampled_on_a_grid(feature: Tensor, offset: Tensor) -> Tensor:
+    """The same by ``grid_sample``, on any device and in any type."""
     height, width = feature.shape[-2:]
     place = torch.float64 if feature.dtype == torch.float64 else torch.float32
     offset = offset.to(place)

@@ -66,7 +66,7 @@ def assert_three_executors_agree(model: nn.Module, graph: Graph) -> None:
     expected = reference.run(resized(graph, 1, *SIZE), {"img": steps})["flow"]
     assert torch.equal(integers.permute(0, 2, 3, 1).long(), torch.from_numpy(expected))
     assert {info.dtype for info in graph.tensors.values()} == {"int8", "int16", "int32"}
-    assert graph.attributes == {"size_multiple": 64}
+    assert graph.attributes == {"size_multiple": model.size_multiple}
     assert graph.tensors["flow"].scales[0] <= 1 / 128  # rounding of at most 1/256 pixel
 
 

@@ -1,5 +1,8 @@
 """Data sets of image pairs with flow."""
 
 from hat.data.datasets.flyingchairs import FlyingChairs
+from hat.data.datasets.generated_pairs import GeneratedPairs
+from hat.data.datasets.mixture import Mixture
+from hat.data.synthesis.texture_bank import TextureBank
 
-__all__ = ["FlyingChairs"]
+__all__ = ["FlyingChairs", "GeneratedPairs", "Mixture", "TextureBank"]

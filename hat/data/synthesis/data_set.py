@@ -27,7 +27,7 @@ import numpy as np
 import hat.data.synthesis.workers as workers
 from hat.data.file_lock import lock_alone
 from hat.data.files import write_file, write_json
-from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.render import TextureSource
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings, read_settings
 from hat.errors import InputError
 from horizon.files import final_name
@@ -38,7 +38,7 @@ __all__ = ["generate_data_set"]
 def generate_data_set(
     target: str | os.PathLike[str],
     settings: GeneratorSettings,
-    photographs: PhotographTextures | None = None,
+    textures: TextureSource | None = None,
     num_workers: int = 1,
 ) -> dict[str, Any]:
     """Write the data set, or what is missing of it; return the content of ``generator.json``.
@@ -57,7 +57,7 @@ def generate_data_set(
         write_json(paths.under_way, {"settings": settings.as_dict()})
         _remove_leftovers(paths, settings)
         _check_space(paths, settings)
-        statistics = workers.generate_pairs(paths, settings, photographs, num_workers)
+        statistics = workers.generate_pairs(paths, settings, textures, num_workers)
         split = "".join(f"{label}\n" for label in settings.split())
         write_file(paths.split, split.encode())
         summary = {

@@ -8,8 +8,9 @@ from typing import cast
 
 import numpy as np
 
-from hat.data.synthesis.affine import random_motion, scaling, similarity_about, translation
-from hat.data.synthesis.distributions import BACKGROUND_MOTION, OBJECT_MOTION, object_size
+from hat.data.synthesis.affine import scaling, similarity_about, translation
+from hat.data.synthesis.distributions import object_size
+from hat.data.synthesis.motions import scene_motion
 from hat.data.synthesis.shapes import Part, random_shape
 
 __all__ = ["Layer", "Scene", "random_scene"]
@@ -43,33 +44,45 @@ class Scene:
     layers: tuple[Layer, ...]
 
 
-def random_scene(rng: np.random.Generator, size: tuple[int, int], unit: float = 1.0) -> Scene:
+def random_scene(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    unit: float = 1.0,
+    motion: str = "chairs",
+    objects: tuple[int, int] = (MIN_OBJECTS, MAX_OBJECTS),
+    spread: float = 1.0,
+) -> Scene:
     """Draw a scene for images of ``size`` = (H, W).
 
-    ``unit`` multiplies the published pixel lengths (translations and outlines): 1 at 384x512.
+    Args:
+        rng: of everything; its seed sequence has a child for each texture.
+        size: (H, W).
+        unit: multiplies the published pixel lengths (translations and outlines): 1 at 384x512.
+        motion: a name of :data:`hat.data.synthesis.motions.MOTIONS`.
+        objects: fewest and most objects.
+        spread: half of the area that centres are uniform over, in sides of the image.
     """
     height, width = size
     middle = ((width - 1) / 2, (height - 1) / 2)
-    count = int(rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1))
+    count = int(rng.integers(objects[0], objects[1] + 1))
     seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq).spawn(count + 1)
-    background_motion = random_motion(rng, BACKGROUND_MOTION, middle, unit)
-    layers = [Layer((), background_motion, _texture_map(rng, middle), seeds[0])]
+    drawn = scene_motion(motion, rng, size, unit)
+    layers = [Layer((), drawn.background, _texture_map(rng, middle), seeds[0])]
     for seed in seeds[1:]:
         centre = (
-            middle[0] + float(rng.uniform(-1, 1)) * width,
-            middle[1] + float(rng.uniform(-1, 1)) * height,
+            middle[0] + float(rng.uniform(-spread, spread)) * width,
+            middle[1] + float(rng.uniform(-spread, spread)) * height,
         )
         factor = object_size(rng)
         placement = translation(*centre) @ similarity_about(
             (0.0, 0.0), float(rng.uniform(-math.pi, math.pi)), factor * unit
         )
-        own = random_motion(rng, OBJECT_MOTION, centre, unit)
+        moved = drawn.of_object(rng, centre)
         parts = tuple(
             Part(part.outline @ placement[:2, :2].T + placement[:2, 2], part.hole)
             for part in random_shape(rng)
         )
-        # The object moves relative to the background, so it is carried along by its motion.
-        layers.append(Layer(parts, background_motion @ own, _texture_map(rng, centre), seed))
+        layers.append(Layer(parts, moved, _texture_map(rng, centre), seed))
     return Scene(size, tuple(layers))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hat.data.files import read_file
+from hat.data.synthesis.motions import MOTIONS
 from hat.errors import InputError
 
 __all__ = ["DataSetPaths", "GeneratorSettings", "read_settings"]
@@ -31,6 +33,9 @@ class GeneratorSettings:
         seed: of everything; at least 0.
         scale_motion: multiply the published pixel lengths by H / 384.
         backgrounds: fingerprint of the photographs; empty with procedural textures.
+        motions: how often each distribution of :mod:`hat.data.synthesis.motions` is drawn.
+        textures: fingerprint of a bank of textures; empty without.
+        effects: change light, sharpness and compression (:mod:`hat.data.synthesis.effects`).
     """
 
     num_pairs: int
@@ -39,6 +44,9 @@ class GeneratorSettings:
     seed: int
     scale_motion: bool = False
     backgrounds: str = ""
+    motions: Mapping[str, float] = field(default_factory=lambda: {"chairs": 1.0})
+    textures: str = ""
+    effects: bool = False
 
     def __post_init__(self) -> None:
         if self.num_pairs < 1:
@@ -52,6 +60,11 @@ class GeneratorSettings:
             raise InputError(
                 f"--size: {self.size[0]} {self.size[1]}; expected height and width of {MIN_SIDE} "
                 f"to {MAX_SIDE} px"
+            )
+        unknown = sorted(set(self.motions) - set(MOTIONS))
+        if unknown or not self.motions or min(self.motions.values()) <= 0:
+            raise InputError(
+                f"--motions: {self.motions}; expected positive weights of {', '.join(MOTIONS)}"
             )
         if self.seed < 0:
             raise InputError(f"--seed: {self.seed}; expected 0 or more")
@@ -72,8 +85,10 @@ class GeneratorSettings:
         return labels
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the format's version."""
-        return {"format": FORMAT_VERSION, **asdict(self), "size": list(self.size)}
+        """For JSON, with the format's version. What is as it was before it existed is left out."""
+        content = {"format": FORMAT_VERSION, **asdict(self), "size": list(self.size)}
+        plain = {"motions": {"chairs": 1.0}, "textures": "", "effects": False}
+        return {k: v for k, v in content.items() if k not in plain or v != plain[k]}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

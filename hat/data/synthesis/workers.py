@@ -16,7 +16,8 @@ from tqdm import tqdm
 from hat import interruption
 from hat.data.flow_io import read_flo, write_flo
 from hat.data.image_io import write_ppm
-from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.effects import add_effects
+from hat.data.synthesis.motions import draw_name
 from hat.data.synthesis.render import TextureSource, render_pair
 from hat.data.synthesis.scene import random_scene
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings
@@ -35,7 +36,7 @@ _work: partial[FlowStatistics]  # of a worker process
 def generate_pairs(
     paths: DataSetPaths,
     settings: GeneratorSettings,
-    photographs: PhotographTextures | None,
+    textures: TextureSource | None,
     num_workers: int,
 ) -> FlowStatistics:
     """Write every pair that is not there yet; return the flow statistics of all.
@@ -46,7 +47,7 @@ def generate_pairs(
     Raises:
         InputError: what a worker reports (full disk, damaged photograph), or a worker died.
     """
-    work = partial(_generate_task, paths, settings, photographs or procedural_texture)
+    work = partial(_generate_task, paths, settings, textures or procedural_texture)
     count = settings.num_pairs
     tasks = [range(i, min(i + PAIRS_PER_TASK, count)) for i in range(0, count, PAIRS_PER_TASK)]
     statistics = FlowStatistics()
@@ -130,10 +131,14 @@ def _write_pair(
     paths: DataSetPaths, settings: GeneratorSettings, textures: TextureSource, index: int
 ) -> np.ndarray:
     rng = np.random.default_rng((settings.seed, index))
-    pair = render_pair(random_scene(rng, settings.size, settings.unit), textures)
+    motion = draw_name(rng, settings.motions)
+    pair = render_pair(random_scene(rng, settings.size, settings.unit, motion), textures)
     image1, image2, flow = paths.pair(index)
-    write_ppm(image1, pair.image1)
-    write_ppm(image2, pair.image2)
+    images = pair.image1, pair.image2
+    if settings.effects:
+        images = add_effects(rng, *images)
+    write_ppm(image1, images[0])
+    write_ppm(image2, images[1])
     write_flo(flow, pair.flow)
     return pair.flow
 

@@ -1,5 +1,6 @@
 """Training losses."""
 
 from hat.models.losses.ln_norm_loss import LnNormLoss
+from hat.models.losses.robust_flow_loss import RobustFlowLoss
 
-__all__ = ["LnNormLoss"]
+__all__ = ["LnNormLoss", "RobustFlowLoss"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hat.data.synthesis import scene as module
+from hat.data.synthesis import motions as module
 from hat.data.synthesis.affine import similarity_about
 from hat.data.synthesis.distributions import BACKGROUND_MOTION
 from hat.data.synthesis.scene import random_scene

@@ -1,0 +1,182 @@
+"""A small flow network on pairs that are drawn while it trains, for two CPU cores.
+
+    python3 tools/datasets/flyingchairs_generator.py --target-data-dir tmp_data/GeneratedPairs --num-pairs 3000 --num-val 0 --motions chairs=0.4 sintel=0.3 small=0.2 driving=0.1 --textures tmp_data/textures.npy --effects --seed 11
+    python3 tools/datasets/flyingchairs_packer.py --src-data-dir tmp_data/GeneratedPairs --split-name train --pack-type lmdb --num-workers 2
+    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py --device-ids 0,1
+
+The first command takes --backgrounds DIR, a folder of photographs, for better textures. The last
+one goes on with --resume where it stopped. The other stages are those of
+pwcnet_pwcnetneck_flyingchairs.py; what is assigned here replaces the variable of the same name there.
+"""
+
+import torch
+from torch import nn
+
+import hat
+
+_base_ = "pwcnet_pwcnetneck_flyingchairs.py"
+
+task_name = "pwcnet_lite_generated"
+batch_size_per_gpu = 4  # two processes: 8 pairs a step
+data_num_workers = 1
+textures_file = "./tmp_data/textures.npy"  # drawn at the first start
+photographs = None  # a folder of photographs, if you have one
+data_dir = "./tmp_data/GeneratedPairs"
+train_size = (256, 320)
+shipped_ckpt_dir = "./models/pwcnet_lite_generated"  # taken while ckpt_dir has no checkpoint
+enable_amp = True
+lr = 1e-3
+bn_kwargs = {"momentum": 0.01}
+
+# Model: 0.21 M parameters, 1.37 GMAC at 384x512. Levels 1/32 to 1/4.
+pyr_lvls = 5
+train_scales = [4, 8, 16, 32]
+out_channels = [16, 24, 32, 48, 64]
+depths = [1, 2, 2, 2, 2]
+match_channels = 24
+max_displacement = 3
+predictor_channels = [32, 32, 32, 32, 16]
+dilations = [1, 1, 2, 4, 1]
+hidden_channels = 5
+loss_weights = [1.0, 0.5, 0.25, 0.125]
+
+model = dict(
+    type="PwcnetTask",
+    backbone=dict(
+        type="MatchPyramid",
+        out_channels=out_channels,
+        depths=depths,
+        match_channels=match_channels,
+        use_bn=True,
+        bn_kwargs=bn_kwargs,
+        pyr_lvls=pyr_lvls,
+        flow_pred_lvl=2,
+        act_type=nn.ReLU(),
+        _delete_=True,
+    ),
+    head=dict(
+        type="ResidualHead",
+        match_channels=match_channels,
+        use_bn=False,
+        bn_kwargs=bn_kwargs,
+        md=max_displacement,
+        pyr_lvls=pyr_lvls,
+        flow_pred_lvl=2,
+        act_type=nn.ReLU(),
+        channels=predictor_channels,
+        dilations=dilations,
+        hidden_channels=hidden_channels,
+        _delete_=True,
+    ),
+    loss=dict(type="RobustFlowLoss", power=0.5, epsilon=0.1, _delete_=True),
+    loss_weights=loss_weights,
+)
+
+# Data: first motions that every level can see, then layered scenes, then the published distributions
+textures = dict(type="TextureBank", path=textures_file, count=600, photographs=photographs)
+mixture = {"chairs": 0.4, "sintel": 0.3, "small": 0.2, "driving": 0.1}
+stages = [
+    dict(epochs=4, motions={"spread": 1.0}, size=(192, 192), objects=(0, 3), effects=False),
+    dict(epochs=4, motions={"spread": 0.5, "sintel": 0.3, "small": 0.2}, size=(224, 224)),
+    dict(motions={"spread": 0.5, **mixture}, size=train_size),
+]
+colours = dict(
+    type="PhotometricJitter",
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    gamma=0.3,
+    noise=6.0,
+    p=0.8,
+    asymmetric_p=0.3,
+)
+drawn_now = dict(
+    type="GeneratedPairs",
+    textures=textures,
+    length=4000,
+    stages=stages,
+    transforms=[colours, dict(type="ToTensor", to_yuv=False)],
+)
+drawn_before = dict(
+    type="FlyingChairs",
+    data_path=f"{data_dir}/train_lmdb/",
+    transforms=[
+        dict(type="RandomCrop", size=train_size),
+        dict(type="RandomFlip", px=0.5, py=0.5),
+        colours,
+        dict(type="ToTensor", to_yuv=False),
+    ],
+)
+data_loader = dict(
+    dataset=dict(
+        type="Mixture",
+        length=4000,
+        parts=[
+            dict(dataset=drawn_now, weight=0.15),
+            dict(dataset=drawn_before, weight=0.85, first_epoch=8),
+        ],
+        _delete_=True,
+    ),
+)
+# without the rarest and largest motions, which would decide alone which checkpoint is the best
+judged = {"spread": 1.0, "small": 1.0, "driving": 1.0}
+val_data_loader = dict(
+    dataset=dict(
+        type="GeneratedPairs",
+        textures=textures,
+        length=48,
+        stages=[dict(motions=judged, size=(384, 512), objects=(1, 16))],
+        transforms=[dict(type="ToTensor", to_yuv=False)],
+        seed=1,
+        fixed=True,
+        _delete_=True,
+    ),
+    num_workers=0,
+)
+calibration_data_loader = dict(
+    dataset=dict(
+        type="GeneratedPairs",
+        textures=textures,
+        length=128,
+        stages=[dict(motions=mixture, size=(384, 512), objects=(1, 16))],
+        transforms=[dict(type="ToTensor", to_yuv=False)],
+        seed=2,
+        fixed=True,
+        _delete_=True,
+    ),
+)
+
+# Schedule: a million pairs; stop at any time, the averaged weights are good all along
+ckpt_callback = dict(type="Checkpoint", save_interval=250, interval_by="step", keep_epochs=False)
+val_callback = dict(type="Validation", val_interval=2)
+float_trainer = dict(
+    optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
+    stop_by="step",
+    num_steps=125000,
+    clip_grad_norm=1.0,
+    ema_decay=0.999,
+    freeze_bn_step=6000,
+    sync_bn=False,
+)
+warmup_epochs = 0.5
+qat_lr = 1e-4
+qat_lr_callback = dict(
+    lr_decay_id=[300, 450], update_by="step", warmup_len=50, step_log_interval=100
+)
+qat_trainer = dict(
+    data_loader=dict(
+        type=torch.utils.data.DataLoader,
+        dataset=drawn_before,
+        batch_size=batch_size_per_gpu,
+        shuffle=True,
+        num_workers=data_num_workers,
+        collate_fn=hat.data.collates.collate_2d,
+        _delete_=True,
+    ),
+    optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
+    stop_by="step",
+    num_steps=500,
+    clip_grad_norm=1.0,
+    ema_decay=0.99,
+    sync_bn=False,
+)

@@ -1,0 +1,46 @@
+"""A bank is drawn once, and its crops depend on the generator alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hat.data.synthesis.texture_bank import SIDE, TextureBank
+from hat.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> TextureBank:
+    return TextureBank(tmp_path_factory.mktemp("bank") / "textures.npy", count=2)
+
+
+def test_it_is_drawn_once(bank: TextureBank) -> None:
+    before = bank.path.stat().st_mtime_ns
+    again = TextureBank(bank.path, count=2)
+    assert bank.path.stat().st_mtime_ns == before
+    assert again.fingerprint() == bank.fingerprint()
+    assert np.load(bank.path, mmap_mode="r").shape == (2, SIDE, SIDE, 3)
+
+
+def test_crops_depend_on_the_generator_alone(bank: TextureBank) -> None:
+    crops = [bank(np.random.default_rng(4), 50, False) for _ in range(2)]
+    assert crops[0].shape == (50, 50, 3)
+    assert np.array_equal(*crops)
+    assert bank(np.random.default_rng(4), 9000, True).shape == (SIDE, SIDE, 3)
+
+
+def test_photographs_are_among_the_textures(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "red.png"), np.full((80, 80, 3), (0, 0, 250), np.uint8))
+    bank = TextureBank(tmp_path / "bank.npy", count=3, photographs=str(folder))
+    means = np.load(bank.path).mean(axis=(1, 2))
+    assert (np.abs(means - (250, 0, 0)).max(axis=1) < 2).any()
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no photographs"):
+        TextureBank(tmp_path / "bank.npy", count=1, photographs=str(tmp_path))

@@ -1,0 +1,83 @@
+"""Pairs drawn on the way: the same again for the same numbers, with exact flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from hat.data.datasets import GeneratedPairs
+from hat.data.synthesis.spectra import spectral_texture
+
+
+def texture(rng: np.random.Generator, side: int, background: bool) -> np.ndarray:
+    return spectral_texture(rng, max(side, 32), 1.2)
+
+
+def pairs(**stage: Any) -> GeneratedPairs:
+    given = {"motions": {"small": 1.0}, "size": (48, 64), "effects": False, **stage}
+    return GeneratedPairs(texture, 6, [given])
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(np.array_equal(one[key], other[key]) for key in ("img", "gt_flow"))
+
+
+def test_a_sample_depends_on_epoch_and_index() -> None:
+    first, again = pairs(), pairs()
+    assert same(first[3], again[3])
+    assert not same(first[3], first[4])
+    again.set_epoch(1)
+    assert not same(first[3], again[3])
+    again.set_epoch(0)
+    assert same(first[3], again[3])
+
+
+def test_a_fixed_set_has_one_epoch() -> None:
+    data = GeneratedPairs(
+        texture, 2, [{"motions": {"chairs": 1.0}, "size": (48, 64)}], seed=1, fixed=True
+    )
+    before = data[0]
+    data.set_epoch(7)
+    assert same(before, data[0])
+
+
+def test_the_second_image_moved_by_the_flow_is_the_first() -> None:
+    sample = pairs(objects=(0, 0), size=(96, 96))[0]
+    grid = np.stack(np.meshgrid(np.arange(96), np.arange(96)), -1).astype(np.float32)
+    moved = cv2.remap(sample["img"][..., 3:], grid + sample["gt_flow"], None, cv2.INTER_CUBIC)
+    inner = slice(12, -12)
+    error = cv2.absdiff(moved, np.ascontiguousarray(sample["img"][..., :3]))[inner, inner]
+    assert error.mean() < 2.0
+
+
+def test_stages_follow_each_other() -> None:
+    data = GeneratedPairs(
+        texture,
+        4,
+        [
+            {"motions": {"small": 1.0}, "size": (32, 32), "epochs": 2},
+            {"motions": {"spread": 1.0}, "size": (32, 48)},
+        ],
+    )
+    sizes = []
+    for epoch in range(4):
+        data.set_epoch(epoch)
+        sizes.append(data[0]["img"].shape)
+    assert sizes == [(32, 32, 6)] * 2 + [(32, 48, 6)] * 2
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([], "needs its number of epochs"),
+        ([{"motions": {"fast": 1.0}, "size": (32, 32)}], "motions must give weights"),
+        ([{"motions": {"small": 1.0}, "size": (32, 32), "epochs": 0}], "must be positive"),
+        ([{"motions": {"small": 1.0}, "size": (32, 32)}] * 2, "needs its number of epochs"),
+    ],
+)
+def test_what_is_refused(stages: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GeneratedPairs(texture, 4, stages)

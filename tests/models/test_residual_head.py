@@ -1,0 +1,72 @@
+"""The small network: a matcher from the start, shared weights, and its way to integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hat.data.synthesis.spectra import spectral_texture
+from hat.models import backbones, heads, losses, tasks
+from horizon.quantization import convert, prepare_qat, trace
+from tests.models.test_pwcnet_quantised import (
+    assert_three_executors_agree,
+    calibrated,
+    smooth_pair,
+)
+
+
+def network(**head: Any) -> tasks.PwcnetTask:
+    torch.manual_seed(0)
+    common = {"bn_kwargs": {}, "pyr_lvls": 4, "flow_pred_lvl": 2, "act_type": nn.ReLU()}
+    backbone = backbones.MatchPyramid([8, 12, 16, 16], [1, 1, 1, 1], 8, use_bn=True, **common)
+    arguments = {"channels": [16, 16, 8], "dilations": [1, 2, 1], "hidden_channels": 3, **head}
+    return tasks.PwcnetTask(
+        backbone,
+        heads.ResidualHead(8, use_bn=False, md=3, **common, **arguments),
+        losses.RobustFlowLoss(),
+        [1.0, 0.5, 0.25],
+    )
+
+
+def shifted_pair(dx: int, dy: int) -> torch.Tensor:
+    texture = spectral_texture(np.random.default_rng(0), 128, 1.0).astype(np.float32) / 128 - 1
+    moved = np.roll(texture, (dy, dx), axis=(0, 1))
+    pair = np.concatenate([texture, moved], axis=2).transpose(2, 0, 1)
+    return torch.from_numpy(pair[None].copy())
+
+
+def test_it_matches_before_it_has_learnt() -> None:
+    model = network()
+    for dx, dy in ((8, 0), (0, -8), (-8, 4)):
+        with torch.no_grad():
+            flow = model.train()({"img": shifted_pair(dx, dy)}, all_levels=True)[0] * 20
+        u, v = flow.mean(dim=(0, 2, 3)).tolist()
+        assert u * dx + v * dy > 0.1 * (dx * dx + dy * dy)
+
+
+def test_levels_share_their_convolutions() -> None:
+    shared, own = network(), network(shared=False)
+    assert len(list(shared.head.parameters())) < len(list(own.head.parameters()))
+    finest, coarsest = shared.head.correctors[0], shared.head.correctors[-1]
+    assert finest.convs[1].conv.weight is coarsest.convs[1].conv.weight
+    assert finest.convs[0].conv.weight is not coarsest.convs[0].conv.weight
+
+
+def test_channels_and_dilations_go_together() -> None:
+    with pytest.raises(ValueError, match=r"one entry per convolution \(3\), found 1"):
+        network(dilations=[1])
+
+
+def test_it_becomes_integers_that_compute_the_same() -> None:
+    model = network().eval()
+    batch = smooth_pair(1, 64, 64, seed=1)
+    with torch.no_grad():
+        wanted = model(batch)
+        model.fuse_model()
+        assert torch.allclose(model(batch), wanted, atol=1e-3)
+    prepared = prepare_qat(calibrated(model)).eval()
+    assert_three_executors_agree(prepared, trace(convert(prepared)))
