@@ -91,15 +91,15 @@ def align_slopes(
     Raises:
         InputError: as for :func:`quantize_ratio`, or a slope that is not finite.
     """
-    ratios, slope = np.asarray(ratios, np.float64), np.asarray(slope, np.float64)
+    slope = np.atleast_1d(np.asarray(slope, np.float64))
     if not np.isfinite(slope).all():
         channel = int((~np.isfinite(slope)).argmax())
         raise InputError(
             f"{where}: the slope of channel {channel} is {slope[channel]}; expected a finite "
             "number; look at what training has made of it"
         )
-    steepest = np.maximum(np.abs(slope), 1.0)
-    _, shift = quantize_ratios((_checked_ratios(ratios, where) * steepest).max(0), where)
+    ratios = np.stack([_checked_ratios(row, where) for row in ratios])
+    _, shift = quantize_ratios((ratios * np.maximum(np.abs(slope), 1.0)).max(0), where)
     above, below = (
         np.floor(np.ldexp(each, shift.astype(np.int32)) + 0.5).astype(np.int64)
         for each in (ratios, ratios * slope)

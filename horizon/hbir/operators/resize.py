@@ -83,7 +83,7 @@ class Resize(Operator):
         if values[unused]:
             raise problem(node, f"{unused} 1 with bilinear {values['bilinear']}", "0")
         batch, height, width, channels = inputs[0].shape
-        size = [_side(node, side, axis) for axis, side in enumerate((height, width))]
+        size = [resized_side(values, side, axis) for axis, side in enumerate((height, width))]
         if min(size) < 1:
             raise problem(node, f"output of size {tuple(size)}", "at least one pixel")
         return batch, size[0], size[1], channels
@@ -94,9 +94,9 @@ class Resize(Operator):
 
     def run(self, node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
         (x,) = inputs
-        rows, columns = (places(node, x.shape[1 + axis], axis) for axis in (0, 1))
-        top, bottom, down = rows.taps(np.arange(_side(node, x.shape[1], 0)))
-        left, right, along = columns.taps(np.arange(_side(node, x.shape[2], 1)))
+        rows, columns = (places(node.attributes, x.shape[1 + axis], axis) for axis in (0, 1))
+        top, bottom, down = rows.taps(np.arange(resized_side(node.attributes, x.shape[1], 0)))
+        left, right, along = columns.taps(np.arange(resized_side(node.attributes, x.shape[2], 1)))
         down, along = down[:, None, None], along[:, None]
         one = 1 << rows.fraction_bits
         total = np.zeros((x.shape[0], len(top), len(left), x.shape[3]), np.int64)
@@ -110,7 +110,7 @@ class Resize(Operator):
     ) -> tuple[T, T] | None:
         if axis in (0, 3):
             return out
-        found = places(node, shapes[0][axis], axis - 1)
+        found = places(node.attributes, shapes[0][axis], axis - 1)
         bits = found.fraction_bits
         start, end = found.of(out[0]) >> bits, found.of(out[1] - 1) >> bits
         stop = (np.minimum(end + 1, found.last) if bits else end) + 1
@@ -122,13 +122,8 @@ class Resize(Operator):
         self, node: Node, shapes: Sequence[Shape], out: Shape, starts: Sequence[Shape]
     ) -> dict[str, Any]:
         """``origin``: where the part of the output begins; ``pad``: less where the input's does."""
-        both = [places(node, shapes[0][1 + axis], axis) for axis in (0, 1)]
-        pairs = {
-            name: (getattr(both[0], name), getattr(both[1], name))
-            for name in ("step", "offset", "divisor", "last")
-        }
-        return pairs | {
-            "fraction_bits": both[0].fraction_bits,
+        both = (places(node.attributes, shapes[0][1 + axis], axis) for axis in (0, 1))
+        return resize_fields(*both) | {
             "origin": (out[1], out[2]),
             "pad": (-starts[0][1], -starts[0][2]),
         }
@@ -155,7 +150,9 @@ class Resize(Operator):
         _, height, width, _ = export.tensors[name].shape
         dtype = export.tensors[name].dtype
         source = export.stored(name)
-        rows, columns = (places(node, side, axis) for axis, side in enumerate((height, width)))
+        rows, columns = (
+            places(node.attributes, side, axis) for axis, side in enumerate((height, width))
+        )
         taps = []
         for axis, found in enumerate((rows, columns)):
             first, second, weight = found.taps(
@@ -213,9 +210,11 @@ class Resize(Operator):
         export.quantise(node.output, result)
 
 
-def places(node: Node, side: int, axis: int) -> Places:
-    """Where the output's rows (axis 0) or columns (axis 1) lie in an input of ``side``."""
-    values = node.attributes
+def places(values: Mapping[str, Any], side: int, axis: int) -> Places:
+    """Where the output's rows (axis 0) or columns (axis 1) lie in an input of ``side``.
+
+    ``values`` are the operator's attributes.
+    """
     up, down = values["up"][axis], values["down"][axis]
     if not values["bilinear"]:
         if values["exact"]:
@@ -225,11 +224,21 @@ def places(node: Node, side: int, axis: int) -> Places:
     if not values["align_corners"]:
         offset = one * (down - up) + up
         return Places(2 * one * down, offset, 2 * up, side - 1, FRACTION_BITS)
-    last = _side(node, side, axis) - 1
+    last = resized_side(values, side, axis) - 1
     if last == 0:
         return Places(0, 0, 1, side - 1, FRACTION_BITS)
     return Places(2 * one * (side - 1), last, 2 * last, side - 1, FRACTION_BITS)
 
 
-def _side(node: Node, side: int, axis: int) -> int:
-    return int(side * node.attributes["up"][axis] // node.attributes["down"][axis])
+def resize_fields(rows: Places, columns: Places) -> dict[str, Any]:
+    """The instruction's fields for a whole map."""
+    pairs = {
+        name: (getattr(rows, name), getattr(columns, name))
+        for name in ("step", "offset", "divisor", "last")
+    }
+    return pairs | {"fraction_bits": rows.fraction_bits}
+
+
+def resized_side(values: Mapping[str, Any], side: int, axis: int) -> int:
+    """Rows (axis 0) or columns of the output for ``side`` of the input."""
+    return int(side * values["up"][axis] // values["down"][axis])

@@ -23,10 +23,6 @@ from horizon.hbm.records import UNIT_OF
 from horizon.kernel_set import kernels_name
 from horizon.quantization.arithmetic.kernels import Geometry
 
-TWO_SLOPES = "two_slopes" in (INSTRUCTION.names or ())
-"""Whether the kernels have a second slope for sums below zero."""
-"""Whether there are kernels for these."""
-
 
 @dataclass(frozen=True)
 class _Group:

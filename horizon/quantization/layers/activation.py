@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.hbir.fixed_point import MULTIPLIER_LIMIT, quantize_ratios
+from horizon.hbir.fixed_point import align_slopes
 from horizon.quantization.arithmetic.training import (
     requantize_slopes_ste,
     requantize_ste,
@@ -145,22 +145,11 @@ class Activation(nn.Module):
             ratios, others: scales over the output's, float64 (C,).
         """
         slopes = self.slopes(torch.empty(0))
-        slope = None if slopes is None else slopes.detach().double().cpu().numpy()
-        largest = ratios if others is None else np.maximum(ratios, others)
-        if slope is not None:
-            largest = largest * np.maximum(np.abs(slope), 1.0)
-        _, shift = quantize_ratios(largest, where)
-
-        def stepped(values: np.ndarray | None) -> np.ndarray | None:
-            if values is None:
-                return None
-            scaled = np.ldexp(np.broadcast_to(values, shift.shape), shift.astype(np.int32))
-            steps = np.floor(scaled + 0.5).astype(np.int64)
-            return np.clip(steps, -MULTIPLIER_LIMIT, MULTIPLIER_LIMIT)
-
-        first, second = stepped(ratios), stepped(others)
-        assert first is not None
-        if slope is None:
-            return first, second, None, None, shift
-        below = None if others is None else stepped(others * slope)
-        return first, second, stepped(ratios * slope), below, shift
+        slope = np.ones(()) if slopes is None else slopes.detach().double().cpu().numpy()
+        given = [ratios] if others is None else [ratios, others]
+        *rows, slope = np.broadcast_arrays(*given, slope)
+        above, below, shift = align_slopes(np.stack(rows), slope, where)
+        none: list[np.ndarray | None] = [None, None]
+        first, second = (*above, None)[:2]
+        low, second_low = none if slopes is None else (*below, None)[:2]
+        return first, second, low, second_low, shift

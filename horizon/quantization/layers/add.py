@@ -115,7 +115,7 @@ class QuantizedAdd(QuantizedFunctional):
 
     def compute(self, first: QTensor, second: QTensor) -> QTensor:
         limits, dtype = (self.low, self.high), DTYPES[self.bits]
-        if first.device.type == "cpu" and (self.negative is None or native.TWO_SLOPES):
+        if first.device.type == "cpu":
             operands = first.integers(), second.integers()
             values = native.add(*operands, self.ratios, limits, dtype, self.negative)
         else:

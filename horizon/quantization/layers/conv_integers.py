@@ -75,15 +75,11 @@ class QuantizedConv(QuantizedLayer):
                 f"{self.layer}: converted for an int{self.input_bits} input, found int{x.bits}"
             )
         other = None if residual is None else residual.integers()
-        kernel = self._on_cpu if self._is_native(x) else self._on_gpu
+        kernel = self._on_cpu if x.device.type == "cpu" else self._on_gpu
         values = kernel(x.integers(), other)
         inputs = [x] if residual is None else [x, residual]
         op = "conv_transpose2d" if self.geometry.transposed else "conv2d"
         return self.emit(op, inputs, values, self.scale, self.bits)
-
-    def _is_native(self, x: QTensor) -> bool:
-        two_slopes = self.negative_multiplier is not None
-        return x.device.type == "cpu" and (native.TWO_SLOPES or not two_slopes)
 
     def _on_cpu(self, x: Tensor, other: Tensor | None) -> Tensor:
         constants = (self.weight, self.bias, self.multiplier, self.shift, self.residual_multiplier)

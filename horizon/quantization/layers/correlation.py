@@ -132,7 +132,7 @@ class QuantizedCorrelation(QuantizedLayer):
     def forward(self, first: QTensor, second: QTensor) -> QTensor:
         a, b, limits = first.integers(), second.integers(), (self.low, self.high)
         dtype = DTYPES[self.bits]
-        if a.device.type == "cpu" and (self.negative is None or native.TWO_SLOPES):
+        if a.device.type == "cpu":
             values = native.correlate(
                 a, b, self.max_displacement, self.ratio, limits, dtype, self.negative
             )

@@ -141,7 +141,7 @@ class QuantizedRescale(QuantizedLayer):
 
     def forward(self, x: QTensor) -> QTensor:
         limits, dtype = (self.low, self.high), DTYPES[self.bits]
-        if x.device.type == "cpu" and (self.negative is None or native.TWO_SLOPES):
+        if x.device.type == "cpu":
             values = native.rescale(x.integers(), self.ratio, limits, dtype, self.negative)
         else:
             ratio = ratio_tensor(self.ratio, x.device)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
+from horizon.hbir.operators.resize import resize_fields
 from horizon.hbm import Opcode
 from horizon.quantization.arithmetic import native
 from horizon.quantization.arithmetic.resize import (
@@ -93,20 +94,15 @@ class QuantizedResize(QuantizedLayer):
         size = x.shape[-2:]
         if numbers.device.type == "cpu":
             out = self.resizing.size(*size)
-            values = native.compute(Opcode.resize, numbers, out, self.resizing.fields(*size))
+            fields = resize_fields(*self.resizing.places(*size))
+            values = native.compute(Opcode.resize, numbers, out, fields)
         else:
             steps = resize_steps(numbers.double(), self.resizing)
             values = (steps + 0.5).floor_().to(DTYPES[x.bits])
         return self.emit("resize", [x], values, x.scale, x.bits)
 
     def attributes(self) -> dict[str, Any]:
-        return {
-            "up": self.resizing.up,
-            "down": self.resizing.down,
-            "bilinear": int(self.resizing.mode == BILINEAR),
-            "align_corners": int(self.resizing.align_corners),
-            "exact": int(self.resizing.mode == NEAREST_EXACT),
-        }
+        return self.resizing.attributes()
 
 
 def check_mode(layer: str, mode: str) -> None:
