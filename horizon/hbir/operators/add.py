@@ -38,7 +38,6 @@ class Add(Operator):
     input_types = (ANY,)
     input_count = (2, 2)
     instruction = "add"
-    unit = "vector"
     columns: ClassVar[Mapping[str, str]] = {
         "multiplier": "multiplier_a",
         "residual_multiplier": "multiplier_b",
@@ -67,17 +66,14 @@ class Add(Operator):
         values = node.attributes
         (a, b), lo, hi = inputs, values["lo"], values["hi"]
         ratios = values["multiplier_a"], values["multiplier_b"], values["shift"]
-        return requantize_sum(a, ratios[0], b, *ratios[1:], lo, hi, self._below(node))
-
-    def _below(self, node: Node) -> tuple[int, int] | None:
-        """The multipliers of a negative sum, if they are others."""
-        first, second = (node.attributes.get(name) for name in self.slopes.values())
-        return None if first is None or second is None else (first, second)
+        below = self.below(node)
+        negative = None if below is None else (below[0], below[1])
+        return requantize_sum(a, ratios[0], b, *ratios[1:], lo, hi, negative)
 
     def folded(self, node: Node) -> Node:
         """A rescale, where one summand is multiplied by 0."""
         values = node.attributes
-        below = self._below(node)
+        below = self.below(node)
         unused = [
             not values[name] and not (below and below[index])
             for index, name in enumerate(MULTIPLIERS)
@@ -100,8 +96,7 @@ class Add(Operator):
             export.summand(name, node.attributes[key])
             for name, key in zip(node.inputs, MULTIPLIERS, strict=True)
         ]
-        below = self._below(node)
-        export.requantise(node, summands, None if below is None else list(below))
+        export.requantise(node, summands, self.below(node))
 
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
         first, second = (

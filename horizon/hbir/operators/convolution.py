@@ -61,7 +61,6 @@ class Convolution(Operator):
     input_types = (NARROW,)
     input_count = (1, 2)
     instruction = "conv"
-    unit = "tensor"
     products = Products.WEIGHTS
     columns: ClassVar[Mapping[str, str]] = {
         "bias": "bias",
@@ -116,7 +115,7 @@ class Convolution(Operator):
         acc = checked_accumulator(node, acc)
         residual = inputs[1] if len(inputs) == 2 else np.zeros((), np.int64)
         first, second = (values.get(name, 0) for name in self.slopes)
-        below = tuple(values.get(name, 0) for name in self.slopes.values())
+        below = self.below(node)
         return requantize_sum(
             acc,
             first,
@@ -125,7 +124,7 @@ class Convolution(Operator):
             values["shift"],
             values["lo"],
             values["hi"],
-            (below[0], below[1]) if self.two_slopes(node) else None,
+            None if below is None else (below[0], below[1] if below[1:] else 0),
         )
 
     @abstractmethod
@@ -194,8 +193,6 @@ class Convolution(Operator):
         """Bias, residual and requantisation: one rounding."""
         values = node.attributes
         summands = [(accumulator, values["multiplier"], -values["bias"])]
-        below = [values.get("negative_multiplier")]
         if len(node.inputs) == 2:
             summands.append(export.summand(node.inputs[1], values["residual_multiplier"]))
-            below.append(values.get("negative_residual_multiplier"))
-        export.requantise(node, summands, below if self.two_slopes(node) else None)
+        export.requantise(node, summands, self.below(node))

@@ -44,7 +44,6 @@ class Correlation(Operator):
     input_types = (NARROW,)
     input_count = (2, 2)
     instruction = "correlation"
-    unit = "tensor"
     products = Products.PAIRS
     columns: ClassVar[Mapping[str, str]] = {
         "multiplier": "multiplier",
@@ -141,9 +140,7 @@ class Correlation(Operator):
 
         shape, reach = export.tensors[node.inputs[0]].shape, node.attributes["max_displacement"]
         band = _band(export.builder, shape, reach, first, second, zero, multiply)
-        values = node.attributes
-        below = [values["negative_multiplier"]] if self.two_slopes(node) else None
-        export.requantise(node, [(band, values["multiplier"], 0)], below)
+        export.requantise(node, [(band, node.attributes["multiplier"], 0)], self.below(node))
 
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
         (first, a), (second, b) = (export.operand(name) for name in node.inputs)

@@ -36,7 +36,6 @@ class MaxPool2d(Operator):
     input_types = (ANY,)
     input_count = (1, 1)
     instruction = "max_pool"
-    unit = "vector"
     limits = ("kernel", "stride", "input_channels", *MAP_LIMITS)
 
     def infer(self, node: Node, inputs: Sequence[TensorInfo]) -> Shape:

@@ -33,7 +33,6 @@ class Move(Operator):
 
     input_types = (ANY,)
     instruction = None
-    unit = None
 
     def pieces(self, node: Node, shapes: Sequence[Shape]) -> list[Piece]:
         """What the output consists of, in order. ``shapes`` are those of the inputs."""

@@ -21,6 +21,7 @@ from horizon.hbir.operators.attributes import (
     check_slopes,
     problem,
 )
+from horizon.isa.instructions import INSTRUCTIONS, Opcode
 
 if TYPE_CHECKING:
     from horizon.hbir.onnx_integer_export import IntegerExport
@@ -59,7 +60,6 @@ class Operator(ABC):
         input_count: smallest and largest number of inputs.
         instruction: name of the opcode that computes it; its operands "a" and "b" are the first
             and the second input. None where it only moves integers.
-        unit: of a machine, that carries it out; None likewise.
         moves: how it moves them.
         products: what it multiplies by; None where it does not add up products.
         columns: of the instruction's channel table, with the attribute that each is.
@@ -79,7 +79,6 @@ class Operator(ABC):
     input_types: ClassVar[tuple[tuple[str, ...], ...]]
     input_count: ClassVar[tuple[int, int]]
     instruction: ClassVar[str | None]
-    unit: ClassVar[str | None]
     moves: ClassVar[Moves | None] = None
     products: ClassVar[Products | None] = None
     columns: ClassVar[Mapping[str, str]] = {}
@@ -130,6 +129,12 @@ class Operator(ABC):
     # What its instruction needs.
 
     @property
+    def unit(self) -> str | None:
+        """The unit of a machine that carries it out; None where it only moves integers."""
+        name = self.instruction
+        return None if name is None else INSTRUCTIONS[Opcode[name]].unit.name
+
+    @property
     def weighted(self) -> bool:
         """Whether it has weights, which an instruction reads as an operand of its own."""
         return "weight" in self.required
@@ -137,6 +142,13 @@ class Operator(ABC):
     def two_slopes(self, node: Node) -> bool:
         """Whether negative sums have multipliers of their own."""
         return any(below in node.attributes for below in self.slopes.values())
+
+    def below(self, node: Node) -> list[Any] | None:
+        """The multipliers where the sum is negative, of each summand; None with one slope."""
+        values = node.attributes
+        if not self.two_slopes(node):
+            return None
+        return [values[below] for above, below in self.slopes.items() if above in values]
 
     def window(
         self, node: Node, shapes: Sequence[Shape], operand: int, axis: int, out: tuple[T, T]

@@ -34,7 +34,6 @@ class Rescale(Operator):
     input_types = (ANY,)
     input_count = (1, 1)
     instruction = "rescale"
-    unit = "vector"
     columns: ClassVar[Mapping[str, str]] = {
         "multiplier": "multiplier",
         "shift": "shift",
@@ -92,9 +91,8 @@ class Rescale(Operator):
         return found, "the type and the scale of what follows, for the layer before it"
 
     def integer_onnx(self, node: Node, export: IntegerExport) -> None:
-        values = node.attributes
-        below = [values["negative_multiplier"]] if self.two_slopes(node) else None
-        export.requantise(node, [export.summand(node.inputs[0], values["multiplier"])], below)
+        summand = export.summand(node.inputs[0], node.attributes["multiplier"])
+        export.requantise(node, [summand], self.below(node))
 
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
         total = export.scaled(node, node.inputs[0], node.attributes["multiplier"])

@@ -67,7 +67,6 @@ class Resize(Operator):
     input_types = (NARROW,)
     input_count = (1, 1)
     instruction = "resize"
-    unit = "vector"
     limits = ("factor", "input_channels", *MAP_LIMITS)
 
     def infer(self, node: Node, inputs: Sequence[TensorInfo]) -> Shape:

@@ -33,7 +33,6 @@ class Warp(Operator):
     input_types = (NARROW, ("int16",))
     input_count = (2, 2)
     instruction = "warp"
-    unit = "aux"
     columns: ClassVar[Mapping[str, str]] = {
         "multiplier": "offset_multiplier",
         "shift": "offset_shift",
