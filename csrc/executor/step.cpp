@@ -45,8 +45,8 @@ ConvArgs prepare_conv(const InstructionRecord& i, const Operands& at) {
   return args;
 }
 
-// Taps of the kernel that the rows (axis 0) or columns of a convolution's output have, in all. A row
-// of a transposed one has every stride-th tap only.
+// Taps of the kernel that the rows (axis 0) or columns of a convolution's output have, in all. A
+// row of a transposed one has every stride-th tap only.
 std::uint64_t taps_along(const InstructionRecord& i, int axis) {
   const std::int64_t side = i.out.shape[1 + axis], kernel = i.kernel[axis];
   if (!i.transposed) return static_cast<std::uint64_t>(side * kernel);
