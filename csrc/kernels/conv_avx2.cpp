@@ -9,6 +9,7 @@
 
 #include <type_traits>
 
+#include "kernels/conv_columns.h"
 #include "kernels/conv_tiles.h"
 #include "kernels/requantize_avx2.h"
 #include "kernels/sets.h"
@@ -158,11 +159,40 @@ inline void Avx2<kSlopes>::finish_rows(const Tiles<Avx2, false>& c, const Vector
   }
 }
 
+struct Avx2Columns {
+  using Vector = __m256i;
+  using Scale = Scale8;
+  static constexpr int kLanes = 8;
+
+  static bool fits(const Channel& channel) {
+    const Channel same[8] = {channel, channel, channel, channel,
+                             channel, channel, channel, channel};
+    return make_scale8(same).integer;
+  }
+  static Scale make_scale(const Channel (&same)[8]) { return make_scale8(same); }
+  static Vector all(std::int32_t value) { return _mm256_set1_epi32(value); }
+  static Vector requantize(Vector acc, const Scale& scale, Vector lo, Vector hi) {
+    return requantize8(acc, scale, lo, hi);
+  }
+  static void store(std::int32_t* to, Vector values) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(to), values);
+  }
+  static Vector add_products(Vector acc, const std::byte* pixels, std::int32_t pair) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(load_vector(pixels), _mm256_set1_epi32(pair)));
+  }
+};
+
 }  // namespace
 
-std::size_t avx2::conv_scratch(const ConvArgs& a) { return tiles_scratch<Avx2, Avx2>(a); }
+std::size_t avx2::conv_scratch(const ConvArgs& a) {
+  if (Columns<Avx2Columns>::fits(a)) return convolution_scratch<Columns<Avx2Columns>>(a);
+  return tiles_scratch<Avx2, Avx2>(a);
+}
 
-void avx2::conv(const ConvArgs& a, Part part) { convolve_tiles<Avx2, Avx2>(a, part); }
+void avx2::conv(const ConvArgs& a, Part part) {
+  if (Columns<Avx2Columns>::fits(a)) return convolve<Columns<Avx2Columns>>(a, part);
+  convolve_tiles<Avx2, Avx2>(a, part);
+}
 
 }  // namespace horizon
 

@@ -10,7 +10,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #include "kernels/conv_blocked_avx512.h"
-#include "kernels/conv_rows_avx512.h"
+#include "kernels/conv_columns_avx512.h"
+#include "kernels/conv_narrow_avx512.h"
 #include "kernels/sets.h"
 
 namespace horizon {
@@ -25,15 +26,12 @@ void finish_row(const ConvArgs& a, const Work& work, const Phase& phase, const R
                 std::int64_t first_vector, std::int64_t last_vector, const Epilogue& epilogue) {
   if (a.weight_layout == WeightLayout::blocked) {
     blocked_row<R>(a, work, phase, row, first_vector, last_vector, epilogue);
-  } else if (a.out.shape[3] == 1) {
-    rows_row<R, 1>(a, work, phase, row, epilogue);
-  } else if (a.out.shape[3] == 2) {
-    rows_row<R, 2>(a, work, phase, row, epilogue);
-  } else if (a.out.shape[3] == 3) {
-    rows_row<R, 3>(a, work, phase, row, epilogue);
-  } else {
-    rows_row<R, 4>(a, work, phase, row, epilogue);
+    return;
   }
+  constexpr decltype(&rows_row<R, 1>) kRows[2][4] = {
+      {rows_row<R, 1>, rows_row<R, 2>, rows_row<R, 3>, rows_row<R, 4>},
+      {narrow_row<R, 1>, narrow_row<R, 2>, narrow_row<R, 3>, narrow_row<R, 4>}};
+  kRows[is_narrow(a)][a.out.shape[3] - 1](a, work, phase, row, epilogue);
 }
 
 template <class R>
@@ -92,6 +90,7 @@ void convolve(const ConvArgs& a, const Part& part) {
 }  // namespace
 
 std::size_t avx512::conv_scratch(const ConvArgs& a) {
+  if (conv_fits_columns(a)) return conv_columns_scratch(a);
   if (!fits_vnni(a)) return avx2::conv_scratch(a);
   const std::int64_t constants =
       kConstants * outputs_padded(a) * static_cast<std::int64_t>(sizeof(std::int32_t));
@@ -99,6 +98,7 @@ std::size_t avx512::conv_scratch(const ConvArgs& a) {
 }
 
 void avx512::conv(const ConvArgs& a, Part part) {
+  if (conv_fits_columns(a)) return conv_columns(a, part);
   if (!fits_vnni(a)) return avx2::conv(a, part);
   return a.two_slopes ? convolve<SlopedRatios>(a, part) : convolve<Ratios>(a, part);
 }

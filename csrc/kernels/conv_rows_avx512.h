@@ -9,23 +9,27 @@
 namespace horizon {
 namespace {
 
+// Adds groups of 4 lanes in 4 vectors: lane 4 g + i of the result is that of group g of v[i].
+HORIZON_INLINE __m512i sums_of_four(const __m512i* v) {
+  __m512i two[2];
+  for (int i = 0; i < 2; ++i) {  // lanes: (2i, 2i+1) alternately, each of half a group
+    two[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                              _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+  }
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(two[0], two[1]),
+                          _mm512_unpackhi_epi64(two[0], two[1]));
+}
+
+// Adds neighbouring groups of 4 lanes: those of a, then those of b.
+HORIZON_INLINE __m512i sum_of_pairs(__m512i a, __m512i b) {
+  return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+}
+
 // Adds the lanes of each of 16 vectors: lane i of the result is the sum of v[i].
-__m512i sums_of(const __m512i* v) {
-  __m512i a[8], b[4], c[2];
-  for (int i = 0; i < 8; ++i) {  // lanes: (2i, 2i+1) alternately, each of 8 partial sums
-    a[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
-                            _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
-  }
-  for (int i = 0; i < 4; ++i) {  // in each 128 bits: v[4i .. 4i+3]
-    b[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]),
-                            _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
-  }
-  for (int i = 0; i < 2; ++i) {  // 128-bit groups: b[2i], b[2i], b[2i+1], b[2i+1]
-    c[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(b[2 * i], b[2 * i + 1], 0x44),
-                            _mm512_shuffle_i32x4(b[2 * i], b[2 * i + 1], 0xee));
-  }
-  return _mm512_add_epi32(_mm512_shuffle_i32x4(c[0], c[1], 0x88),
-                          _mm512_shuffle_i32x4(c[0], c[1], 0xdd));
+HORIZON_INLINE __m512i sums_of(const __m512i* v) {
+  __m512i four[4];
+  for (int i = 0; i < 4; ++i) four[i] = sums_of_four(v + 4 * i);
+  return sum_of_pairs(sum_of_pairs(four[0], four[1]), sum_of_pairs(four[2], four[3]));
 }
 
 // The constants of O outputs, again and again, for the lanes of rows_tile.

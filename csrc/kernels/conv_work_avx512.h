@@ -29,8 +29,21 @@ struct Work {
   bool integer;        // requantisation in integers: all channels fit
 };
 
-std::int64_t channels_padded(const ConvArgs& a) {
+// Few input channels of neighbouring pixels share a vector (conv_narrow_avx512.h).
+bool is_narrow(const ConvArgs& a) {
+  return a.weight_layout == WeightLayout::rows && a.in.shape[3] <= 32 &&
+         (a.transposed || a.stride[1] == 1) && a.residual.data == nullptr;
+}
+
+// Bytes of the weights of one tap, for one output or for 16 outputs and 4 inputs a vector.
+std::int64_t weight_pixel(const ConvArgs& a) {
   return round_up(a.in.shape[3], a.weight_layout == WeightLayout::blocked ? 4 : 64);
+}
+
+// Bytes of a packed pixel.
+std::int64_t channels_padded(const ConvArgs& a) {
+  if (is_narrow(a)) return a.in.shape[3] <= 16 ? 16 : 32;
+  return weight_pixel(a);
 }
 
 std::int64_t longest_row(const ConvArgs& a) {
@@ -75,7 +88,7 @@ __m512i sum_weights(const std::int8_t* weight, std::int64_t steps, __m512i sum) 
 // The constants of all outputs for the taps of a phase.
 void prepare(const ConvArgs& a, const Work& work, const Phase& phase) {
   const bool blocked = a.weight_layout == WeightLayout::blocked;
-  const std::int64_t steps = blocked ? work.pixel / 4 : work.pixel / 64;  // vectors of a tap
+  const std::int64_t steps = weight_pixel(a) / (blocked ? 4 : 64);  // vectors of a tap
   const std::int64_t tap_count = std::int64_t{a.kernel[0]} * a.kernel[1];
   const std::int32_t outputs = a.out.shape[3];
   alignas(64) std::int32_t sums[kLanes];
