@@ -19,6 +19,7 @@ from hat.data.synthesis.motions import MOTIONS
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.render import TextureSource
 from hat.data.synthesis.settings import GeneratorSettings
+from hat.data.synthesis.shape_kinds import SHAPES
 from hat.data.synthesis.statistics import PUBLISHED_STATISTICS
 from hat.data.synthesis.texture_bank import TextureBank
 from hat.errors import InputError
@@ -68,6 +69,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"distributions of motions: {', '.join(MOTIONS)} (default: chairs, FlyingChairs' own)",
     )
     parser.add_argument(
+        "--shapes",
+        nargs="+",
+        default=["published"],
+        metavar="NAME[=WEIGHT]",
+        help=f"kinds of objects: {', '.join(SHAPES)} (default: published)",
+    )
+    parser.add_argument(
+        "--plain",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the objects in a plain, often dark colour, hardly textured (default: 0)",
+    )
+    parser.add_argument(
         "--textures",
         type=Path,
         metavar="FILE",
@@ -104,7 +119,9 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         scale_motion=args.scale_motion,
         backgrounds=photographs.fingerprint() if photographs else "",
-        motions=motion_weights(args.motions),
+        motions=named_weights("--motions", args.motions),
+        shapes=named_weights("--shapes", args.shapes),
+        plain=args.plain,
         textures=bank.fingerprint() if bank else "",
         effects=args.effects,
     )
@@ -116,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def motion_weights(words: list[str]) -> dict[str, float]:
+def named_weights(option: str, words: list[str]) -> dict[str, float]:
     """``["chairs=2", "small"]`` to ``{"chairs": 2.0, "small": 1.0}``."""
     weights = {}
     for word in words:
@@ -124,7 +141,7 @@ def motion_weights(words: list[str]) -> dict[str, float]:
         try:
             weights[name] = float(weight or 1)
         except ValueError:
-            raise InputError(f"--motions: {word}; expected NAME or NAME=WEIGHT") from None
+            raise InputError(f"{option}: {word}; expected NAME or NAME=WEIGHT") from None
     return weights
 
 
@@ -133,6 +150,7 @@ def _print_statistics(found: dict[str, float], settings: GeneratorSettings) -> N
     height, width = settings.size
     comparable = (
         settings.motions.keys() == {"chairs"}
+        and settings.shapes.keys() == {"published"}
         and height * 4 == width * 3
         and settings.unit == height / 384
     )

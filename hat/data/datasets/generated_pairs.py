@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ from hat.data.synthesis.effects import add_effects
 from hat.data.synthesis.motions import MOTIONS, draw_name
 from hat.data.synthesis.render import TextureSource, render_pair
 from hat.data.synthesis.scene import random_scene
+from hat.data.synthesis.shape_kinds import PUBLISHED_SHAPES, SHAPES
 from hat.registry import OBJECT_REGISTRY
 from hat.seeding import check_seed
 
@@ -36,6 +37,9 @@ class Stage:
         spread: half of the area of their centres, in sides of the image.
         unit: factor on all lengths of motions and outlines.
         effects: change light, sharpness and compression.
+        shapes: how often each kind of object is drawn, see
+            :data:`hat.data.synthesis.shape_kinds.SHAPES`.
+        plain: share of the objects that have a plain, often dark colour.
     """
 
     motions: Mapping[str, float]
@@ -45,13 +49,18 @@ class Stage:
     spread: float = 0.6
     unit: float = 1.0
     effects: bool = True
+    shapes: Mapping[str, float] = field(default_factory=lambda: PUBLISHED_SHAPES)
+    plain: float = 0.0
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.motions) - set(MOTIONS))
-        if unknown or not sum(self.motions.values()) > 0:
-            raise ValueError(
-                f"motions must give weights to some of {', '.join(MOTIONS)}, found {self.motions!r}"
-            )
+        for name, known in (("motions", MOTIONS), ("shapes", SHAPES)):
+            weights = getattr(self, name)
+            if set(weights) - set(known) or not sum(weights.values()) > 0:
+                raise ValueError(
+                    f"{name} must give weights to some of {', '.join(known)}, found {weights!r}"
+                )
+        if not 0 <= self.plain <= 1:
+            raise ValueError(f"plain is a share of the objects, 0 to 1, found {self.plain!r}")
         for name in ("size", "objects"):  # a config may give lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.epochs is not None and self.epochs < 1:
@@ -114,7 +123,16 @@ class GeneratedPairs(Dataset[Sample]):
         stage = self.stage(epoch)
         rng = np.random.default_rng((self.seed, epoch, index))
         motion = draw_name(rng, stage.motions)
-        scene = random_scene(rng, stage.size, stage.unit, motion, stage.objects, stage.spread)
+        scene = random_scene(
+            rng,
+            stage.size,
+            stage.unit,
+            motion,
+            stage.objects,
+            stage.spread,
+            stage.shapes,
+            stage.plain,
+        )
         pair = render_pair(scene, self.textures)
         images = pair.image1, pair.image2
         if stage.effects:

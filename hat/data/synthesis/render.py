@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from hat.data.synthesis.affine import translation
+from hat.data.synthesis.affine import scaling, translation
+from hat.data.synthesis.materials import LARGEST_CANVAS, painted, tinted
 from hat.data.synthesis.scene import Layer, Scene
 from hat.data.synthesis.shapes import Part
 
@@ -68,8 +69,7 @@ def render_pair(scene: Scene, texture: TextureSource) -> Pair:
     for layer, *both in zip(scene.layers[1:], *coverages, strict=True):
         if not any(both):
             continue
-        side = max(_texture_side(layer.parts, layer.texture_to_image), 16)
-        image = texture(np.random.default_rng(layer.texture_seed), side, False)
+        image, layer = _surface(layer, texture)
         for frame, cover, moved in zip(frames, both, (False, True), strict=True):
             if cover is not None:
                 _paint(frame, cover, image, layer, moved)
@@ -115,6 +115,18 @@ def _texture_side(parts: tuple[Part, ...], texture_to_image: np.ndarray) -> int:
     centre, zoom = texture_to_image[:2, 2], math.sqrt(np.linalg.det(texture_to_image[:2, :2]))
     radius = max(float(np.abs(part.outline - centre).max()) for part in parts)
     return math.ceil(2 * radius / zoom)
+
+
+def _surface(layer: Layer, texture: TextureSource) -> tuple[np.ndarray, Layer]:
+    """The texture of an object, painted, and the layer with the map that belongs to it."""
+    side = max(_texture_side(layer.parts, layer.texture_to_image), 16)
+    rng = np.random.default_rng(layer.texture_seed)
+    if side > LARGEST_CANVAS and tinted(layer.parts):  # paint is coarser on what is so large
+        wider = layer.texture_to_image @ scaling(side / LARGEST_CANVAS)
+        layer, side = replace(layer, texture_to_image=wider), LARGEST_CANVAS
+    image = texture(rng, side, False)
+    to_texture = np.linalg.inv(layer.texture_to_image)
+    return painted(image, rng, layer.material, layer.parts, to_texture, side), layer
 
 
 def _resample(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from hat.data.synthesis.affine import scaling, similarity_about, translation
 from hat.data.synthesis.distributions import object_size
-from hat.data.synthesis.motions import scene_motion
-from hat.data.synthesis.shapes import Part, random_shape
+from hat.data.synthesis.materials import Material, random_plain_material
+from hat.data.synthesis.motions import draw_name, scene_motion
+from hat.data.synthesis.shape_kinds import PUBLISHED_SHAPES, SHAPES
+from hat.data.synthesis.shapes import Part
 
 __all__ = ["Layer", "Scene", "random_scene"]
 
@@ -28,12 +31,14 @@ class Layer:
         motion: map from image 1 to image 2, 3x3.
         texture_to_image: map from texture pixels, origin in the texture's middle, to image 1.
         texture_seed: of the texture, a child of the pair's seed.
+        material: a plain colour instead of the texture's own; None for the texture as it is.
     """
 
     parts: tuple[Part, ...]
     motion: np.ndarray
     texture_to_image: np.ndarray
     texture_seed: np.random.SeedSequence
+    material: Material | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ def random_scene(
     motion: str = "chairs",
     objects: tuple[int, int] = (MIN_OBJECTS, MAX_OBJECTS),
     spread: float = 1.0,
+    shapes: Mapping[str, float] = PUBLISHED_SHAPES,
+    plain: float = 0.0,
 ) -> Scene:
     """Draw a scene for images of ``size`` = (H, W).
 
@@ -61,6 +68,8 @@ def random_scene(
         motion: a name of :data:`hat.data.synthesis.motions.MOTIONS`.
         objects: fewest and most objects.
         spread: half of the area that centres are uniform over, in sides of the image.
+        shapes: how often each of :data:`hat.data.synthesis.shape_kinds.SHAPES` is drawn.
+        plain: share of the objects that have a plain, often dark colour and hardly any texture.
     """
     height, width = size
     middle = ((width - 1) / 2, (height - 1) / 2)
@@ -73,16 +82,18 @@ def random_scene(
             middle[0] + float(rng.uniform(-spread, spread)) * width,
             middle[1] + float(rng.uniform(-spread, spread)) * height,
         )
+        kind = SHAPES[draw_name(rng, shapes)]
         factor = object_size(rng)
-        placement = translation(*centre) @ similarity_about(
-            (0.0, 0.0), float(rng.uniform(-math.pi, math.pi)), factor * unit
-        )
+        turn = float(rng.uniform(-math.pi, math.pi)) * kind.turn
+        placement = translation(*centre) @ similarity_about((0.0, 0.0), turn, factor * unit)
         moved = drawn.of_object(rng, centre)
         parts = tuple(
-            Part(part.outline @ placement[:2, :2].T + placement[:2, 2], part.hole)
-            for part in random_shape(rng)
+            Part(part.outline @ placement[:2, :2].T + placement[:2, 2], part.hole, part.tint)
+            for part in kind.draw(rng)
         )
-        layers.append(Layer(parts, moved, _texture_map(rng, centre), seed))
+        texture_map = _texture_map(rng, centre)
+        material = random_plain_material(rng) if plain and rng.random() < plain else None
+        layers.append(Layer(parts, moved, texture_map, seed, material))
     return Scene(size, tuple(layers))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hat.data.files import read_file
 from hat.data.synthesis.motions import MOTIONS
+from hat.data.synthesis.shape_kinds import PUBLISHED_SHAPES, SHAPES
 from hat.errors import InputError
 
 __all__ = ["DataSetPaths", "GeneratorSettings", "read_settings"]
@@ -36,6 +37,8 @@ class GeneratorSettings:
         motions: how often each distribution of :mod:`hat.data.synthesis.motions` is drawn.
         textures: fingerprint of a bank of textures; empty without.
         effects: change light, sharpness and compression (:mod:`hat.data.synthesis.effects`).
+        shapes: how often each of :mod:`hat.data.synthesis.shape_kinds` is drawn.
+        plain: share of the objects that have a plain, often dark colour.
     """
 
     num_pairs: int
@@ -47,6 +50,8 @@ class GeneratorSettings:
     motions: Mapping[str, float] = field(default_factory=lambda: {"chairs": 1.0})
     textures: str = ""
     effects: bool = False
+    shapes: Mapping[str, float] = field(default_factory=lambda: dict(PUBLISHED_SHAPES))
+    plain: float = 0.0
 
     def __post_init__(self) -> None:
         if self.num_pairs < 1:
@@ -61,11 +66,10 @@ class GeneratorSettings:
                 f"--size: {self.size[0]} {self.size[1]}; expected height and width of {MIN_SIDE} "
                 f"to {MAX_SIDE} px"
             )
-        unknown = sorted(set(self.motions) - set(MOTIONS))
-        if unknown or not self.motions or min(self.motions.values()) <= 0:
-            raise InputError(
-                f"--motions: {self.motions}; expected positive weights of {', '.join(MOTIONS)}"
-            )
+        _check_weights("--motions", self.motions, MOTIONS)
+        _check_weights("--shapes", self.shapes, SHAPES)
+        if not 0 <= self.plain <= 1:
+            raise InputError(f"--plain: {self.plain}; expected a share of the objects, 0 to 1")
         if self.seed < 0:
             raise InputError(f"--seed: {self.seed}; expected 0 or more")
 
@@ -87,8 +91,21 @@ class GeneratorSettings:
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with the format's version. What is as it was before it existed is left out."""
         content = {"format": FORMAT_VERSION, **asdict(self), "size": list(self.size)}
-        plain = {"motions": {"chairs": 1.0}, "textures": "", "effects": False}
-        return {k: v for k, v in content.items() if k not in plain or v != plain[k]}
+        as_before = {
+            "motions": {"chairs": 1.0},
+            "textures": "",
+            "effects": False,
+            "shapes": PUBLISHED_SHAPES,
+            "plain": 0.0,
+        }
+        return {k: v for k, v in content.items() if k not in as_before or v != as_before[k]}
+
+
+def _check_weights(option: str, weights: Mapping[str, float], known: Mapping[str, Any]) -> None:
+    if set(weights) - set(known) or not weights or min(weights.values()) <= 0:
+        raise InputError(
+            f"{option}: {dict(weights)}; expected positive weights of {', '.join(known)}"
+        )
 
 
 def read_settings(path: Path) -> dict[str, Any]:

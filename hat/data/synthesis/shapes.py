@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Part", "random_shape"]
+__all__ = ["Part", "random_shape", "smooth_curve", "strip"]
 
 ELLIPSE_POINTS = 72
 CURVE_POINTS = 6  # per spoke of a curved outline
@@ -22,10 +22,14 @@ SPOKE_JITTER = math.radians(10)
 
 @dataclass(frozen=True)
 class Part:
-    """One outline (N, 2) and whether it is a hole in what was drawn before it."""
+    """One outline (N, 2) and whether it is a hole in what was drawn before it.
+
+    ``tint`` multiplies the red, green and blue of the surface there, 0 to 2; None leaves them.
+    """
 
     outline: np.ndarray
     hole: bool = False
+    tint: tuple[float, float, float] | None = None
 
 
 def random_shape(rng: np.random.Generator) -> list[Part]:
@@ -44,6 +48,25 @@ def random_shape(rng: np.random.Generator) -> list[Part]:
     if thin:
         parts = [*(Part(_bar(rng)) for _ in range(rng.integers(1, 6))), *parts]
     return parts
+
+
+def strip(points: np.ndarray, width: float) -> np.ndarray:
+    """The outline (2 N, 2) of a band of ``width`` along an open path (N, 2)."""
+    steps = np.diff(points, axis=0)
+    tangents = np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]])
+    length = np.maximum(np.hypot(tangents[:, 0], tangents[:, 1]), 1e-9)
+    normals = np.stack([-tangents[:, 1], tangents[:, 0]], axis=1) / length[:, None]
+    across = normals * (width / 2)
+    return np.concatenate([points + across, (points - across)[::-1]])
+
+
+def smooth_curve(points: np.ndarray, per_span: int = CURVE_POINTS) -> np.ndarray:
+    """Open Catmull-Rom curve through points (N, D), its ends included."""
+    padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    p0, p1, p2, p3 = (padded[i : len(padded) - 3 + i][:, None] for i in range(4))
+    t = (np.arange(per_span) / per_span)[None, :, None]
+    curve = _catmull_rom(p0, p1, p2, p3, t).reshape(-1, points.shape[1])
+    return np.concatenate([curve, points[-1:]])
 
 
 def _ellipse(rng: np.random.Generator) -> np.ndarray:
@@ -66,10 +89,16 @@ def _closed_spline(points: np.ndarray) -> np.ndarray:
     """Closed Catmull-Rom curve through ``points``."""
     p0, p1, p2, p3 = (np.roll(points, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
     t = (np.arange(CURVE_POINTS) / CURVE_POINTS)[None, :, None]
-    curve = p1 + t / 2 * (
+    return _catmull_rom(p0, p1, p2, p3, t).reshape(-1, 2)
+
+
+def _catmull_rom(
+    p0: np.ndarray, p1: np.ndarray, p2: np.ndarray, p3: np.ndarray, t: np.ndarray
+) -> np.ndarray:
+    """From ``p1`` (t = 0) to ``p2`` (t = 1)."""
+    return p1 + t / 2 * (
         (p2 - p0) + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * p1 - p0 - 3 * p2 + p3))
     )
-    return curve.reshape(-1, 2)
 
 
 def _bar(rng: np.random.Generator) -> np.ndarray:

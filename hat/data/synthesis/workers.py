@@ -132,7 +132,15 @@ def _write_pair(
 ) -> np.ndarray:
     rng = np.random.default_rng((settings.seed, index))
     motion = draw_name(rng, settings.motions)
-    pair = render_pair(random_scene(rng, settings.size, settings.unit, motion), textures)
+    scene = random_scene(
+        rng,
+        settings.size,
+        settings.unit,
+        motion,
+        shapes=settings.shapes,
+        plain=settings.plain,
+    )
+    pair = render_pair(scene, textures)
     image1, image2, flow = paths.pair(index)
     images = pair.image1, pair.image2
     if settings.effects:

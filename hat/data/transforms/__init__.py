@@ -7,8 +7,10 @@ a collated batch, without randomness: ``transform(batch) -> batch``.
 
 from hat.data.transforms.affine import SegRandomAffine
 from hat.data.transforms.crop_flip import CenterCrop, RandomCrop, RandomFlip
+from hat.data.transforms.erase import RandomErase
 from hat.data.transforms.photometric import PhotometricJitter
 from hat.data.transforms.scale import Scale
+from hat.data.transforms.scale_crop import RandomScaleCrop
 from hat.data.transforms.to_tensor import ToTensor
 from hat.data.transforms.torchvision_adapter import TorchVisionAdapter
 from hat.data.transforms.yuv import BgrToYuv444, board_image, rgb_to_yuv444_uint8
@@ -20,7 +22,9 @@ __all__ = [
     "FlowRandomAffineScale",
     "PhotometricJitter",
     "RandomCrop",
+    "RandomErase",
     "RandomFlip",
+    "RandomScaleCrop",
     "Resize",
     "Scale",
     "SegRandomAffine",

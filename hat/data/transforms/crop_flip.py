@@ -15,7 +15,8 @@ from hat.registry import OBJECT_REGISTRY
 _KEYS = ("img", "gt_flow", "gt_valid")
 
 
-def _crop(data: dict[str, Any], top: int, left: int, height: int, width: int) -> dict[str, Any]:
+def crop(data: dict[str, Any], top: int, left: int, height: int, width: int) -> dict[str, Any]:
+    """Cut images, flow and validity to the window of (height, width) px from (top, left)."""
     for key in _KEYS:
         array = hwc(data, key)
         if array is not None:
@@ -53,7 +54,7 @@ class RandomCrop:
     def __call__(self, data: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         rows, columns = _room(data, self.size, "RandomCrop")
         top, left = int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
-        return _crop(data, top, left, *self.size)
+        return crop(data, top, left, *self.size)
 
 
 @OBJECT_REGISTRY.register
@@ -69,7 +70,7 @@ class CenterCrop:
 
     def __call__(self, data: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         rows, columns = _room(data, self.size, "CenterCrop")
-        return _crop(data, rows // 2, columns // 2, *self.size)
+        return crop(data, rows // 2, columns // 2, *self.size)
 
 
 @OBJECT_REGISTRY.register

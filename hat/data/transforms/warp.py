@@ -10,6 +10,7 @@ and both moved by ``p -> A p + b`` (image 2 by a further shift ``s``), the new f
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -37,6 +38,20 @@ def ensure_valid(data: dict[str, Any]) -> None:
     flow = hwc(data, "gt_flow")
     if flow is not None and data.get("gt_valid") is None:
         put(data, "gt_valid", np.ones(flow.shape[:2], np.uint8))
+
+
+def split_pair(pair: np.ndarray) -> list[np.ndarray]:
+    """Image 1 and image 2, uint8 (H, W, 3) each, of a pair (H, W, 6): copies, made quickly."""
+    halves = [np.empty((*pair.shape[:2], 3), np.uint8) for _ in range(2)]
+    cv2.mixChannels([pair], halves, _SPLIT)
+    return halves
+
+
+def join_pair(halves: Sequence[np.ndarray]) -> np.ndarray:
+    """The pair (H, W, 6) of two images uint8 (H, W, 3)."""
+    out = np.empty((*halves[0].shape[:2], 6), np.uint8)
+    cv2.mixChannels(list(halves), [out], _SPLIT)
+    return out
 
 
 def shift_second(pair: np.ndarray, dx: int, dy: int, fill: float) -> np.ndarray:
@@ -91,17 +106,14 @@ def warp_images(
     """Both images under ``matrix`` (2x3, source to target), image 2 moved on by ``shift`` px."""
     height, width = pair.shape[:2]
     # Two warps of three channels are quicker than one of six, which not every interpolation takes.
-    halves = [np.empty((height, width, 3), np.uint8) for _ in range(2)]
-    cv2.mixChannels([pair], halves, _SPLIT)
+    halves = split_pair(pair)
     second = matrix.copy()
     second[:, 2] += shift
     warped = [
         cv2.warpAffine(half, one, (width, height), flags=interpolation, borderValue=(fill,) * 3)
         for half, one in zip(halves, (matrix, second), strict=True)
     ]
-    out = np.empty((height, width, 6), np.uint8)
-    cv2.mixChannels(warped, [out], _SPLIT)
-    return out
+    return join_pair(warped)
 
 
 def warp_flow(

@@ -9,7 +9,13 @@ import cv2
 import numpy as np
 
 from hat.data.transforms.sample import hwc, image_pair, probability, put, size_pair
-from hat.data.transforms.warp import about_centre, ensure_valid, warp_sample
+from hat.data.transforms.warp import (
+    about_centre,
+    ensure_valid,
+    join_pair,
+    split_pair,
+    warp_sample,
+)
 from hat.registry import OBJECT_REGISTRY
 
 
@@ -63,9 +69,11 @@ class Resize:
             return data
         shrinks = self.size[0] <= height and self.size[1] <= width
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        # image by image: OpenCV averages areas of at most four channels
-        halves = [cv2.resize(half, size, interpolation=how) for half in np.split(pair, 2, axis=2)]
-        put(data, "img", np.concatenate(halves, axis=2))
+        if shrinks:  # image by image: OpenCV averages areas of at most four channels
+            halves = [cv2.resize(half, size, interpolation=how) for half in split_pair(pair)]
+            put(data, "img", join_pair(halves))
+        else:
+            put(data, "img", cv2.resize(np.ascontiguousarray(pair), size, interpolation=how))
         flow, valid = hwc(data, "gt_flow"), hwc(data, "gt_valid")
         if flow is None:
             return data

@@ -14,7 +14,9 @@ from hat.data.transforms import (
     FlowRandomAffineScale,
     PhotometricJitter,
     RandomCrop,
+    RandomErase,
     RandomFlip,
+    RandomScaleCrop,
     Resize,
     SegRandomAffine,
 )
@@ -153,3 +155,24 @@ def test_the_tutorial_chain() -> None:
         error = warp_error(pair, flow, known)
         assert error < 2.0
         assert warp_error(pair, -flow, known) > 5 * error
+
+
+def test_the_list_of_raft() -> None:
+    """Colours, erased boxes, scale with stretch, crop and flips; boxes count as occluded."""
+    colours = PhotometricJitter(0.05, 0.05, 0.05, hue=0.02, asymmetric_p=0.2)
+    space = [RandomScaleCrop((80, 112)), RandomFlip(0.5, 0.1)]
+    changed = 0
+    for seed in range(12):
+        rng, data = np.random.default_rng((0, 0, seed)), make_sample()
+        for transform in (colours, *space, RandomErase(p=0.0)):
+            data = transform(data, rng)
+        pair, flow, known = arrays(data)
+        assert pair.shape == (80, 112, 6)
+        error = warp_error(pair, flow, known)
+        assert error < 12.0, "images may differ in colour"
+        assert warp_error(pair, -flow, known) > 2 * error
+        erased = RandomErase(p=0.5, size=(20, 40))(data, rng)
+        assert np.array_equal(erased["gt_flow"], flow)
+        assert np.array_equal(erased["img"][..., :3], pair[..., :3])
+        changed += not np.array_equal(erased["img"], pair)
+    assert 1 < changed < 11
