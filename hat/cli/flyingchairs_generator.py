@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hat import interruption
 from hat.data.synthesis.data_set import generate_data_set
+from hat.data.synthesis.effects import EFFECTS
 from hat.data.synthesis.motions import MOTIONS
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.render import TextureSource
@@ -27,6 +28,7 @@ from horizon.cpus import usable_cpus
 
 __all__ = ["add_arguments", "run"]
 
+EFFECT_SETTINGS: dict[str | None, bool | str] = {None: False, "basic": True, "full": "full"}
 PUBLISHED_VAL_FRACTION = 640 / 22872  # of FlyingChairs' own split
 
 
@@ -89,7 +91,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bank of textures instead, drawn (of --backgrounds too) where there is none",
     )
     parser.add_argument(
-        "--effects", action="store_true", help="change light, sharpness and compression at random"
+        "--effects",
+        nargs="?",
+        const="basic",
+        choices=list(EFFECTS),
+        help="change light, sharpness and compression at random; full: also night, moving shadows, "
+        "fog, noise, and blur and haze of each layer for itself",
+    )
+    parser.add_argument(
+        "--background-layers",
+        nargs=2,
+        type=int,
+        default=(1, 1),
+        metavar=("MIN", "MAX"),
+        help="layers of the background, which move with parallax (default: 1 1)",
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
     parser.add_argument(
@@ -123,7 +138,8 @@ def run(args: argparse.Namespace) -> int:
         shapes=named_weights("--shapes", args.shapes),
         plain=args.plain,
         textures=bank.fingerprint() if bank else "",
-        effects=args.effects,
+        effects=EFFECT_SETTINGS[args.effects],
+        background_layers=tuple(args.background_layers),
     )
     with interruption.advice("the pairs so far are kept; run the same command to continue"):
         summary = generate_data_set(args.target_data_dir, settings, textures, args.num_workers)
@@ -151,6 +167,7 @@ def _print_statistics(found: dict[str, float], settings: GeneratorSettings) -> N
     comparable = (
         settings.motions.keys() == {"chairs"}
         and settings.shapes.keys() == {"published"}
+        and settings.background_layers == (1, 1)
         and height * 4 == width * 3
         and settings.unit == height / 384
     )

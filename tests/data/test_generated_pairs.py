@@ -44,6 +44,21 @@ def test_a_fixed_set_has_one_epoch() -> None:
     assert same(before, data[0])
 
 
+def test_all_settings_of_a_stage_draw_a_sample_again() -> None:
+    stage = {
+        "shapes": {"published": 1.0, "furniture": 2.0, "lattice": 1.0, "wires": 1.0},
+        "plain": 0.5,
+        "background_layers": [1, 4],
+        "effects": "full",
+        "objects": [1, 10],
+    }
+    first, again = pairs(**stage), pairs(**stage)
+    for index in range(6):
+        assert same(first[index], again[index])
+        assert np.isfinite(first[index]["gt_flow"]).all()
+    assert not same(first[0], pairs()[0])
+
+
 def test_the_second_image_moved_by_the_flow_is_the_first() -> None:
     sample = pairs(objects=(0, 0), size=(96, 96))[0]
     grid = np.stack(np.meshgrid(np.arange(96), np.arange(96)), -1).astype(np.float32)
@@ -76,6 +91,15 @@ def test_stages_follow_each_other() -> None:
         ([{"motions": {"fast": 1.0}, "size": (32, 32)}], "motions must give weights"),
         ([{"motions": {"small": 1.0}, "size": (32, 32), "epochs": 0}], "must be positive"),
         ([{"motions": {"small": 1.0}, "size": (32, 32)}] * 2, "needs its number of epochs"),
+        (
+            [{"motions": {"small": 1.0}, "size": (32, 32), "shapes": {"cats": 1}}],
+            "shapes must give",
+        ),
+        ([{"motions": {"small": 1.0}, "size": (32, 32), "plain": 2}], "plain is a share"),
+        ([{"motions": {"small": 1.0}, "size": (32, 32), "objects": (3, 1)}], "fewest, most"),
+        ([{"motions": {"small": 1.0}, "size": (32, 32), "objects": (1, 300)}], "255 layers"),
+        ([{"motions": {"small": 1.0}, "size": 32}], "size is two whole numbers"),
+        ([{"motions": {"small": 1.0}, "size": (32, 32), "effects": "rain"}], "one of basic, full"),
     ],
 )
 def test_what_is_refused(stages: list[dict[str, Any]], message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,11 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from hat.data.synthesis.effects import add_effects
-from hat.data.synthesis.motions import MOTIONS, draw_name
-from hat.data.synthesis.render import TextureSource, render_pair
-from hat.data.synthesis.scene import random_scene
-from hat.data.synthesis.shape_kinds import PUBLISHED_SHAPES, SHAPES
+from hat.data.synthesis.drawing import Drawing, draw_pair
+from hat.data.synthesis.render import TextureSource
 from hat.registry import OBJECT_REGISTRY
 from hat.seeding import check_seed
 
@@ -25,44 +22,20 @@ Sample = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What is drawn during some epochs.
+class Stage(Drawing):
+    """What is drawn during some epochs: a :class:`Drawing` with fewer objects, nearer the middle.
 
     Attributes:
-        motions: how often each named motion is drawn, see
-            :data:`hat.data.synthesis.motions.MOTIONS`.
-        size: (H, W) of the images.
         epochs: how many; None for all that follow.
-        objects: fewest and most objects of a scene.
-        spread: half of the area of their centres, in sides of the image.
-        unit: factor on all lengths of motions and outlines.
-        effects: change light, sharpness and compression.
-        shapes: how often each kind of object is drawn, see
-            :data:`hat.data.synthesis.shape_kinds.SHAPES`.
-        plain: share of the objects that have a plain, often dark colour.
     """
 
-    motions: Mapping[str, float]
-    size: tuple[int, int]
-    epochs: int | None = None
     objects: tuple[int, int] = (1, 10)
     spread: float = 0.6
-    unit: float = 1.0
-    effects: bool = True
-    shapes: Mapping[str, float] = field(default_factory=lambda: PUBLISHED_SHAPES)
-    plain: float = 0.0
+    effects: bool | str = True
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("motions", MOTIONS), ("shapes", SHAPES)):
-            weights = getattr(self, name)
-            if set(weights) - set(known) or not sum(weights.values()) > 0:
-                raise ValueError(
-                    f"{name} must give weights to some of {', '.join(known)}, found {weights!r}"
-                )
-        if not 0 <= self.plain <= 1:
-            raise ValueError(f"plain is a share of the objects, 0 to 1, found {self.plain!r}")
-        for name in ("size", "objects"):  # a config may give lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
         if self.epochs is not None and self.epochs < 1:
             raise ValueError(f"epochs of a stage must be positive or None, found {self.epochs}")
 
@@ -76,7 +49,9 @@ class GeneratedPairs(Dataset[Sample]):
     Args:
         textures: texture source, such as ``TextureBank``.
         length: samples that count as an epoch.
-        stages: the arguments of :class:`Stage`, one after the other; the last goes on for ever.
+        stages: the arguments of :class:`Stage` (those of
+            :class:`~hat.data.synthesis.drawing.Drawing` and ``epochs``), one after the other;
+            the last goes on for ever.
         transforms: callables ``t(sample, rng) -> sample``, applied in order.
         seed: of everything.
         fixed: all epochs have the samples of epoch 0 (for validation).
@@ -122,23 +97,9 @@ class GeneratedPairs(Dataset[Sample]):
         epoch = int(self._epoch)
         stage = self.stage(epoch)
         rng = np.random.default_rng((self.seed, epoch, index))
-        motion = draw_name(rng, stage.motions)
-        scene = random_scene(
-            rng,
-            stage.size,
-            stage.unit,
-            motion,
-            stage.objects,
-            stage.spread,
-            stage.shapes,
-            stage.plain,
-        )
-        pair = render_pair(scene, self.textures)
-        images = pair.image1, pair.image2
-        if stage.effects:
-            images = add_effects(rng, *images)
+        motion, pair = draw_pair(rng, stage, self.textures)
         sample: Sample = {
-            "img": np.concatenate(images, axis=2),
+            "img": np.concatenate((pair.image1, pair.image2), axis=2),
             "gt_flow": pair.flow,
             "img_id": index,
             "img_name": f"{motion}-{index:06d}",

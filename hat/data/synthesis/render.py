@@ -9,7 +9,7 @@ hides that surface, the flow is still its true motion.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -17,6 +17,7 @@ import numpy as np
 
 from hat.data.synthesis.affine import scaling, translation
 from hat.data.synthesis.materials import LARGEST_CANVAS, painted, tinted
+from hat.data.synthesis.optics import Optics
 from hat.data.synthesis.scene import Layer, Scene
 from hat.data.synthesis.shapes import Part
 
@@ -57,22 +58,32 @@ class _Coverage:
         return slice(self.y, self.y + h), slice(self.x, self.x + w)
 
 
-def render_pair(scene: Scene, texture: TextureSource) -> Pair:
-    """Draw the scene. ``texture`` is called for the layers that a frame shows, and for no other."""
+def render_pair(scene: Scene, texture: TextureSource, optics: Optics | None = None) -> Pair:
+    """Draw the scene. ``texture`` is called for the layers that a frame shows, and for no other.
+
+    ``optics`` blurs, hazes and shades the images; flow and labels are those of the sharp surfaces.
+    """
     background = scene.layers[0]
     height, width = scene.size
     diagonal = math.ceil(math.hypot(height, width))
     image = texture(np.random.default_rng(background.texture_seed), diagonal, True)
     full = (0, 0, width, height)
     frames = [_resample(image, background, moved, full) for moved in (False, True)]
+    if optics is not None:
+        kernel = optics.smear(background.motion, np.array([(width - 1) / 2, (height - 1) / 2]))
+        frames = [optics.hazed(optics.blurred(frame, 0, kernel), 0) for frame in frames]
     coverages = [_coverages(scene, moved) for moved in (False, True)]
-    for layer, *both in zip(scene.layers[1:], *coverages, strict=True):
+    for index, (layer, *both) in enumerate(zip(scene.layers[1:], *coverages, strict=True), start=1):
         if not any(both):
             continue
-        image, layer = _surface(layer, texture)
+        image, layer = _surface(layer, texture, diagonal)
         for frame, cover, moved in zip(frames, both, (False, True), strict=True):
-            if cover is not None:
+            if cover is None:
+                continue
+            if optics is None:
                 _paint(frame, cover, image, layer, moved)
+            else:
+                _paint_seen(frame, cover, image, layer, moved, optics, index)
     labels = [_labels(scene, cover) for cover in coverages]
     return Pair(frames[0], frames[1], _flow(scene, labels[0], coverages[0]), labels[0], labels[1])
 
@@ -117,10 +128,12 @@ def _texture_side(parts: tuple[Part, ...], texture_to_image: np.ndarray) -> int:
     return math.ceil(2 * radius / zoom)
 
 
-def _surface(layer: Layer, texture: TextureSource) -> tuple[np.ndarray, Layer]:
-    """The texture of an object, painted, and the layer with the map that belongs to it."""
-    side = max(_texture_side(layer.parts, layer.texture_to_image), 16)
+def _surface(layer: Layer, texture: TextureSource, diagonal: int) -> tuple[np.ndarray, Layer]:
+    """The texture of a layer, painted, and the layer with the map that belongs to it."""
     rng = np.random.default_rng(layer.texture_seed)
+    if layer.backdrop:
+        return texture(rng, diagonal, True), layer
+    side = max(_texture_side(layer.parts, layer.texture_to_image), 16)
     if side > LARGEST_CANVAS and tinted(layer.parts):  # paint is coarser on what is so large
         wider = layer.texture_to_image @ scaling(side / LARGEST_CANVAS)
         layer, side = replace(layer, texture_to_image=wider), LARGEST_CANVAS
@@ -150,10 +163,44 @@ def _paint(
     frame: np.ndarray, cover: _Coverage, texture: np.ndarray, layer: Layer, moved: bool
 ) -> None:
     h, w = cover.alpha.shape
-    colours = _resample(texture, layer, moved, (cover.x, cover.y, w, h))
+    _blend(frame, cover, _resample(texture, layer, moved, (cover.x, cover.y, w, h)))
+
+
+def _blend(frame: np.ndarray, cover: _Coverage, colours: np.ndarray) -> None:
     below = frame[cover.window]
     weight = cover.alpha.astype(np.float32) * np.float32(1 / 255)
     below[:] = cv2.blendLinear(colours, np.ascontiguousarray(below), weight, 1 - weight)
+
+
+def _paint_seen(
+    frame: np.ndarray,
+    cover: _Coverage,
+    texture: np.ndarray,
+    layer: Layer,
+    moved: bool,
+    optics: Optics,
+    index: int,
+) -> None:
+    """Paint layer ``index`` as the optics show it, its shadow first."""
+    kernel = optics.smear(layer.motion, layer.texture_to_image[:2, 2])
+    cover = _widened(cover, optics.margin(index, kernel), frame.shape[:2])
+    h, w = cover.alpha.shape
+    if not layer.backdrop:
+        optics.cast(frame, cover.alpha, cover.x, cover.y)
+    colours = _resample(texture, layer, moved, (cover.x, cover.y, w, h))
+    colours = optics.hazed(optics.blurred(colours, index, kernel), index)
+    _blend(frame, _Coverage(cover.x, cover.y, optics.blurred(cover.alpha, index, kernel)), colours)
+
+
+def _widened(cover: _Coverage, margin: int, size: Sequence[int]) -> _Coverage:
+    """The same coverage in a window that is larger by ``margin`` px, as far as the frame goes."""
+    if margin == 0:
+        return cover
+    h, w = cover.alpha.shape
+    left, top = min(margin, cover.x), min(margin, cover.y)
+    right, bottom = min(margin, size[1] - cover.x - w), min(margin, size[0] - cover.y - h)
+    alpha = cv2.copyMakeBorder(cover.alpha, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    return _Coverage(cover.x - left, cover.y - top, alpha)
 
 
 def _labels(scene: Scene, coverages: list[_Coverage | None]) -> np.ndarray:

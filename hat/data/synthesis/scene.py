@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from hat.data.synthesis.affine import scaling, similarity_about, translation
+from hat.data.synthesis.backdrops import nearer, random_backdrop
 from hat.data.synthesis.distributions import object_size
 from hat.data.synthesis.materials import Material, random_plain_material
 from hat.data.synthesis.motions import draw_name, scene_motion
@@ -20,6 +21,7 @@ __all__ = ["Layer", "Scene", "random_scene"]
 
 MIN_OBJECTS, MAX_OBJECTS = 16, 24
 TEXTURE_ZOOM = (0.8, 1.2)
+NEARNESS_STEP = (0.1, 0.9)  # from one layer of the background to the next, 1 the farthest's
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Layer:
         texture_to_image: map from texture pixels, origin in the texture's middle, to image 1.
         texture_seed: of the texture, a child of the pair's seed.
         material: a plain colour instead of the texture's own; None for the texture as it is.
+        backdrop: a part of the surroundings, textured as a background.
     """
 
     parts: tuple[Part, ...]
@@ -39,6 +42,7 @@ class Layer:
     texture_to_image: np.ndarray
     texture_seed: np.random.SeedSequence
     material: Material | None = None
+    backdrop: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def random_scene(
     spread: float = 1.0,
     shapes: Mapping[str, float] = PUBLISHED_SHAPES,
     plain: float = 0.0,
+    background_layers: tuple[int, int] = (1, 1),
 ) -> Scene:
     """Draw a scene for images of ``size`` = (H, W).
 
@@ -70,6 +75,7 @@ def random_scene(
         spread: half of the area that centres are uniform over, in sides of the image.
         shapes: how often each of :data:`hat.data.synthesis.shape_kinds.SHAPES` is drawn.
         plain: share of the objects that have a plain, often dark colour and hardly any texture.
+        background_layers: fewest and most layers of the background, which move with parallax.
     """
     height, width = size
     middle = ((width - 1) / 2, (height - 1) / 2)
@@ -77,6 +83,8 @@ def random_scene(
     seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq).spawn(count + 1)
     drawn = scene_motion(motion, rng, size, unit)
     layers = [Layer((), drawn.background, _texture_map(rng, middle), seeds[0])]
+    if background_layers != (1, 1):
+        layers += _backdrops(rng, size, drawn.background, background_layers)
     for seed in seeds[1:]:
         centre = (
             middle[0] + float(rng.uniform(-spread, spread)) * width,
@@ -95,6 +103,21 @@ def random_scene(
         material = random_plain_material(rng) if plain and rng.random() < plain else None
         layers.append(Layer(parts, moved, texture_map, seed, material))
     return Scene(size, tuple(layers))
+
+
+def _backdrops(
+    rng: np.random.Generator, size: tuple[int, int], motion: np.ndarray, count: tuple[int, int]
+) -> list[Layer]:
+    """The layers of the background but the last, from far to near."""
+    middle = ((size[1] - 1) / 2, (size[0] - 1) / 2)
+    layers, nearness = [], 1.0
+    for seed in cast(np.random.SeedSequence, rng.bit_generator.seed_seq).spawn(
+        int(rng.integers(count[0], count[1] + 1)) - 1
+    ):
+        nearness += float(rng.uniform(*NEARNESS_STEP))
+        moved, parts = nearer(motion, middle, nearness), random_backdrop(rng, size)
+        layers.append(Layer(parts, moved, _texture_map(rng, middle), seed, backdrop=True))
+    return layers
 
 
 def _texture_map(rng: np.random.Generator, centre: tuple[float, float]) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hat.data.files import read_file
+from hat.data.synthesis.drawing import Drawing
 from hat.data.synthesis.motions import MOTIONS
 from hat.data.synthesis.shape_kinds import PUBLISHED_SHAPES, SHAPES
 from hat.errors import InputError
@@ -20,6 +21,7 @@ __all__ = ["DataSetPaths", "GeneratorSettings", "read_settings"]
 # Raised whenever the same settings give other pixels than before.
 FORMAT_VERSION = 1
 MIN_SIDE, MAX_SIDE = 16, 8192  # px
+MAX_BACKGROUND_LAYERS = 16
 PUBLISHED_HEIGHT = 384
 
 
@@ -36,9 +38,10 @@ class GeneratorSettings:
         backgrounds: fingerprint of the photographs; empty with procedural textures.
         motions: how often each distribution of :mod:`hat.data.synthesis.motions` is drawn.
         textures: fingerprint of a bank of textures; empty without.
-        effects: change light, sharpness and compression (:mod:`hat.data.synthesis.effects`).
+        effects: True for the basic ones, or a name of :mod:`hat.data.synthesis.effects`.
         shapes: how often each of :mod:`hat.data.synthesis.shape_kinds` is drawn.
         plain: share of the objects that have a plain, often dark colour.
+        background_layers: fewest and most layers of the background.
     """
 
     num_pairs: int
@@ -49,9 +52,10 @@ class GeneratorSettings:
     backgrounds: str = ""
     motions: Mapping[str, float] = field(default_factory=lambda: {"chairs": 1.0})
     textures: str = ""
-    effects: bool = False
+    effects: bool | str = False
     shapes: Mapping[str, float] = field(default_factory=lambda: dict(PUBLISHED_SHAPES))
     plain: float = 0.0
+    background_layers: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         if self.num_pairs < 1:
@@ -70,8 +74,27 @@ class GeneratorSettings:
         _check_weights("--shapes", self.shapes, SHAPES)
         if not 0 <= self.plain <= 1:
             raise InputError(f"--plain: {self.plain}; expected a share of the objects, 0 to 1")
+        fewest, most = self.background_layers
+        if not 1 <= fewest <= most <= MAX_BACKGROUND_LAYERS:
+            raise InputError(
+                f"--background-layers: {fewest} {most}; expected fewest and most, 1 to "
+                f"{MAX_BACKGROUND_LAYERS}"
+            )
         if self.seed < 0:
             raise InputError(f"--seed: {self.seed}; expected 0 or more")
+
+    @property
+    def drawing(self) -> Drawing:
+        """What each pair is drawn from."""
+        return Drawing(
+            self.motions,
+            self.size,
+            self.unit,
+            shapes=self.shapes,
+            plain=self.plain,
+            background_layers=self.background_layers,
+            effects=self.effects,
+        )
 
     @property
     def unit(self) -> float:
@@ -90,13 +113,16 @@ class GeneratorSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with the format's version. What is as it was before it existed is left out."""
-        content = {"format": FORMAT_VERSION, **asdict(self), "size": list(self.size)}
+        content = {"format": FORMAT_VERSION, **asdict(self)}
+        for name in ("size", "background_layers"):
+            content[name] = list(content[name])
         as_before = {
             "motions": {"chairs": 1.0},
             "textures": "",
             "effects": False,
             "shapes": PUBLISHED_SHAPES,
             "plain": 0.0,
+            "background_layers": [1, 1],
         }
         return {k: v for k, v in content.items() if k not in as_before or v != as_before[k]}
 

@@ -16,10 +16,8 @@ from tqdm import tqdm
 from hat import interruption
 from hat.data.flow_io import read_flo, write_flo
 from hat.data.image_io import write_ppm
-from hat.data.synthesis.effects import add_effects
-from hat.data.synthesis.motions import draw_name
-from hat.data.synthesis.render import TextureSource, render_pair
-from hat.data.synthesis.scene import random_scene
+from hat.data.synthesis.drawing import draw_pair
+from hat.data.synthesis.render import TextureSource
 from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings
 from hat.data.synthesis.statistics import FlowStatistics
 from hat.data.synthesis.textures import procedural_texture
@@ -131,22 +129,10 @@ def _write_pair(
     paths: DataSetPaths, settings: GeneratorSettings, textures: TextureSource, index: int
 ) -> np.ndarray:
     rng = np.random.default_rng((settings.seed, index))
-    motion = draw_name(rng, settings.motions)
-    scene = random_scene(
-        rng,
-        settings.size,
-        settings.unit,
-        motion,
-        shapes=settings.shapes,
-        plain=settings.plain,
-    )
-    pair = render_pair(scene, textures)
+    _, pair = draw_pair(rng, settings.drawing, textures)
     image1, image2, flow = paths.pair(index)
-    images = pair.image1, pair.image2
-    if settings.effects:
-        images = add_effects(rng, *images)
-    write_ppm(image1, images[0])
-    write_ppm(image2, images[1])
+    write_ppm(image1, pair.image1)
+    write_ppm(image2, pair.image2)
     write_flo(flow, pair.flow)
     return pair.flow
 
