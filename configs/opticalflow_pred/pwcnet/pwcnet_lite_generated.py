@@ -1,6 +1,6 @@
 """A small flow network on pairs that are drawn while it trains, for two CPU cores.
 
-    python3 tools/datasets/flyingchairs_generator.py --target-data-dir tmp_data/GeneratedPairs --num-pairs 3000 --num-val 0 --motions chairs=0.4 sintel=0.3 small=0.2 driving=0.1 --textures tmp_data/textures.npy --effects --seed 11
+    python3 tools/datasets/flyingchairs_generator.py --target-data-dir tmp_data/GeneratedPairs --num-pairs 3000 --num-val 0 --motions chairs=0.4 sintel=0.3 small=0.2 driving=0.1 --shapes published=0.4 furniture=0.4 lattice=0.1 wires=0.1 --plain 0.4 --background-layers 1 3 --textures tmp_data/textures.npy --effects full --seed 11
     python3 tools/datasets/flyingchairs_packer.py --src-data-dir tmp_data/GeneratedPairs --split-name train --pack-type lmdb --num-workers 2
     python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py --device-ids 0,1
 
@@ -75,10 +75,19 @@ model = dict(
 # Data: first motions that every level can see, then layered scenes, then the published distributions
 textures = dict(type="TextureBank", path=textures_file, count=600, photographs=photographs)
 mixture = {"chairs": 0.4, "sintel": 0.3, "small": 0.2, "driving": 0.1}
+# what the pairs show: objects also of the forms of chairs, thin and plain ones, parallax, weather
+scenery = dict(
+    shapes={"published": 0.4, "furniture": 0.4, "lattice": 0.1, "wires": 0.1},
+    plain=0.4,
+    background_layers=(1, 3),
+    effects="full",
+)
 stages = [
     dict(epochs=4, motions={"spread": 1.0}, size=(192, 192), objects=(0, 3), effects=False),
-    dict(epochs=4, motions={"spread": 0.5, "sintel": 0.3, "small": 0.2}, size=(224, 224)),
-    dict(motions={"spread": 0.5, **mixture}, size=train_size),
+    dict(
+        epochs=4, motions={"spread": 0.5, "sintel": 0.3, "small": 0.2}, size=(224, 224), **scenery
+    ),
+    dict(motions={"spread": 0.5, **mixture}, size=train_size, **scenery),
 ]
 colours = dict(
     type="PhotometricJitter",
