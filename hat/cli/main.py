@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "run the whole chain on generated data and write a report",
     "flyingchairs_generator": "make a FlyingChairs-like data set",
     "flyingchairs_packer": "pack FlyingChairs into LMDB",
+    "flow_statistics": "print the motions of generated and other pairs beside the published ones",
     "calops": "count parameters and MACs",
     "train": "train a stage of a model",
     "predict": "compute the metrics of a trained model",

@@ -10,10 +10,10 @@ import numpy as np
 from hat.data.synthesis.effects import add_effects, effects_by_name, scene_optics
 from hat.data.synthesis.motions import MOTIONS, draw_name
 from hat.data.synthesis.render import Pair, TextureSource, render_pair
-from hat.data.synthesis.scene import MAX_OBJECTS, MIN_OBJECTS, random_scene
+from hat.data.synthesis.scene import MAX_OBJECTS, MIN_OBJECTS, Scene, random_scene
 from hat.data.synthesis.shape_kinds import PUBLISHED_SHAPES, SHAPES
 
-__all__ = ["Drawing", "draw_pair"]
+__all__ = ["Drawing", "draw_pair", "draw_scene"]
 
 MAX_LAYERS = 255  # labels are bytes
 
@@ -71,10 +71,8 @@ class Drawing:
         effects_by_name(self.effects)
 
 
-def draw_pair(
-    rng: np.random.Generator, drawing: Drawing, textures: TextureSource
-) -> tuple[str, Pair]:
-    """The name of the pair's motions, and the pair with its effects."""
+def draw_scene(rng: np.random.Generator, drawing: Drawing) -> tuple[str, Scene]:
+    """The name of the scene's motions, and the scene."""
     motion = draw_name(rng, drawing.motions)
     scene = random_scene(
         rng,
@@ -87,6 +85,14 @@ def draw_pair(
         drawing.plain,
         drawing.background_layers,
     )
+    return motion, scene
+
+
+def draw_pair(
+    rng: np.random.Generator, drawing: Drawing, textures: TextureSource
+) -> tuple[str, Pair]:
+    """The name of the pair's motions, and the pair with its effects."""
+    motion, scene = draw_scene(rng, drawing)
     effects = effects_by_name(drawing.effects)
     if effects is None:
         return motion, render_pair(scene, textures)

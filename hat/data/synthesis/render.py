@@ -21,7 +21,7 @@ from hat.data.synthesis.optics import Optics
 from hat.data.synthesis.scene import Layer, Scene
 from hat.data.synthesis.shapes import Part
 
-__all__ = ["Pair", "TextureSource", "render_flow", "render_pair"]
+__all__ = ["Pair", "TextureSource", "render_flow", "render_labels", "render_pair"]
 
 SUPERSAMPLING = 4  # coverage points per pixel and axis
 FRACTION_BITS = 6  # sub-pixel bits of the coordinates that OpenCV's fillPoly takes
@@ -92,6 +92,11 @@ def render_flow(scene: Scene) -> np.ndarray:
     """The flow of the scene alone, float32 (H, W, 2): equal to that of :func:`render_pair`."""
     coverages = _coverages(scene, moved=False)
     return _flow(scene, _labels(scene, coverages), coverages)
+
+
+def render_labels(scene: Scene, moved: bool) -> np.ndarray:
+    """The layer that image 1 (``moved``: image 2) shows at each pixel, uint8 (H, W)."""
+    return _labels(scene, _coverages(scene, moved))
 
 
 def _coverages(scene: Scene, moved: bool) -> list[_Coverage | None]:

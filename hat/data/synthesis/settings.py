@@ -18,8 +18,9 @@ from hat.errors import InputError
 
 __all__ = ["DataSetPaths", "GeneratorSettings", "read_settings"]
 
-# Raised whenever the same settings give other pixels than before.
+# Raised whenever the same settings give other pixels than before; by name what has changed alone.
 FORMAT_VERSION = 1
+MOTION_VERSIONS = {"sintel": 2}
 MIN_SIDE, MAX_SIDE = 16, 8192  # px
 MAX_BACKGROUND_LAYERS = 16
 PUBLISHED_HEIGHT = 384
@@ -113,7 +114,8 @@ class GeneratorSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with the format's version. What is as it was before it existed is left out."""
-        content = {"format": FORMAT_VERSION, **asdict(self)}
+        versions = (MOTION_VERSIONS.get(name, FORMAT_VERSION) for name in self.motions)
+        content = {"format": max(versions), **asdict(self)}
         for name in ("size", "background_layers"):
             content[name] = list(content[name])
         as_before = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["PUBLISHED_STATISTICS", "FlowStatistics"]
+__all__ = ["PUBLISHED_STATISTICS", "SPEED_LIMITS", "FlowStatistics"]
 
 BINS_PER_PIXEL = 32
+SPEED_LIMITS = (10.0, 40.0)  # px: Sintel's s0-10, s10-40 and s40+
 LONGEST = 2048  # px; longer vectors count in the last bin
 
 # |flow| in px over all pixels of FlyingChairs' published distributions at 384x512
@@ -24,9 +26,12 @@ class FlowStatistics:
         self._sums: list[float] = []
         self._squares: list[float] = []
 
-    def add(self, flow: np.ndarray) -> None:
-        """Count a flow field (H, W, 2) in px."""
-        u, v = flow[..., 0].astype(np.float64), flow[..., 1].astype(np.float64)
+    def add(self, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
+        """Count a flow field (H, W, 2) in px, where ``valid`` (H, W) is not 0."""
+        known = flow if valid is None else flow[valid > 0]
+        if known.size == 0:
+            return
+        u, v = known[..., 0].astype(np.float64), known[..., 1].astype(np.float64)
         squares = u * u + v * v
         length = np.sqrt(squares)
         bins = np.minimum((length * BINS_PER_PIXEL).astype(np.int64), len(self.histogram) - 1)
@@ -42,6 +47,20 @@ class FlowStatistics:
         self._sums += other._sums
         self._squares += other._squares
 
+    def shares(self, limits: Sequence[float] = SPEED_LIMITS) -> list[float]:
+        """The share of vectors shorter than the first limit (px), between two limits, and longer.
+
+        Limits are met to 1/32 px.
+        """
+        cumulated = np.concatenate([[0], np.cumsum(self.histogram)])
+        at = [0, *(round(limit * BINS_PER_PIXEL) for limit in limits), len(self.histogram)]
+        return (np.diff(cumulated[at]) / cumulated[-1]).tolist()
+
+    def quantile(self, share: float) -> float:
+        """The length in px, to 1/32 px, that ``share`` of the vectors does not exceed."""
+        cumulated = np.cumsum(self.histogram)
+        return (int(np.searchsorted(cumulated, share * cumulated[-1])) + 0.5) / BINS_PER_PIXEL
+
     def summary(self) -> dict[str, float]:
         """Mean, standard deviation, median, percentiles and maximum of |flow|, px.
 
@@ -52,9 +71,8 @@ class FlowStatistics:
             raise ValueError("statistics of no flow at all")
         mean = math.fsum(self._sums) / count
         variance = max(math.fsum(self._squares) / count - mean * mean, 0.0)
-        cumulated = np.cumsum(self.histogram)
         values = {"mean": mean, "sd": math.sqrt(variance)}
         for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99)):
-            values[name] = (int(np.searchsorted(cumulated, share * count)) + 0.5) / BINS_PER_PIXEL
+            values[name] = self.quantile(share)
         values["max"] = self.longest
         return {name: round(value, 4) for name, value in values.items()}
