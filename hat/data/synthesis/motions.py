@@ -28,6 +28,7 @@ __all__ = ["MOTIONS", "SceneMotion", "draw_name", "scene_motion"]
 SPREAD_REACH = 48.0  # px
 SMALL_LENGTHS = (0.1, 5.0)  # px
 SINTEL_MEDIAN, SINTEL_SIGMA, SINTEL_LONGEST = 7.0, 1.5, 200.0  # px, of the logarithm, px
+LIVELY_FACTOR = 6.0
 STILL_OBJECTS = 0.15  # of those without a motion relative to the background
 DEGREE = math.pi / 180
 
@@ -78,16 +79,19 @@ def _chairs(rng: np.random.Generator, size: tuple[int, int], unit: float) -> Sce
 
 
 def _similar(
-    length: Callable[[np.random.Generator], float], turn: float, zoom: float
+    length: Callable[[np.random.Generator], float], turn: float, zoom: float, lively: float = 0.0
 ) -> Callable[..., SceneMotion]:
-    """Shifts of random lengths in any direction, with turns and zooms of these deviations."""
+    """Shifts of random lengths in any direction, with turns and zooms of these deviations.
+
+    A share ``lively`` of the objects turns and zooms ``LIVELY_FACTOR`` times as much.
+    """
 
     def draw(rng: np.random.Generator, size: tuple[int, int], unit: float) -> SceneMotion:
-        def motion(rng: np.random.Generator, centre: Point) -> np.ndarray:
+        def motion(rng: np.random.Generator, centre: Point, more: float = 1.0) -> np.ndarray:
             direction, reach = rng.uniform(-math.pi, math.pi), length(rng) * unit
             shift = (reach * math.cos(direction), reach * math.sin(direction))
-            angle, scale = rng.normal(0, turn * DEGREE), math.exp(rng.normal(0, zoom))
-            return similarity_about(centre, float(angle), scale, shift)
+            angle, scale = rng.normal(0, turn * DEGREE), math.exp(more * rng.normal(0, zoom))
+            return similarity_about(centre, more * float(angle), scale, shift)
 
         background = motion(rng, _middle(size))
 
@@ -95,7 +99,8 @@ def _similar(
             kind = rng.random()
             if kind < STILL_OBJECTS:
                 return background
-            own = motion(rng, centre)
+            more = LIVELY_FACTOR if lively and rng.random() < lively else 1.0
+            own = motion(rng, centre, more)
             return own if kind < 0.5 else background @ own
 
         return SceneMotion(background, of_object)
@@ -144,6 +149,6 @@ MOTIONS: dict[str, Callable[..., SceneMotion]] = {
     "chairs": _chairs,
     "spread": _similar(_even, turn=4.0, zoom=0.04),
     "small": _similar(_short, turn=0.6, zoom=0.008),
-    "sintel": _similar(_log_normal, turn=0.8, zoom=0.012),
+    "sintel": _similar(_log_normal, turn=0.8, zoom=0.012, lively=0.3),
     "driving": _driving,
 }
