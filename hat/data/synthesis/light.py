@@ -74,7 +74,7 @@ def _veiled(rng: np.random.Generator, images: list[np.ndarray]) -> list[np.ndarr
     for cells in (2, 4, 8):
         knots = rng.normal(0, 1 / math.sqrt(cells), (cells + 1, cells + 1)).astype(np.float32)
         field += cv2.resize(knots, (w, h), interpolation=cv2.INTER_CUBIC)
-    density = np.clip((field * rng.uniform(0.3, 0.8) + rng.uniform(0.0, 0.5)), 0, 0.8)
+    density = np.clip(field * rng.uniform(0.15, 0.4) + rng.uniform(-0.1, 0.3), 0, 0.6)
     step = _drift(rng, (width / 2, height / 2))
     step[:2, 2] /= COARSE
     moved = cv2.warpAffine(density, step[:2], (w, h), borderMode=cv2.BORDER_REFLECT_101)
