@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from hat.data.transforms import (
     Resize,
     SegRandomAffine,
 )
+from hat.registry import build_from_registry
+from tests.conftest import ROOT
 from tests.data.transforms.pairs import arrays, make_sample, warp_error
 
 Wrong = Callable[[np.ndarray], np.ndarray]
@@ -176,3 +179,17 @@ def test_the_list_of_raft() -> None:
         assert np.array_equal(erased["img"][..., :3], pair[..., :3])
         changed += not np.array_equal(erased["img"], pair)
     assert 1 < changed < 11
+
+
+def test_the_list_in_the_documentation_runs_as_it_stands() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    found = re.search(r"## Augmentation as in RAFT.*?```python\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    data = make_sample(height=384, width=512)
+    rng = np.random.default_rng(0)
+    for transform in build_from_registry(names["transforms"]):
+        data = transform(data, rng)
+    assert tuple(data["img"].shape) == (6, 320, 448)
+    assert tuple(data["gt_flow"].shape) == (2, 320, 448)
