@@ -30,6 +30,7 @@ COMMANDS = {
     "fit_host": "fit a machine description to this CPU, so that its time can be estimated",
     "align_bpu_validation": "validate a compiled program: its integers and its metrics",
     "export_onnx": "export a trained model to ONNX and check it",
+    "widen": "begin a wider network with the weights of a trained one",
     "model_profiler": "find the layers where a quantised network leaves its float model",
 }
 

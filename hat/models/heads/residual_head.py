@@ -63,6 +63,7 @@ class FlowCorrector(nn.Module):
             self.up_flow = NarrowConvTranspose2d(2, 2)
             self.up_feat = NarrowConvTranspose2d(before, hidden_channels)
         self.finest = finest
+        self.received: int = 0 if coarsest else hidden_channels
 
     def forward(
         self, first: Tensor, second: Tensor, coarser: tuple[Tensor, Tensor] | None, scale: float

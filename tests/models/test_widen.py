@@ -1,0 +1,104 @@
+"""A wider network that begins with a trained one's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hat.cli.main import run_command
+from hat.engine.checkpoint import load_checkpoint
+from hat.errors import InputError
+from hat.models import backbones, heads, losses, tasks
+from hat.models.widen import widen_weights
+
+CONFIGS = "configs/opticalflow_pred/pwcnet"
+
+
+def network(
+    levels: tuple[int, ...] = (8, 12, 16, 16),
+    match: int = 8,
+    md: int = 2,
+    channels: tuple[int, ...] = (16, 16, 8),
+    hidden: int = 3,
+    pyr_lvls: int = 4,
+) -> tasks.PwcnetTask:
+    torch.manual_seed(sum(levels))
+    common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "flow_pred_lvl": 2, "act_type": nn.ReLU()}
+    model = tasks.PwcnetTask(
+        backbones.MatchPyramid(levels, [1] * pyr_lvls, match, use_bn=True, **common),
+        heads.ResidualHead(
+            match,
+            use_bn=False,
+            md=md,
+            channels=channels,
+            dilations=[1, 2, 1],
+            hidden_channels=hidden,
+            **common,
+        ),
+        losses.RobustFlowLoss(),
+        [1.0] * (pyr_lvls - 1),
+    )
+    for module in model.modules():  # as after a training
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def wide() -> tasks.PwcnetTask:
+    return network((8, 16, 24, 32), match=12, md=3, channels=(24, 32, 16), hidden=5)
+
+
+def test_the_wider_network_computes_the_same() -> None:
+    old, new = network(), wide()
+    batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
+    with torch.no_grad():
+        wanted, different = old(batch), new(batch)
+        new.load_state_dict(widen_weights(old, new, new_match=0.0))
+        found = new(batch)
+    assert (different - wanted).abs().max() > 0.1
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_all_that_is_new_learns() -> None:
+    old, new = network(), wide()
+    new.load_state_dict(widen_weights(old, new))
+    before = {name: p.detach().clone() for name, p in new.named_parameters()}
+    optimizer = torch.optim.SGD(new.train().parameters(), lr=1e-2)
+    batch = {"img": torch.rand(2, 6, 64, 96) * 2 - 1}
+    for _ in range(3):  # what nothing listens to at first learns once something does
+        optimizer.zero_grad()
+        sum((flow - 0.3).abs().mean() for flow in new(batch, all_levels=True)).backward()
+        optimizer.step()
+    for name, parameter in new.named_parameters():
+        changed = parameter != before[name]
+        if parameter.ndim == 4 and "up_" not in name:
+            assert changed.flatten(1).any(dim=1).float().mean() > 0.9, name
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"match": 6}, "no side may become smaller"),
+        ({"md": 1}, "no side may become smaller"),
+        ({"levels": (8, 12, 16), "pyr_lvls": 3}, "different layers"),
+    ],
+)
+def test_what_does_not_fit_is_refused(other: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        widen_weights(network(), network(**other))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    output = tmp_path / "start.pth.tar"
+    words = ["--config", f"{CONFIGS}/pwcnet_small_generated.py", "--output", str(output)]
+    words += ["--from-config", f"{CONFIGS}/pwcnet_lite_generated.py"]
+    shipped = "models/pwcnet_lite_generated/float-checkpoint-best.pth.tar"
+    assert run_command("widen", [*words, "--ckpt", shipped]) == 0
+    weight = "backbone.levels.1.0.conv.weight"
+    trained = load_checkpoint(shipped)["state_dict"][weight]
+    assert torch.equal(load_checkpoint(output)["state_dict"][weight][:24], trained)
+    assert run_command("widen", [*words[:3], shipped, *words[4:], "--ckpt", shipped]) == 2
