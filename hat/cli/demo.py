@@ -38,8 +38,8 @@ from hat.run_log import read_log
 from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report
 
-CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_flyingchairs.py"
-SHIPPED = Path("models/pwcnet_lite")
+CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_demo.py"
+SHIPPED = Path("models/pwcnet_lite_generated")
 STAGES = ("float", "calibration", "qat", "int_infer")
 ALIGNED_PAIRS = 32
 FLOAT_CKPT = checkpoint_path(SHIPPED, "float")
