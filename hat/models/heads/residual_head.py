@@ -60,7 +60,9 @@ class FlowCorrector(nn.Module):
         self.flow = nn.Conv2d(before, 2, 3, padding=1)
         self.to_units = FloatFunctional()
         if not finest:
-            self.up_flow = NarrowConvTranspose2d(2, 2)
+            # Not learnt: any kernel but the tent turns a slope into stairs, of which the finer
+            # levels see too little to even them out.
+            self.up_flow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
             self.up_feat = NarrowConvTranspose2d(before, hidden_channels)
         self.finest = finest
         self.received: int = 0 if coarsest else hidden_channels
@@ -97,7 +99,7 @@ class FlowCorrector(nn.Module):
 
     def set_qconfig(self, wide: QConfig, output: QConfig) -> None:
         """Flow is ``wide``, that of the finest level is ``output``."""
-        choices = {"flow": wide, "to_units": wide, "up_flow": wide}
+        choices = {"flow": wide, "to_units": wide}
         choices["flow_add"] = output if self.finest else wide
         for name, qconfig in choices.items():
             if hasattr(self, name):
@@ -194,8 +196,7 @@ def start_as_matcher(corrector: FlowCorrector, md: int) -> None:
     """Begin as what the network shall become: a matcher, if a poor one.
 
     The first correction is the centre of mass of the cost volume, averaged over 3x3 pixels, which
-    is linear in the costs; see :mod:`hat.models.looks_linear` for how it is handed on. Flow is
-    up-sampled bilinearly at first.
+    is linear in the costs; see :mod:`hat.models.looks_linear` for how it is handed on.
     """
     convs = [cast(ConvModule, module).conv for module in corrector.convs]
     first = convs[0]
@@ -218,8 +219,3 @@ def start_as_matcher(corrector: FlowCorrector, md: int) -> None:
     core[0, 0, 1, 1] = core[1, 1, 1, 1] = 1
     with torch.no_grad():
         corrector.flow.weight.copy_(torch.cat([core, -core], dim=1))
-        if not corrector.finest:
-            tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
-            corrector.up_flow.weight.zero_()
-            for axis in (0, 1):
-                corrector.up_flow.weight[axis, axis] = torch.outer(tent, tent)
