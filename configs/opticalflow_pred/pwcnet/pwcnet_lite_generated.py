@@ -27,6 +27,7 @@ shipped_ckpt_dir = "./models/pwcnet_lite_generated"  # taken while ckpt_dir has 
 enable_amp = True
 lr = 1e-3
 bn_kwargs = {"momentum": 0.01}
+freeze_bn_step = 6000
 
 # Model: 0.21 M parameters, 1.37 GMAC at 384x512. Levels 1/32 to 1/4.
 pyr_lvls = 5
@@ -68,7 +69,7 @@ model = dict(
         hidden_channels=hidden_channels,
         _delete_=True,
     ),
-    loss=dict(type="RobustFlowLoss", power=0.5, epsilon=0.1, _delete_=True),
+    loss=dict(type="RobustFlowLoss", power=0.9, epsilon=0.1, _delete_=True),
     loss_weights=loss_weights,
 )
 
@@ -82,13 +83,14 @@ scenery = dict(
     background_layers=(1, 3),
     effects="full",
 )
-stages = [
+easy_epochs = 8
+easy_stages = [
     dict(epochs=4, motions={"spread": 1.0}, size=(192, 192), objects=(0, 3), effects=False),
     dict(
         epochs=4, motions={"spread": 0.5, "sintel": 0.3, "small": 0.2}, size=(224, 224), **scenery
     ),
-    dict(motions={"spread": 0.5, **mixture}, size=train_size, **scenery),
 ]
+stages = [*easy_stages, dict(motions={"spread": 0.5, **mixture}, size=train_size, **scenery)]
 colours = dict(
     type="PhotometricJitter",
     brightness=0.3,
@@ -110,7 +112,8 @@ drawn_before = dict(
     type="FlyingChairs",
     data_path=f"{data_dir}/train_lmdb/",
     transforms=[
-        dict(type="RandomCrop", size=train_size),
+        dict(type="RandomErase", p=0.2),
+        dict(type="RandomScaleCrop", size=train_size, scale=(0.67, 1.4), p=0.5),
         dict(type="RandomFlip", px=0.5, py=0.5),
         colours,
         dict(type="ToTensor", to_yuv=False),
@@ -122,7 +125,7 @@ data_loader = dict(
         length=4000,
         parts=[
             dict(dataset=drawn_now, weight=0.15),
-            dict(dataset=drawn_before, weight=0.85, first_epoch=8),
+            dict(dataset=drawn_before, weight=0.85, first_epoch=easy_epochs),
         ],
         _delete_=True,
     ),
@@ -155,16 +158,16 @@ calibration_data_loader = dict(
     ),
 )
 
-# Schedule: a million pairs; stop at any time, the averaged weights are good all along
+# Schedule: half a million pairs; stop at any time, the averaged weights are good all along
 ckpt_callback = dict(type="Checkpoint", save_interval=250, interval_by="step", keep_epochs=False)
 val_callback = dict(type="Validation", val_interval=2)
 float_trainer = dict(
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
-    num_steps=125000,
+    num_steps=60000,
     clip_grad_norm=1.0,
     ema_decay=0.999,
-    freeze_bn_step=6000,
+    freeze_bn_step=freeze_bn_step,
     sync_bn=False,
 )
 warmup_epochs = 0.5

@@ -1,8 +1,10 @@
-"""pwcnet_lite_generated.py with a larger network: for a GPU, or for two CPU cores and days.
+"""pwcnet_lite_generated.py with a larger network, which begins with the weights of the small one.
 
-    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_small_generated.py --device-ids 0,1
+    hat widen --config configs/opticalflow_pred/pwcnet/pwcnet_small_generated.py --from-config configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py --ckpt models/pwcnet_lite_generated/float-checkpoint-best.pth.tar --output tmp_models/wide.pth.tar
+    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_small_generated.py --device-ids 0,1 --ckpt tmp_models/wide.pth.tar
 
-What is assigned here replaces the variable of the same name there; the data are the same.
+What is assigned here replaces the variable of the same name there; the data are the same, without
+the easy ones at the beginning. To train it from nothing, take their stages as they are there.
 """
 
 _base_ = "pwcnet_lite_generated.py"
@@ -16,3 +18,8 @@ match_channels = 32
 max_displacement = 4
 predictor_channels = [96, 64, 64, 48, 32]
 hidden_channels = 7
+
+lr = 6e-4
+easy_epochs = 0
+easy_stages = []
+freeze_bn_step = 3000
