@@ -64,8 +64,8 @@ class DistributedDataParallelTrainer:
             for what evaluation will use.
         max_skipped_steps: this many non-finite steps in a row end the training.
         channels_last: keep weights and activations in channels-last memory format.
-        compile: run the network through ``torch.compile`` in training, which takes minutes first;
-            with ``ema_decay`` evaluation does without.
+        compile: run the network through ``torch.compile`` in training, which takes minutes first
+            (with ``ema_decay`` evaluation does without); the name of a backend instead of True.
         seed: order of the samples and seed of the data loader.
     """
 
@@ -94,7 +94,7 @@ class DistributedDataParallelTrainer:
         freeze_bn_step: float | None = None,
         max_skipped_steps: int = 5,
         channels_last: bool = False,
-        compile: bool = False,
+        compile: bool | str = False,
         seed: int = 0,
     ) -> None:
         self.device = torch.device(device if device is not None else distributed.default_device())
@@ -119,7 +119,8 @@ class DistributedDataParallelTrainer:
         self.ema = None if ema_decay is None else averaged_model(model, ema_decay)
         self.updater = Updater(model, self.optimizer, clip_grad_norm, max_skipped_steps)
         if compile:
-            model.compile()
+            backend = {} if compile is True else {"backend": compile}
+            model.compile(dynamic=False, **backend)  # for each size of images anew
         self._replica = self._wrap(model)
         self.freeze_bn_step = freeze_bn_step
         self._batch_norms = [
