@@ -29,6 +29,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ class Session:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.started = time.monotonic()
+        self.started = monotonic()
         self.budget = 60.0 * arguments.minutes
         self.config = arguments.config or CONFIGS.format(arguments.network)
         self.out: Path = arguments.out
@@ -82,7 +83,7 @@ class Session:
 
     def left(self) -> float:
         """Seconds."""
-        return self.budget - (time.monotonic() - self.started)
+        return self.budget - (monotonic() - self.started)
 
     def save(self, **parts: Any) -> None:
         self.report |= parts
@@ -122,7 +123,7 @@ class Session:
         if minutes <= 0:
             raise InputError(
                 f"--minutes {self.arguments.minutes:g}: nothing is left to train in; the choices "
-                f"took {(time.monotonic() - self.started) / 60:.1f} minutes"
+                f"took {(monotonic() - self.started) / 60:.1f} minutes"
             )
         opts = {**self.opts, **self.training_opts(choice, data, rate, minutes, earlier)}
         words = ["--stage", "float", "--config", self.config]
@@ -184,7 +185,7 @@ class Session:
             content = load_checkpoint(last)
             found["steps"] = content["step"]
             found["minutes"] = content["resume"]["seconds"][0] / 60
-        found["session minutes"] = (time.monotonic() - self.started) / 60
+        found["session minutes"] = (monotonic() - self.started) / 60
         found["checkpoints"] = [str(path) for path in saved_checkpoints(self.out, "float-")]
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+from time import monotonic
 
 UNITS = {"epoch": "num_epochs", "step": "num_steps", "minutes": "num_minutes"}
 
@@ -55,15 +55,15 @@ class RunLength:
         """Of the run up to the last step, in all sittings."""
         self.start_up = 0.0
         """Of them, what came before the end of the first step."""
-        self._since = time.monotonic()
+        self._since = monotonic()
 
     def start_clock(self) -> None:
         """The loop begins, or goes on after ``seconds`` of an earlier sitting."""
-        self._since = time.monotonic() - self.seconds
+        self._since = monotonic() - self.seconds
 
     def read_clock(self) -> float:
         """Seconds of the run until now."""
-        return time.monotonic() - self._since
+        return monotonic() - self._since
 
     def step_done(self, step: int, seconds: float) -> None:
         """``step`` steps are done after ``seconds``, the same number in all processes."""

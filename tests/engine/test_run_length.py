@@ -23,7 +23,7 @@ from tests.engine import tiny
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock finds it a second later; a step looks once."""
     ticks: Iterator[int] = itertools.count()
-    monkeypatch.setattr(run_length.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(run_length, "monotonic", lambda: float(next(ticks)))
 
 
 class Record(Callback):
