@@ -59,6 +59,7 @@ RATE_AT_8, HIGHEST_RATE = 1e-3, 2e-3
 """Learning rate for batches of 8; it grows with the square root of the batch up to the highest."""
 TEST_SHARE, CHOICE_SHARE, COMPILE_SHARE = 1 / 3, 0.1, 0.1
 """Of the session's time, at most."""
+LEAST_SHARE = 0.25  # for training, however long the rest takes
 COMPILE_SECONDS = 60.0  # where that share is less, compilation is not tried
 MOST_ECHO = 16.0
 EPOCHS = 40  # of a session: the curriculum moves on between epochs
@@ -120,11 +121,10 @@ class Session:
         )
         last = validation_seconds(self.config, self.opts, rate)
         minutes = (self.left() - START_SECONDS - last) / 60
-        if minutes <= 0:
-            raise InputError(
-                f"--minutes {self.arguments.minutes:g}: nothing is left to train in; the choices "
-                f"took {(monotonic() - self.started) / 60:.1f} minutes"
-            )
+        least = LEAST_SHARE * self.arguments.minutes
+        if minutes < least:
+            print(f"The choices took long: {least - minutes:.1f} minutes more than asked for.")
+            minutes = least
         opts = {**self.opts, **self.training_opts(choice, data, rate, minutes, earlier)}
         words = ["--stage", "float", "--config", self.config]
         words += ["--resume"] if self.arguments.resume else []
@@ -164,6 +164,7 @@ class Session:
             "echo": data["echo"],
             "pairs_per_epoch": max(pairs, 8 * choice.batch_size),
             "float_trainer.num_minutes": earlier + minutes,
+            "ckpt_callback.save_interval": min(1.0, minutes / 4),
             "val_callback.val_interval": max(1.0, minutes / VALIDATIONS),
         }
         return {key: value for key, value in chosen.items() if key not in self.opts}

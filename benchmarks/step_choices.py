@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -89,10 +90,14 @@ class OnePair(Dataset):
 
 
 class StepTimes(Callback):
-    """Seconds of each step, from the batch in host memory to the new weights."""
+    """Seconds of each step, from the batch in host memory to the new weights.
 
-    def __init__(self) -> None:
+    After ``limit`` seconds the run ends with its second step, or a later one.
+    """
+
+    def __init__(self, limit: float) -> None:
         self.seconds: list[float] = []
+        self.limit = limit
 
     def on_step_begin(self, trainer: Any) -> None:
         self._since = time.perf_counter()
@@ -101,12 +106,22 @@ class StepTimes(Callback):
         if trainer.device.type == "cuda":
             torch.cuda.synchronize(trainer.device)
         self.seconds.append(time.perf_counter() - self._since)
+        if sum(self.seconds) > self.limit and len(self.seconds) > 1:
+            trainer.run_length.end_after(trainer.step)
 
 
 def measure(
-    config: str, opts: dict[str, Any], choice: Choice, sample: dict[str, Any], steps: int
+    config: str,
+    opts: dict[str, Any],
+    choice: Choice,
+    sample: dict[str, Any],
+    steps: int,
+    limit: float = math.inf,
 ) -> Measured:
-    """Take ``steps`` steps after the warm-up; a choice that does not fit into memory has failed."""
+    """Take ``steps`` steps after the warm-up, fewer if they take more than ``limit`` seconds.
+
+    A choice that does not fit into memory has failed.
+    """
     device = default_device()
     recipe = trainer_of(Config.fromfile(config, {**opts, **choice.opts()}), "float")
     loader = recipe.arguments["data_loader"]
@@ -114,7 +129,7 @@ def measure(
     dataset = OnePair(sample, total * choice.batch_size)
     recipe.arguments |= {
         "data_loader": loader.replaced(dataset=dataset, num_workers=0, collate_fn=collate_2d),
-        "callbacks": [times := StepTimes()],
+        "callbacks": [times := StepTimes(limit)],
         "device": device,
         "stop_by": "step",
         "num_steps": total,
@@ -123,7 +138,7 @@ def measure(
         recipe.build().fit()
     except torch.OutOfMemoryError as error:
         return Measured(choice, None, failed=str(error).splitlines()[0])
-    seconds = min(times.seconds[WARM_UP:])
+    seconds = min(times.seconds[WARM_UP:] or times.seconds[1:])
     return Measured(choice, choice.batch_size / seconds, times.seconds[0])
 
 
@@ -166,7 +181,7 @@ def choose(
         for choice in choices:
             if found and time.monotonic() > end:
                 return
-            found.append(measure(config, opts, choice, sample, steps))
+            found.append(measure(config, opts, choice, sample, steps, limit / 4))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

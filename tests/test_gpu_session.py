@@ -112,7 +112,9 @@ def test_what_is_refused(config: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_the_smallest_batch_that_is_nearly_as_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {8: 100.0, 16: 190.0, 32: 300.0, 64: 350.0, 128: None}
 
-    def measure(config: str, opts: Any, choice: Choice, sample: Any, steps: int) -> Measured:
+    def measure(
+        config: str, opts: Any, choice: Choice, sample: Any, steps: int, limit: float
+    ) -> Measured:
         rate = rates[choice.batch_size]
         factor = 1.5 if choice.channels_last else 1.0
         return Measured(choice, rate and rate * factor, failed="" if rate else "out of memory")

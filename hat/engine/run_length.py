@@ -85,6 +85,10 @@ class RunLength:
         progress = self.progress(step)
         return step / progress if progress > 0 else math.inf
 
+    def end_after(self, step: int) -> None:
+        """Let a run by steps end with this one."""
+        self.steps = min(self.steps, step)
+
     def finished(self, step: int) -> bool:
         return self.seconds >= self.budget if self.by_time else step >= self.steps
 
