@@ -28,6 +28,7 @@ import math
 import sys
 import time
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -39,10 +40,11 @@ from benchmarks.machine_use import MachineUse, describe_machine
 from benchmarks.step_choices import (
     Choice,
     choose,
-    drawn_sample,
+    made_up_sample,
     measure_apart,
     print_choices,
 )
+from hat import interruption
 from hat.cli.main import run_command
 from hat.cli.train import trainer_of
 from hat.config import Config, parse_opts
@@ -77,6 +79,11 @@ class Session:
         self.config = arguments.config or CONFIGS.format(arguments.network)
         self.out: Path = arguments.out
         self.opts = {**parse_opts(arguments.opts), "ckpt_dir": str(self.out)}
+        # The bank of textures, where there is none yet, is drawn while other things are measured.
+        self.textures = get_context("spawn").Process(
+            target=build_pairs, args=(self.config, self.opts), daemon=True
+        )
+        self.textures.start()
         self.report: dict[str, Any] = {
             "machine": describe_machine(),
             "arguments": {key: str(value) for key, value in vars(arguments).items()},
@@ -93,7 +100,7 @@ class Session:
     def train(self) -> int:
         """Choose, then train for the time that is left; the exit code of the training."""
         earlier = earlier_minutes(self.out) if self.arguments.resume else 0.0
-        sample = drawn_sample(self.config, self.opts)  # draws the bank of textures first
+        sample = made_up_sample(self.config, self.opts)
         gpu = torch.cuda.is_available()
         sizes = [16, 32, 64, 128] if gpu else [8]
         if self.arguments.batch_size:
@@ -113,6 +120,7 @@ class Session:
             if (compiled.pairs_per_second or 0.0) * seconds > rate * self.left():
                 choice, rate = whole, compiled.pairs_per_second or 0.0
         print_choices(found)
+        self.textures.join()
         data = self.data_choice(rate, gpu)
         self.save(
             choices=[one.row() for one in found],
@@ -136,8 +144,7 @@ class Session:
 
     def data_choice(self, rate: float, gpu: bool) -> dict[str, Any]:
         """How many workers draw, and how often a pair is used so that the network need not wait."""
-        recipe = trainer_of(Config.fromfile(self.config, {**self.opts, "echo": 1.0}), "float")
-        dataset = build(recipe.arguments["data_loader"].arguments["dataset"])
+        dataset = build_pairs(self.config, {**self.opts, "echo": 1.0})
         dataset.set_progress(1.0)
         draw = seconds_per_call(lambda index: dataset.dataset[index])
         both = seconds_per_call(lambda index: dataset[index])
@@ -171,7 +178,8 @@ class Session:
 
     def summary(self, code: int) -> dict[str, Any]:
         """What the log of the run says."""
-        lines = read_log(self.out / "float-log.jsonl") if code != 2 else []
+        log = self.out / "float-log.jsonl"
+        lines = read_log(log) if log.is_file() and log.stat().st_size else []
         speeds = [line for line in lines if "samples_per_second" in line]
         curve = [line for line in lines if "val/EPE" in line]
         found: dict[str, Any] = {
@@ -189,6 +197,12 @@ class Session:
         found["session minutes"] = (monotonic() - self.started) / 60
         found["checkpoints"] = [str(path) for path in saved_checkpoints(self.out, "float-")]
         return found
+
+
+def build_pairs(config: str, opts: dict[str, Any]) -> Any:
+    """The data set that the float stage is trained on."""
+    recipe = trainer_of(Config.fromfile(config, opts), "float")
+    return build(recipe.arguments["data_loader"].arguments["dataset"])
 
 
 def earlier_minutes(out: Path) -> float:
@@ -274,10 +288,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the config")
     arguments = parser.parse_args(words)
     try:
-        return run(arguments)
+        with interruption.signals_handled():
+            return run(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except interruption.Interrupted as error:
+        print("interrupted", file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.step_choices --config FILE [--steps N] [--choice JSON] [--json FILE]``
 
-Each choice is the engine's own trainer on one pair that is in memory, so that no data are waited
+Each choice is the engine's own trainer on one pair of noise in memory, so that no data are waited
 for; pairs per second are those of the quickest step. ``benchmarks.gpu_session`` chooses by it.
 """
 
@@ -30,7 +30,6 @@ from hat.data.files import json_text, write_json
 from hat.engine.autocast import forward_dtype
 from hat.engine.callbacks.base import Callback
 from hat.engine.distributed import default_device
-from hat.registry import build
 
 WARM_UP = 2  # steps in which kernels are chosen and memory is taken
 ENOUGH = 0.8
@@ -205,13 +204,12 @@ def choose(
     return next(one.choice for one in same if (one.pairs_per_second or 0.0) >= enough), found
 
 
-def drawn_sample(config: str, opts: dict[str, Any]) -> dict[str, Any]:
-    """The last stage's first sample of the data set that the float stage is trained on."""
-    recipe = trainer_of(Config.fromfile(config, opts), "float")
-    dataset = build(recipe.arguments["data_loader"].arguments["dataset"])
-    dataset.set_progress(1.0)
-    sample: dict[str, Any] = dataset[0]
-    return sample
+def made_up_sample(config: str, opts: dict[str, Any]) -> dict[str, Any]:
+    """Noise in the form of a sample of ``train_size``, which nobody has to draw first."""
+    height, width = Config.fromfile(config, opts).train_size
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (6, height, width), dtype=torch.uint8, generator=generator)
+    return {"img": image, "gt_flow": torch.full((2, height, width), 3.0), "color_space": "rgb"}
 
 
 def print_choices(found: Sequence[Measured]) -> None:
@@ -230,7 +228,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     opts = parse_opts(arguments.opts)
-    sample = drawn_sample(arguments.config, opts)
+    sample = made_up_sample(arguments.config, opts)
     if arguments.choice:
         choice = Choice(**arguments.choice)
         found = [measure(arguments.config, opts, choice, sample, arguments.steps)]
