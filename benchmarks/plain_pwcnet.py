@@ -40,7 +40,8 @@ def correlate(first: Tensor, second: Tensor, md: int = 4) -> Tensor:
 
 def warp(feature: Tensor, offset: Tensor) -> Tensor:
     height, width = feature.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    sides = [torch.arange(side, device=feature.device) for side in (height, width)]
+    rows, columns = torch.meshgrid(*sides, indexing="ij")
     x = 2 * (columns + offset[:, 0]) / (width - 1) - 1
     y = 2 * (rows + offset[:, 1]) / (height - 1) - 1
     return functional.grid_sample(feature, torch.stack([x, y], dim=-1), align_corners=True)

@@ -19,6 +19,7 @@ KINDS = {
     "Chromium": "apt-get install -y chromium",
     "wheel builder": "make .venv/.installed",
     "real samples": "put the folder shared/ (data, tutorial) beside the project",
+    "GPU": "run python -m benchmarks.gpu_tests on a machine with one",
     "ordinary user": "run the tests as another user than root",
 }
 TOOLS = {

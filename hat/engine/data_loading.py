@@ -66,12 +66,23 @@ def build_eval_loader(config: Component) -> DataLoader:
     return _loader(config, dataset=dataset, sampler=sampler)
 
 
-def set_epoch(loader: DataLoader, sampler: ResumableSampler, epoch: int, start: int = 0) -> None:
-    """Choose the order and the random draws of ``epoch``; begin at sample ``start``."""
+def set_epoch(
+    loader: DataLoader,
+    sampler: ResumableSampler,
+    epoch: int,
+    start: int = 0,
+    progress: float | None = None,
+) -> None:
+    """Choose the order and the random draws of ``epoch``; begin at sample ``start``.
+
+    A data set with ``set_progress`` is told ``progress``, how much of the run is over, 0 to 1.
+    """
     sampler.set_epoch(epoch)
     sampler.start = start
     if hasattr(loader.dataset, "set_epoch"):
         loader.dataset.set_epoch(epoch)
+    if progress is not None and hasattr(loader.dataset, "set_progress"):
+        loader.dataset.set_progress(progress)
 
 
 def batches(loader: Iterable[Any]) -> Iterator[Any]:

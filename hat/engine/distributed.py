@@ -49,6 +49,15 @@ def everywhere(flag: bool, device: torch.device) -> bool:
     return bool(least(int(flag), device))
 
 
+def greatest(number: float, device: torch.device) -> float:
+    """The greatest of the processes' numbers."""
+    if world_size() == 1:
+        return number
+    value = torch.tensor(number, device=device, dtype=torch.float64)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return float(value.item())
+
+
 def least(number: int, device: torch.device) -> int:
     """The least of the processes' numbers."""
     if not dist.is_initialized():

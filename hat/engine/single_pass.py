@@ -25,6 +25,7 @@ class SinglePass(ABC):
 
     seed = 0
     total_steps = 0
+    seconds = 0.0
     skipped_steps = 0
 
     def __init__(

@@ -25,6 +25,7 @@ from hat.engine.data_loading import batches, build_train_loader, set_epoch
 from hat.engine.ema import averaged_model
 from hat.engine.optimizer import build_optimizer, configured_groups, restore_optimizer
 from hat.engine.processors import BatchProcessor
+from hat.engine.run_length import RunLength
 from hat.engine.settings import changed_settings
 from hat.engine.sync_batchnorm import convert_sync_batchnorm
 from hat.engine.updater import Updater
@@ -48,7 +49,8 @@ class DistributedDataParallelTrainer:
             parameters whose names contain a key.
         batch_processor: what to do with a batch.
         device: where to train; None takes the process's own device.
-        stop_by: "epoch" (``num_epochs``) or "step" (``num_steps``).
+        stop_by: "epoch" (``num_epochs``), "step" (``num_steps``) or "minutes" (``num_minutes``, see
+            :class:`~hat.engine.run_length.RunLength`; such a run is not the same to the bit again).
         callbacks: called in this order at every moment.
         train_metrics, val_metrics: metrics that MetricUpdater and Validation fill.
         sync_bn: batch statistics over the batch of all processes.
@@ -57,10 +59,13 @@ class DistributedDataParallelTrainer:
             loads: the optimizer's state; the counters, random state and callbacks.
         clip_grad_norm: largest L2 norm of the gradients; None does not clip.
         ema_decay: evaluate and save an exponential moving average of the weights; None does not.
-        freeze_bn_step: from this step on, batch normalisation uses its running statistics in
-            training too, so that the weights settle for what evaluation will use.
+        freeze_bn_step: from this step on (a number below 1: this fraction of the run), batch
+            normalisation uses its running statistics in training too, so that the weights settle
+            for what evaluation will use.
         max_skipped_steps: this many non-finite steps in a row end the training.
         channels_last: keep weights and activations in channels-last memory format.
+        compile: run the network through ``torch.compile`` in training, which takes minutes first
+            (with ``ema_decay`` evaluation does without); the name of a backend instead of True.
         seed: order of the samples and seed of the data loader.
     """
 
@@ -76,6 +81,7 @@ class DistributedDataParallelTrainer:
         stop_by: str = "epoch",
         num_epochs: int | None = None,
         num_steps: int | None = None,
+        num_minutes: float | None = None,
         callbacks: Sequence[Callback] = (),
         train_metrics: Sequence[Any] = (),
         val_metrics: Sequence[Any] = (),
@@ -85,19 +91,19 @@ class DistributedDataParallelTrainer:
         resume_epoch_or_step: bool = False,
         clip_grad_norm: float | None = None,
         ema_decay: float | None = None,
-        freeze_bn_step: int | None = None,
+        freeze_bn_step: float | None = None,
         max_skipped_steps: int = 5,
         channels_last: bool = False,
+        compile: bool | str = False,
         seed: int = 0,
     ) -> None:
-        _check_length(stop_by, num_epochs, num_steps)
         self.device = torch.device(device if device is not None else distributed.default_device())
-        self.stop_by, self.num_epochs, self.num_steps = stop_by, num_epochs, num_steps
         self.batch_processor = batch_processor
         self.callbacks = list(callbacks)
         self.train_metrics = [metric.to(self.device) for metric in train_metrics]
         self.val_metrics = [metric.to(self.device) for metric in val_metrics]
         self.loader, self._sampler = build_train_loader(data_loader, seed)
+        self.run_length = RunLength(stop_by, num_epochs, num_steps, num_minutes, len(self.loader))
         if model_convert_pipeline is not None:
             model = model_convert_pipeline(model)
         model = model.to(self.device)
@@ -112,6 +118,9 @@ class DistributedDataParallelTrainer:
         self.stage = ""
         self.ema = None if ema_decay is None else averaged_model(model, ema_decay)
         self.updater = Updater(model, self.optimizer, clip_grad_norm, max_skipped_steps)
+        if compile:
+            backend = {} if compile is True else {"backend": compile}
+            model.compile(dynamic=False, **backend)  # for each size of images anew
         self._replica = self._wrap(model)
         self.freeze_bn_step = freeze_bn_step
         self._batch_norms = [
@@ -143,21 +152,25 @@ class DistributedDataParallelTrainer:
     @property
     def length(self) -> str:
         """How much work there is, for the log."""
-        return f"{self.total_steps} steps, {self.steps_per_epoch} per epoch"
+        return f"{self.run_length.describe()}, {self.steps_per_epoch} steps per epoch"
 
     @property
     def skipped_steps(self) -> int:
         return self.updater.skipped_total
 
     @property
-    def total_steps(self) -> int:
-        if self.stop_by == "step":
-            return int(self.num_steps or 0)
-        return int(self.num_epochs or 0) * self.steps_per_epoch
+    def total_steps(self) -> float:
+        """Steps of the whole run; by minutes an estimate from the pace so far."""
+        return self.run_length.total_steps(self.step)
+
+    @property
+    def seconds(self) -> float:
+        """Of the run by the clock up to the last step, in all sittings."""
+        return self.run_length.seconds
 
     @property
     def finished(self) -> bool:
-        return self.step >= self.total_steps
+        return self.run_length.finished(self.step)
 
     def fit(self) -> None:
         """Train until the end.
@@ -169,6 +182,7 @@ class DistributedDataParallelTrainer:
         if self._resume_from is not None:
             self.load_state_dict(self._resume_from, *self._resume_parts)
         with interruption.watched():
+            self.run_length.start_clock()
             try:
                 self._call("on_loop_begin")
                 while not self.finished:
@@ -192,6 +206,7 @@ class DistributedDataParallelTrainer:
             "epoch": self.epoch,
             "step": self.step,
             "step_in_epoch": self.step_in_epoch,
+            "seconds": [self.run_length.seconds, self.run_length.start_up],
             "skipped": [self.updater.skipped_total, self.updater.skipped_in_a_row],
             "world_size": distributed.world_size(),
             "val_results": dict(self.val_results),
@@ -247,6 +262,7 @@ class DistributedDataParallelTrainer:
                 )
             self.epoch, self.step = state["epoch"], state["step"]
             self.step_in_epoch = state["step_in_epoch"]
+            self.run_length.seconds, self.run_length.start_up = state.get("seconds", [0.0, 0.0])
             self.updater.skipped_total, self.updater.skipped_in_a_row = state["skipped"]
             self.val_results = dict(state["val_results"])
             torch.set_rng_state(state["rng"])
@@ -256,7 +272,8 @@ class DistributedDataParallelTrainer:
 
     def _run_epoch(self) -> None:
         start = self.step_in_epoch * (self.loader.batch_size or 1)
-        set_epoch(self.loader, self._sampler, self.epoch, start)
+        progress = self.run_length.progress(self.step - self.step_in_epoch)
+        set_epoch(self.loader, self._sampler, self.epoch, start, progress)
         self._call("on_epoch_begin")
         self._replica.train()
         before = time.perf_counter()
@@ -274,7 +291,7 @@ class DistributedDataParallelTrainer:
 
     def _run_step(self, batch: Any) -> None:
         self._call("on_step_begin")
-        if self.freeze_bn_step is not None and self.step >= self.freeze_bn_step:
+        if self._bn_is_frozen():
             for batch_norm in self._batch_norms:
                 batch_norm.eval()
         self.batch, self.outputs = self.batch_processor.train(
@@ -284,7 +301,15 @@ class DistributedDataParallelTrainer:
             self.ema.update_parameters(self.model)
         self.step += 1
         self.step_in_epoch += 1
+        clock = distributed.greatest(self.run_length.read_clock(), self.device)
+        self.run_length.step_done(self.step, clock)
         self._call("on_step_end")
+
+    def _bn_is_frozen(self) -> bool:
+        start = self.freeze_bn_step
+        if start is None:
+            return False
+        return (self.run_length.progress(self.step) if 0 < start < 1 else self.step) >= start
 
     def _call(self, moment: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -295,11 +320,3 @@ class DistributedDataParallelTrainer:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
-
-
-def _check_length(stop_by: str, num_epochs: int | None, num_steps: int | None) -> None:
-    if stop_by not in ("epoch", "step"):
-        raise ValueError(f"stop_by must be 'epoch' or 'step', found {stop_by!r}")
-    name, value = ("num_epochs", num_epochs) if stop_by == "epoch" else ("num_steps", num_steps)
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"stop_by={stop_by!r} needs {name} of at least 1, found {value!r}")

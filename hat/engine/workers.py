@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 SHARED_MEMORY = "/dev/shm"
 AMPLE = 2**30  # bytes free; with less, it is estimated what the batches in flight need
+AMPLE_PAIR = 2**21  # bytes of a sample that is larger than most; many workers and large batches
 REMEDY = "give a container more (docker run --shm-size=2g), or set num_workers=0"
 _iterators: WeakSet[Any] = WeakSet()  # those that may have workers
 
@@ -58,11 +59,11 @@ def choose_workers(arguments: dict[str, Any], path: str, sample: Callable[[], An
             "process may use",
         )
     free = free_shared_memory()
-    if free is None or free >= AMPLE:
+    ahead, together = arguments.get("prefetch_factor") or 2, arguments.get("batch_size") or 1
+    if free is None or free >= max(AMPLE, 2 * workers * ahead * together * AMPLE_PAIR):
         return workers
     with seeded(0):
-        batch = size_in_bytes(sample()) * (arguments.get("batch_size") or 1)
-    ahead = arguments.get("prefetch_factor") or 2
+        batch = size_in_bytes(sample()) * together
     fitting = min(workers, free // max(1, 2 * batch * ahead))  # half, for another loader's workers
     if fitting < workers:
         log_once(

@@ -84,9 +84,32 @@ def test_stages_follow_each_other() -> None:
     assert sizes == [(32, 32, 6)] * 2 + [(32, 48, 6)] * 2
 
 
+def test_stages_follow_the_progress_of_a_run() -> None:
+    data = GeneratedPairs(
+        texture,
+        4,
+        [
+            {"motions": {"small": 1.0}, "size": (32, 32), "until": 0.1},
+            {"motions": {"small": 1.0}, "size": (32, 40), "until": 0.5},
+            {"motions": {"spread": 1.0}, "size": (32, 48)},
+        ],
+    )
+    widths = []
+    for progress in (0.0, 0.09, 0.1, 0.49, 0.5, 1.0):
+        data.set_progress(progress)
+        widths.append(data[0]["img"].shape[1])
+    assert widths == [32, 32, 40, 40, 48, 48]
+
+
+SMALL = {"motions": {"small": 1.0}, "size": (32, 32)}
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
+        ([{**SMALL, "until": 1.5}, SMALL], "until is a fraction of the run"),
+        ([{**SMALL, "until": 0.5}, {**SMALL, "epochs": 1}, SMALL], "or every one a fraction"),
+        ([{**SMALL, "until": 0.5}, {**SMALL, "until": 0.5}, SMALL], "rises from stage to stage"),
         ([], "needs its number of epochs"),
         ([{"motions": {"fast": 1.0}, "size": (32, 32)}], "motions must give weights"),
         ([{"motions": {"small": 1.0}, "size": (32, 32), "epochs": 0}], "must be positive"),

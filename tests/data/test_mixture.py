@@ -9,10 +9,13 @@ from hat.data.datasets import Mixture
 
 class Numbers:
     def __init__(self, start: int) -> None:
-        self.start, self.epoch = start, 0
+        self.start, self.epoch, self.progress = start, 0, 0.0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
+
+    def set_progress(self, progress: float) -> None:
+        self.progress = progress
 
     def __len__(self) -> int:
         return 10
@@ -40,6 +43,8 @@ def test_weights_and_epochs() -> None:
     assert min(second) >= 100
     assert max(second) >= 200
     assert early.epoch == 1
+    data.set_progress(0.25)
+    assert late.progress == 0.25
     data.set_epoch(0)
     assert [data[i] for i in range(400)] == first
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hat.engine import distributed
+from hat.engine import distributed, run_length
 from hat.errors import InputError
 from hat.registry import build_from_registry
 from tests.engine import tiny
@@ -62,7 +63,22 @@ def worker(device: torch.device, argument: tuple[int, Path]) -> int:
     if distributed.is_main():
         folder.joinpath(f"predict-{processes}.json").write_text(json.dumps(results))
         torch.save(trainer.model.state_dict(), folder / f"weights-{processes}.pt")
+    if processes == 2:
+        run_by_minutes(folder)
     return 0
+
+
+def run_by_minutes(folder: Path) -> None:
+    """Nine seconds by the clocks of two processes, which tick one and two seconds a step."""
+    pace = 1 + distributed.rank()
+    ticks = itertools.count(step=pace)
+    run_length.monotonic = lambda: float(next(ticks))  # this process ends with the test
+    cosine = {"type": "CosLrUpdater", "warmup_by": "fraction", "warmup_len": 0.2}
+    config = tiny.trainer_config(stop_by="minutes", num_minutes=9 / 60, callbacks=[cosine])
+    trainer = tiny.build(config)
+    trainer.fit()
+    found = {"step": trainer.step, "lr": trainer.optimizer.param_groups[0]["lr"]}
+    folder.joinpath(f"minutes-{distributed.rank()}.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +88,12 @@ def runs(tmp_path_factory):
     assert distributed.run_distributed(worker, (1, folder), "0") == 0
     assert distributed.run_distributed(worker, (2, folder), "0,1") == 0
     return folder
+
+
+def test_processes_with_clocks_of_their_own_end_at_the_same_step(runs):
+    found = [json.loads((runs / f"minutes-{rank}.json").read_text()) for rank in (0, 1)]
+    assert found[0] == found[1]
+    assert found[0]["step"] == 5  # the faster clock counts
 
 
 def read_log(folder, processes):

@@ -296,3 +296,16 @@ def test_frozen_statistics_stay_and_weights_go_on():
     moved = [not torch.equal(a, b) for a, b in itertools.pairwise(means)]
     assert moved == [True, True, False, False, False, False, False]
     assert all(not torch.equal(a, b) for a, b in itertools.pairwise(weights))
+
+
+def test_a_compiled_network_trains_alike():
+    runs = []
+    for compiled in (False, "aot_eager"):
+        trainer = tiny.build(tiny.trainer_config(num_epochs=1, compile=compiled, ema_decay=0.9))
+        trainer.fit()
+        runs.append(trainer)
+    plain, compiled = runs
+    assert compiled.model._compiled_call_impl is not None
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+    for one, other in zip(plain.model.parameters(), compiled.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -26,6 +26,7 @@ data_num_workers = 4
 data_dir = "./tmp_data/FlyingChairs"
 ckpt_dir = f"./tmp_models/{task_name}"
 max_epoch = 432  # of 2,779 steps: 1.2 M steps
+warmup_by = "epoch"
 warmup_epochs = 10
 lr = 1e-4 * batch_size_per_gpu / 16
 enable_amp = False
@@ -261,7 +262,10 @@ float_trainer = dict(
         stat_callback,
         loss_metirc_show_update,
         dict(
-            type="CosLrUpdater", warmup_by="epoch", warmup_len=warmup_epochs, step_log_interval=1000
+            type="CosLrUpdater",
+            warmup_by=warmup_by,
+            warmup_len=warmup_epochs,
+            step_log_interval=1000,
         ),
         val_callback,
         ckpt_callback,

@@ -26,18 +26,22 @@ class Stage(Drawing):
     """What is drawn during some epochs: a :class:`Drawing` with fewer objects, nearer the middle.
 
     Attributes:
-        epochs: how many; None for all that follow.
+        epochs, until: how long, as a number of epochs, or up to which fraction of the run; neither
+            for the last stage.
     """
 
     objects: tuple[int, int] = (1, 10)
     spread: float = 0.6
     effects: bool | str = True
     epochs: int | None = None
+    until: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.epochs is not None and self.epochs < 1:
             raise ValueError(f"epochs of a stage must be positive or None, found {self.epochs}")
+        if self.until is not None and not 0 < self.until < 1:
+            raise ValueError(f"until is a fraction of the run, 0 to 1, found {self.until}")
 
 
 @OBJECT_REGISTRY.register
@@ -50,7 +54,7 @@ class GeneratedPairs(Dataset[Sample]):
         textures: texture source, such as ``TextureBank``.
         length: samples that count as an epoch.
         stages: the arguments of :class:`Stage` (those of
-            :class:`~hat.data.synthesis.drawing.Drawing` and ``epochs``), one after the other;
+            :class:`~hat.data.synthesis.drawing.Drawing`, ``epochs`` or ``until``), in turn;
             the last goes on for ever.
         transforms: callables ``t(sample, rng) -> sample``, applied in order.
         seed: of everything.
@@ -68,24 +72,41 @@ class GeneratedPairs(Dataset[Sample]):
     ) -> None:
         self.textures, self.length = textures, length
         self.stages = [Stage(**stage) for stage in stages]
-        if not self.stages or any(stage.epochs is None for stage in self.stages[:-1]):
-            raise ValueError("stages: every stage but the last needs its number of epochs")
+        self._check_lengths()
         self.transforms = list(transforms or ())
         self.seed, self.fixed = check_seed(seed), fixed
         # In shared memory: workers that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._progress = torch.zeros((), dtype=torch.float64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose samples are drawn (in all worker processes)."""
         self._epoch.fill_(0 if self.fixed else epoch)
 
-    def stage(self, epoch: int) -> Stage:
-        """The stage that an epoch belongs to."""
+    def set_progress(self, progress: float) -> None:
+        """Tell how much of the run is over, 0 to 1 (in all worker processes)."""
+        self._progress.fill_(0.0 if self.fixed else progress)
+
+    def stage(self) -> Stage:
+        """The stage that the epoch, or the progress of the run, belongs to."""
+        epoch, progress = int(self._epoch), float(self._progress)
         for stage in self.stages[:-1]:
             epoch -= stage.epochs or 0
-            if epoch < 0:
+            if epoch < 0 or progress < (stage.until or 0.0):
                 return stage
         return self.stages[-1]
+
+    def _check_lengths(self) -> None:
+        """All stages but the last have epochs, or all have a fraction, and these rise."""
+        lengths = [(stage.epochs, stage.until) for stage in self.stages[:-1]]
+        by_epochs = all(e is not None and u is None for e, u in lengths)
+        ends = [until for epochs, until in lengths if epochs is None and until is not None]
+        by_fraction = len(ends) == len(lengths) and ends == sorted(set(ends))
+        if not self.stages or not (by_epochs or by_fraction):
+            raise ValueError(
+                "stages: every stage but the last needs its number of epochs, or every one a "
+                "fraction of the run, 'until', that rises from stage to stage"
+            )
 
     def __len__(self) -> int:
         return self.length
@@ -95,7 +116,7 @@ class GeneratedPairs(Dataset[Sample]):
             raise IndexError(f"index {index} of a data set of {self.length} pairs")
         cv2.setNumThreads(1)
         epoch = int(self._epoch)
-        stage = self.stage(epoch)
+        stage = self.stage()
         rng = np.random.default_rng((self.seed, epoch, index))
         motion, pair = draw_pair(rng, stage, self.textures)
         sample: Sample = {

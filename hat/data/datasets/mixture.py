@@ -21,7 +21,8 @@ class Part:
     """One data set of a mixture.
 
     Attributes:
-        dataset: a map-style data set; its ``set_epoch``, where it has one, is told the epoch.
+        dataset: a map-style data set; its ``set_epoch`` and ``set_progress``, where it has them,
+            are told the epoch, and how much of the run is over.
         weight: how often it is drawn, beside the others of an epoch.
         first_epoch, end_epoch: it counts in the epochs from the first up to but not with the end.
     """
@@ -61,6 +62,12 @@ class Mixture(Dataset[Any]):
         for part in self.parts:
             if hasattr(part.dataset, "set_epoch"):
                 part.dataset.set_epoch(epoch)
+
+    def set_progress(self, progress: float) -> None:
+        """Tell the parts how much of the run is over, 0 to 1."""
+        for part in self.parts:
+            if hasattr(part.dataset, "set_progress"):
+                part.dataset.set_progress(progress)
 
     def _now(self, epoch: int) -> list[Part]:
         parts = [part for part in self.parts if part.counts(epoch) and part.weight > 0]

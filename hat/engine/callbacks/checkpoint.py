@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
+from hat.engine.callbacks.intervals import Interval
 from hat.engine.checkpoint import load_checkpoint, model_content, save_checkpoint
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
@@ -31,7 +32,8 @@ class Checkpoint(Callback):
     Args:
         save_dir: the folder.
         name_prefix: usually the stage and a dash, ``"float-"``.
-        save_interval, interval_by: every so many epochs or steps; steps write ``last`` only.
+        save_interval, interval_by: every so many epochs, steps or minutes; only epochs write
+            ``epoch-...`` files.
         strict_match: a missing ``monitor_metric_key`` is an error; otherwise it is a warning and
             the last checkpoint counts as the best.
         mode: "min" or "max": which value of the metric is better.
@@ -45,7 +47,7 @@ class Checkpoint(Callback):
         self,
         save_dir: str | Path,
         name_prefix: str = "",
-        save_interval: int = 1,
+        save_interval: float = 1,
         interval_by: str = "epoch",
         strict_match: bool = False,
         mode: str = "min",
@@ -53,16 +55,11 @@ class Checkpoint(Callback):
         save_on_train_end: bool = True,
         keep_epochs: bool = True,
     ) -> None:
-        if interval_by not in ("epoch", "step"):
-            raise ValueError(f"interval_by must be 'epoch' or 'step', found {interval_by!r}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max', found {mode!r}")
-        if save_interval < 1:
-            raise ValueError(f"save_interval must be at least 1, found {save_interval}")
         self.save_dir = Path(save_dir)
         self.name_prefix = name_prefix
-        self.save_interval = save_interval
-        self.interval_by = interval_by
+        self.interval = Interval(save_interval, interval_by, ("save_interval", "interval_by"))
         self.strict_match = strict_match
         self.mode = mode
         self.monitor_metric_key = monitor_metric_key
@@ -77,6 +74,7 @@ class Checkpoint(Callback):
 
     def on_loop_begin(self, trainer: Trainer) -> None:
         """A run that goes on from an earlier step keeps its best checkpoint until it is beaten."""
+        self.interval.begin(trainer)
         path = self._path("best")
         if trainer.step > 0 and self.monitor_metric_key is not None and path.is_file():
             value = load_checkpoint(path).get("metrics", {}).get(self.monitor_metric_key)
@@ -87,13 +85,12 @@ class Checkpoint(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         self._save_if_best(trainer)
-        if self.interval_by == "step" and trainer.step % self.save_interval == 0:
+        if self.interval.due_after_step(trainer):
             self._save(trainer, "last")
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._save_if_best(trainer)
-        due = self.interval_by == "epoch" and trainer.epoch % self.save_interval == 0
-        if due and trainer.step_in_epoch == 0:
+        if self.interval.due_after_epoch(trainer) and trainer.step_in_epoch == 0:
             self._save(trainer, "last")
             if self.keep_epochs:
                 self._save(trainer, f"epoch-{trainer.epoch - 1:04d}")
@@ -110,8 +107,8 @@ class Checkpoint(Callback):
             return
         self._save(trainer, "last")
         error.note = (
-            f"saved {self._path('last')} at step {trainer.step} of {trainer.total_steps}; run the "
-            "same command with --resume to continue"
+            f"saved {self._path('last')} {trainer.run_length.position(trainer.step)}; run the same "
+            "command with --resume to continue"
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Learning-rate schedules with warm-up.
 
-The rate of a step is a function of the step alone, so that a resumed run needs no state. Each
+The rate of a step is a function of the step alone (in a run by minutes, of the time), so that a
+resumed run needs no state. Each
 parameter group keeps its own base rate (``initial_lr``) and all follow the same curve.
 """
 
@@ -22,7 +23,7 @@ class LrUpdater(Callback, ABC):
     """Sets the learning rate before each step.
 
     Args:
-        warmup_by: unit of ``warmup_len``: "epoch" or "step".
+        warmup_by: unit of ``warmup_len``: "epoch", "step" or "fraction" (of the run).
         warmup_len: length of the warm-up; 0 has none.
         warmup_mode: "linear" rises from 0 to the base rate, "constant" stays at a tenth of it.
         step_log_interval: record the rate every so many steps.
@@ -35,8 +36,12 @@ class LrUpdater(Callback, ABC):
         warmup_mode: str = "linear",
         step_log_interval: int = 100,
     ) -> None:
-        if warmup_by not in ("epoch", "step"):
-            raise ValueError(f"warmup_by must be 'epoch' or 'step', found {warmup_by!r}")
+        if warmup_by not in ("epoch", "step", "fraction"):
+            raise ValueError(
+                f"warmup_by must be 'epoch', 'step' or 'fraction', found {warmup_by!r}"
+            )
+        if warmup_by == "fraction" and warmup_len > 1:
+            raise ValueError(f"warmup_len is a fraction of the run, 0 to 1; found {warmup_len}")
         if warmup_mode not in ("linear", "constant"):
             raise ValueError(f"warmup_mode must be 'linear' or 'constant', found {warmup_mode!r}")
         if warmup_len < 0 or step_log_interval < 1:
@@ -47,13 +52,20 @@ class LrUpdater(Callback, ABC):
         self.step_log_interval = step_log_interval
 
     @abstractmethod
-    def factor(self, step: int, warmup: int, total: int, steps_per_epoch: int) -> float:
+    def factor(self, step: int, warmup: float, total: float, steps_per_epoch: int) -> float:
         """The curve after warm-up: base rate times this, at ``step`` of ``total``."""
 
-    def lr_at(self, step: int, base: float, total: int, steps_per_epoch: int) -> float:
-        """The learning rate of a group with base rate ``base`` at ``step``."""
-        unit = steps_per_epoch if self.warmup_by == "epoch" else 1
-        warmup = min(round(self.warmup_len * unit), total)
+    def lr_at(self, step: int, base: float, total: float, steps_per_epoch: int) -> float:
+        """The learning rate of a group with base rate ``base`` at ``step``.
+
+        Args:
+            total: steps of the run; by minutes they change with its pace, and the curve with them.
+        """
+        if self.warmup_by == "fraction":
+            warmup = self.warmup_len * total if self.warmup_len else 0.0
+        else:
+            unit = steps_per_epoch if self.warmup_by == "epoch" else 1
+            warmup = min(round(self.warmup_len * unit), total)
         if step < warmup:
             return base * ((step + 1) / warmup if self.warmup_mode == "linear" else 0.1)
         return base * self.factor(step, warmup, total, steps_per_epoch)
@@ -92,7 +104,7 @@ class CosLrUpdater(LrUpdater):
         self.stop_lr = stop_lr
         self.max_steps = max_steps
 
-    def factor(self, step: int, warmup: int, total: int, steps_per_epoch: int) -> float:
+    def factor(self, step: int, warmup: float, total: float, steps_per_epoch: int) -> float:
         progress = _progress(step, warmup, self.max_steps or total)
         return self.stop_lr + (1.0 - self.stop_lr) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
@@ -118,7 +130,7 @@ class PolyLrUpdater(LrUpdater):
         self.stop_lr = stop_lr
         self.max_steps = max_steps
 
-    def factor(self, step: int, warmup: int, total: int, steps_per_epoch: int) -> float:
+    def factor(self, step: int, warmup: float, total: float, steps_per_epoch: int) -> float:
         progress = _progress(step, warmup, self.max_steps or total)
         return self.stop_lr + (1.0 - self.stop_lr) * (1.0 - progress) ** self.power
 
@@ -147,10 +159,10 @@ class StepDecayLrUpdater(LrUpdater):
         self.lr_decay_factor = lr_decay_factor
         self.update_by = update_by
 
-    def factor(self, step: int, warmup: int, total: int, steps_per_epoch: int) -> float:
+    def factor(self, step: int, warmup: float, total: float, steps_per_epoch: int) -> float:
         position = step // steps_per_epoch if self.update_by == "epoch" else step
         return self.lr_decay_factor ** sum(position >= mark for mark in self.lr_decay_id)
 
 
-def _progress(step: int, warmup: int, total: int) -> float:
+def _progress(step: int, warmup: float, total: float) -> float:
     return min(1.0, (step - warmup) / max(1, total - warmup))

@@ -53,7 +53,7 @@ class StatsMonitor(Callback):
             return
         samples = steps * (trainer.loader.batch_size or 1) * distributed.world_size()
         waiting = (trainer.seconds_waiting - self._waiting) / seconds
-        left = (trainer.total_steps - trainer.step) * seconds / steps
+        left = trainer.run_length.seconds_left(trainer.step, seconds / steps)
         first = trainer.step_in_epoch - steps
         logger.info(
             "Epoch[%d] Step[%d-%d] Cost Time: %.2f s Speed: %.2f samples/sec "

@@ -73,9 +73,8 @@ class ProgressBar(Callback):
 
     def on_loop_begin(self, trainer: Trainer) -> None:
         if distributed.is_main():
-            self._bar = tqdm(
-                total=trainer.total_steps, initial=trainer.step, unit="step", dynamic_ncols=True
-            )
+            total = None if trainer.run_length.by_time else trainer.total_steps
+            self._bar = tqdm(total=total, initial=trainer.step, unit="step", dynamic_ncols=True)
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self._bar is not None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
+from hat.engine.callbacks.intervals import Interval
 from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
@@ -33,7 +34,7 @@ class Validation(Callback):
         callbacks: those with a ``metric_update_func`` say how metrics are updated; by default with
             the batch's full-resolution flow and the model's output.
         val_model: evaluate this model with the trained weights instead of the trained one.
-        val_interval, interval_by: every so many epochs or steps.
+        val_interval, interval_by: every so many epochs, steps or minutes.
         val_on_train_end: validate at the end as well.
         val_on_train_begin: validate before the first step as well, so that the weights that a run
             begins with are a candidate for the best checkpoint.
@@ -48,22 +49,17 @@ class Validation(Callback):
         batch_processor: BatchProcessor,
         callbacks: Sequence[Any] = (),
         val_model: nn.Module | None = None,
-        val_interval: int = 1,
+        val_interval: float = 1,
         interval_by: str = "epoch",
         val_on_train_end: bool = True,
         max_batches: int | None = None,
         val_on_train_begin: bool = False,
     ) -> None:
-        if interval_by not in ("epoch", "step"):
-            raise ValueError(f"interval_by must be 'epoch' or 'step', found {interval_by!r}")
-        if val_interval < 1:
-            raise ValueError(f"val_interval must be at least 1, found {val_interval}")
+        self.interval = Interval(val_interval, interval_by, ("val_interval", "interval_by"))
         self.loader = build_eval_loader(data_loader)
         self.batch_processor = batch_processor
         self.update = metric_update(callbacks)
         self.val_model = val_model
-        self.val_interval = val_interval
-        self.interval_by = interval_by
         self.val_on_train_end = val_on_train_end
         self.val_on_train_begin = val_on_train_begin
         self.max_batches = max_batches
@@ -71,6 +67,7 @@ class Validation(Callback):
         self._unfinished = False
 
     def on_loop_begin(self, trainer: Trainer) -> None:
+        self.interval.begin(trainer)
         # a stage without training steps has no model to evaluate before it has run
         at_start = self.val_on_train_begin and trainer.step == 0 < trainer.total_steps
         # a run that is resumed may have been interrupted in its validation
@@ -82,12 +79,11 @@ class Validation(Callback):
         return {**arguments, "max_batches": test.batches}
 
     def on_step_end(self, trainer: Trainer) -> None:
-        if self.interval_by == "step" and trainer.step % self.val_interval == 0:
+        if self.interval.due_after_step(trainer):
             self._validate(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        due = self.interval_by == "epoch" and trainer.epoch % self.val_interval == 0
-        if due or (trainer.finished and self.val_on_train_end):
+        if self.interval.due_after_epoch(trainer) or (trainer.finished and self.val_on_train_end):
             self._validate(trainer)
 
     def _validate(self, trainer: Trainer) -> None:
