@@ -47,7 +47,7 @@ class CollateBySize:
         collate: collates samples of one size.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Any]], Any]) -> None:
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
         self.collate = collate
 
     def __call__(self, samples: Sequence[Any]) -> Any:

@@ -38,6 +38,7 @@ MAX_SIDE = 1 << 16  # no camera is that wide; a larger number is a damaged heade
 UNKNOWN_FLOW = 1e9
 PFM_HEADER = re.compile(rb"(PF|Pf)\s+(\d{1,9})\s+(\d{1,9})\s+([-+.\deE]{1,32})(?:\r\n|\s)")
 KITTI_OFFSET, KITTI_STEP = 1 << 15, 64.0  # KITTI devkit: u = (red - 2**15) / 64, valid = blue
+KITTI_RANGE = -KITTI_OFFSET / KITTI_STEP, (KITTI_OFFSET - 1) / KITTI_STEP  # px
 
 
 def known_flow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

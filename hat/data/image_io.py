@@ -12,7 +12,15 @@ import numpy as np
 from hat.data.files import read_file, write_file
 from hat.errors import InputError
 
-__all__ = ["check_jpeg", "check_png", "read_image", "read_mask", "read_ppm", "write_png", "write_ppm"]
+__all__ = [
+    "check_jpeg",
+    "check_png",
+    "read_image",
+    "read_mask",
+    "read_ppm",
+    "write_png",
+    "write_ppm",
+]
 
 PathLike = str | os.PathLike[str]
 

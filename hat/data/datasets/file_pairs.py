@@ -216,9 +216,7 @@ class FilePairs(FlowPairs):
         return whole
 
     @staticmethod
-    def _check_size(
-        path: Path, array: np.ndarray, image1: Path, size: tuple[int, ...]
-    ) -> None:
+    def _check_size(path: Path, array: np.ndarray, image1: Path, size: tuple[int, ...]) -> None:
         if array.shape[:2] != tuple(size):
             raise InputError(
                 f"{path}: {array.shape[1]}x{array.shape[0]} pixels, but {image1} has "

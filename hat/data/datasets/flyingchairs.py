@@ -24,6 +24,7 @@ from hat.registry import OBJECT_REGISTRY
 
 __all__ = ["FlyingChairs"]
 
+
 @OBJECT_REGISTRY.register
 class FlyingChairs(FlowPairs):
     """Image pairs with ground-truth flow.

@@ -1,8 +1,8 @@
 """KITTI's optical flow: 2012 (Geiger et al., CVPR 2012) and 2015 (Menze and Geiger, CVPR 2015).
 
-Both lie in ``training/{images}/000000_10.png`` and ``_11.png``, ``training/flow_occ/000000_10.png``,
-``flow_noc`` and ``obj_map`` beside it, and the images of ``testing``. The true flow is that of
-``flow_occ``, which is sparse.
+Both lie in ``training/{images}/000000_10.png`` and ``_11.png``, the true flow, which is sparse, in
+``training/flow_occ/000000_10.png``, with ``flow_noc`` and ``obj_map`` beside it; the images without
+true flow in ``testing``.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ FRAME = re.compile(r"frame_(\d+)\.png")
 @OBJECT_REGISTRY.register
 class Sintel(FilePairs):
     """MPI-Sintel as it is published: ``training/clean/alley_1/frame_0001.png``,
-    ``training/flow/alley_1/frame_0001.flo``, ``training/occlusions``, ``training/invalid``, ``test``.
+    ``training/flow/alley_1/frame_0001.flo``, and so ``occlusions`` and ``invalid``; ``test``.
 
     A pair is called ``clean/alley_1/frame_0001``. Its true flow is unknown where ``invalid`` says
     so; ``gt_occlusion`` is there if ``occlusions`` is. Metrics are given for each pass, too.

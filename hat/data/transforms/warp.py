@@ -146,7 +146,7 @@ def warp_flow(
         moved = cv2.warpAffine(flow, matrix, (width, height), flags=cv2.INTER_NEAREST)
         turned = cv2.transform(moved, np.column_stack([matrix[:, :2], shift]))
         vectors = cv2.copyTo(turned, sole, vectors)
-        known |= sole
+        known = cv2.bitwise_or(known, sole)
     if not known.all():
         vectors = cv2.copyTo(vectors, known, np.full_like(vectors, fill))
     return vectors, known

@@ -58,7 +58,7 @@ class Validation(Callback):
             raise ValueError(f"interval_by must be 'epoch' or 'step', found {interval_by!r}")
         if val_interval < 1:
             raise ValueError(f"val_interval must be at least 1, found {val_interval}")
-        self.loader = build_eval_loader(data_loader)
+        self.loader = build_eval_loader(data_loader, by_size=True)
         self.batch_processor = batch_processor
         self.update = metric_update(callbacks)
         self.val_model = val_model
