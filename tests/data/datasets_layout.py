@@ -243,7 +243,7 @@ def write_spring(root: Path) -> dict[str, Written]:
             if not 1 <= i + step <= 3:
                 continue
             unknown = blob(i, share=0.1)
-            values = np.where(unknown[..., None] > 0, np.float32(np.nan), flow(i + 5 * step))
+            values = np.where(unknown[..., None] > 0, np.float32(np.nan), flow(10 + i + 5 * step))
             large = np.repeat(np.repeat(values, 2, axis=0), 2, axis=1)
             path = root / f"train/0001/flow_{short}_left/flow_{short}_left_{i:04d}.flo5"
             path.parent.mkdir(parents=True, exist_ok=True)
