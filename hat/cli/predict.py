@@ -68,6 +68,8 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     resolve_checkpoints(recipe, config, args.stage, args.ckpt)
     require_stage(recipe, args)
     path = Path(args.json or Path(config.section("ckpt_dir")) / f"{args.stage}-metrics.json")
+    if args.submission:
+        check_new(Path(args.submission))
     if distributed.is_main():
         check_outputs([path], reads(config, ckpt=args.ckpt), "--json")
     if recipe.arguments.get("device") is None:
@@ -102,9 +104,10 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     show(content)
     if args.submission:
         print(f"\nSubmission: {args.submission}")
-    make_folder(path.parent)
-    write_json(path, content)
-    print(f"\nMetrics: {path}")
+    if any(results) or args.json:  # else earlier metrics would be lost for none
+        make_folder(path.parent)
+        write_json(path, content)
+        print(f"\nMetrics: {path}")
     return 0
 
 
@@ -121,16 +124,9 @@ def submit(
     """Evaluate and write the flows of every data set to ``folder``: all of them or none.
 
     Raises:
-        InputError: a data set without a benchmark, a folder that is not empty, or two flows that
-            would have the same file.
+        InputError: a data set without a benchmark, or two flows that would have the same file.
     """
     files = [Submission(loader.dataset) for loader in predictor.loaders]
-    # the other processes may have begun to write
-    if folder.is_dir() and any(not is_staging(entry.name) for entry in folder.iterdir()):
-        raise InputError(
-            f"{folder}: this folder is not empty, and a submission is all that its folder holds; "
-            f"give {SUBMISSION} a new one"
-        )
     paths = (folder / path for one in files for path in one.paths)
     check_outputs(paths, inputs, SUBMISSION)
     with staging_folder(folder) as staging:
@@ -142,6 +138,16 @@ def submit(
     return results
 
 
+def check_new(folder: Path) -> None:
+    """InputError unless the folder is missing or empty."""
+    # what another process has begun to write does not count
+    if folder.is_dir() and any(not is_staging(entry.name) for entry in folder.iterdir()):
+        raise InputError(
+            f"{folder}: this folder is not empty, and a submission is all that its folder holds; "
+            f"give {SUBMISSION} a new one"
+        )
+
+
 def show(content: dict[str, Any]) -> None:
     for entry in content["data_sets"]:
         title = TITLES.get(content["stage"], content["stage"])
@@ -149,4 +155,5 @@ def show(content: dict[str, Any]) -> None:
         columns = [entry["metrics"], *entry.get("subsets", {}).values()]
         rows = [(name, *(values.get(name) for values in columns)) for name in entry["metrics"]]
         if rows:
-            common.print_table(rows, ("metric", "value", *entry.get("subsets", {})))
+            parts = ("all", *entry["subsets"]) if "subsets" in entry else ("value",)
+            common.print_table(rows, ("metric", *parts))
