@@ -25,7 +25,7 @@ SHOWN = 3  # missing files, and names in a folder, that a message tells
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The files of one pair.
+    """The files of one pair, by paths as texts: a data set has tens of thousands of them.
 
     Attributes:
         name: unique in its data set; what ``only`` and ``without`` select by.
@@ -37,13 +37,13 @@ class PairFiles:
     """
 
     name: str
-    image1: Path
-    image2: Path
-    flow: Path | None = None
-    masks: Mapping[str, Path] = field(default_factory=dict)
+    image1: str
+    image2: str
+    flow: str | None = None
+    masks: Mapping[str, str] = field(default_factory=dict)
     subset: str = ""
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[str]:
         flow = [] if self.flow is None else [self.flow]
         return [self.image1, self.image2, *flow, *self.masks.values()]
 
@@ -167,7 +167,7 @@ class FilePairs(FlowPairs):
         flow *= valid[..., None]
         return {"img": arrays.pop("img"), "gt_flow": flow, "gt_valid": valid, **arrays}
 
-    def _read_flow(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    def _read_flow(self, path: str) -> tuple[np.ndarray, np.ndarray]:
         """True flow in px of the images, and where it is known."""
         return read_flow(path)
 
@@ -196,18 +196,19 @@ class FilePairs(FlowPairs):
 
     def _whole(self, pairs: list[PairFiles], skip_missing: bool) -> list[PairFiles]:
         """The pairs of which every file is there."""
-        folders: dict[Path, set[str]] = {}
+        folders: dict[str, set[str]] = {}
 
-        def missing(file: Path) -> bool:
-            if file.parent not in folders:
-                folders[file.parent] = set(names_in(file.parent))
-            return file.name not in folders[file.parent]
+        def missing(file: str) -> bool:
+            folder, _, name = file.rpartition("/")
+            if folder not in folders:
+                folders[folder] = set(names_in(folder))
+            return name not in folders[folder]
 
         lacking = {id(pair): [file for file in pair.files() if missing(file)] for pair in pairs}
         lost = list(dict.fromkeys(file for files in lacking.values() for file in files))
         whole = [pair for pair in pairs if not lacking[id(pair)]]
         if lost and not (skip_missing and whole):
-            shown = ", ".join(map(str, lost[:SHOWN])) + (" ..." if len(lost) > SHOWN else "")
+            shown = ", ".join(lost[:SHOWN]) + (" ..." if len(lost) > SHOWN else "")
             remedy = "; set skip_missing=True to go without these pairs" if whole else ""
             raise InputError(
                 f"{self.data_path}: {len(pairs) - len(whole)} of {len(pairs)} pairs lack a file, "
@@ -216,7 +217,7 @@ class FilePairs(FlowPairs):
         return whole
 
     @staticmethod
-    def _check_size(path: Path, array: np.ndarray, image1: Path, size: tuple[int, ...]) -> None:
+    def _check_size(path: str, array: np.ndarray, image1: str, size: tuple[int, ...]) -> None:
         if array.shape[:2] != tuple(size):
             raise InputError(
                 f"{path}: {array.shape[1]}x{array.shape[0]} pixels, but {image1} has "
@@ -257,7 +258,7 @@ def choices(values: Sequence[str], allowed: Iterable[str], argument: str) -> lis
     return [choice(value, allowed, argument) for value in values]
 
 
-def names_in(folder: Path) -> list[str]:
+def names_in(folder: str | Path) -> list[str]:
     """The names of all entries of a folder, sorted; none where it does not exist."""
     try:
         return sorted(entry.name for entry in os.scandir(folder))

@@ -66,6 +66,16 @@ class FlowPairs(Dataset[Sample]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
+        return self._sample(index, ())
+
+    def drawn(self, index: int, number: int) -> Sample:
+        """The sample ``index`` with other random numbers for every ``number``.
+
+        :class:`Mixture` may take a pair several times in an epoch, each time in another way.
+        """
+        return self._sample(index, (number,))
+
+    def _sample(self, index: int, key: tuple[int, ...]) -> Sample:
         size = len(self.names)
         if not -size <= index < size:
             raise IndexError(f"index {index} of a data set of {size} pairs")
@@ -85,7 +95,7 @@ class FlowPairs(Dataset[Sample]):
             "layout": "hwc",
             "color_space": "rgb" if self.to_rgb else "bgr",
         }
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+        rng = np.random.default_rng((self.seed, self.epoch, index, *key))
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample

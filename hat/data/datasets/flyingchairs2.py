@@ -58,12 +58,12 @@ def _pairs(folder: Path, one: int, two: int) -> Iterator[PairFiles]:
     names = names_in(folder)
     with_occlusions = any(name.endswith(f"-occ_{one}{two}.png") for name in names)
     for found in filter(None, map(FIRST.fullmatch, names)):
-        stem = folder / found[1]
-        occlusion = Path(f"{stem}-occ_{one}{two}.png")
+        stem = f"{folder}/{found[1]}"
+        occlusion = f"{stem}-occ_{one}{two}.png"
         yield PairFiles(
             name=f"{found[1]}-{one}{two}",
-            image1=Path(f"{stem}-img_{one}.png"),
-            image2=Path(f"{stem}-img_{two}.png"),
-            flow=Path(f"{stem}-flow_{one}{two}.flo"),
+            image1=f"{stem}-img_{one}.png",
+            image2=f"{stem}-img_{two}.png",
+            flow=f"{stem}-flow_{one}{two}.flo",
             masks={"gt_occlusion": occlusion} if with_occlusions else {},
         )

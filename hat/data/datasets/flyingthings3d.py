@@ -96,17 +96,16 @@ def _whole_pairs(
     folder, prefix, step = DIRECTIONS[direction]
     for letter in names_in(images):
         for scene in names_in(images / letter):
-            here = images / letter / scene / camera
-            flows = truth / letter / scene / folder / camera
+            here = f"{images}/{letter}/{scene}/{camera}"
+            flows = f"{truth}/{letter}/{scene}/{folder}/{camera}"
             frames = _frames(here)
-            for number, file in frames.items():
+            for number, found in frames.items():
                 if number + step in frames:
-                    stem = file.stem
                     yield PairFiles(
-                        name=f"{name}/{letter}/{scene}/{camera}/{folder}/{stem}",
-                        image1=file,
-                        image2=frames[number + step],
-                        flow=flows / f"{prefix}_{stem}_{camera[0].upper()}.pfm",
+                        name=f"{name}/{letter}/{scene}/{camera}/{folder}/{found[1]}",
+                        image1=f"{here}/{found[0]}",
+                        image2=f"{here}/{frames[number + step][0]}",
+                        flow=f"{flows}/{prefix}_{found[1]}_{camera[0].upper()}.pfm",
                         subset=name,
                     )
 
@@ -125,15 +124,14 @@ def _subset_pairs(
         if number in frames and number + step in frames:
             yield PairFiles(
                 name=f"{name}/{camera}/{folder}/{found[1]}",
-                image1=frames[number],
-                image2=frames[number + step],
-                flow=flows / found[0],
-                masks={"gt_occlusion": occlusions / f"{found[1]}.png"} if with_occlusions else {},
+                image1=f"{images}/{camera}/{frames[number][0]}",
+                image2=f"{images}/{camera}/{frames[number + step][0]}",
+                flow=f"{flows}/{found[0]}",
+                masks={"gt_occlusion": f"{occlusions}/{found[1]}.png"} if with_occlusions else {},
                 subset=name,
             )
 
 
-def _frames(folder: Path) -> dict[int, Path]:
+def _frames(folder: str | Path) -> dict[int, re.Match[str]]:
     """The images of a folder by their number."""
-    found = filter(None, map(IMAGE.fullmatch, names_in(folder)))
-    return {int(one[1]): folder / one[0] for one in found}
+    return {int(one[1]): one for one in filter(None, map(IMAGE.fullmatch, names_in(folder)))}

@@ -54,7 +54,7 @@ def _pairs(images: Path, flow: Path | None) -> Iterator[PairFiles]:
         if first[1] == second[1]:  # of one sequence, whose last frame has no second image
             yield PairFiles(
                 name=first[0].removesuffix(".png"),
-                image1=images / first[0],
-                image2=images / second[0],
-                flow=None if flow is None else flow / first[0],
+                image1=f"{images}/{first[0]}",
+                image2=f"{images}/{second[0]}",
+                flow=None if flow is None else f"{flow}/{first[0]}",
             )

@@ -87,8 +87,8 @@ def _pairs(folder: Path, images: Path, truth: bool) -> Iterator[PairFiles]:
         name = f"{found[1]}_10"
         yield PairFiles(
             name=name,
-            image1=images / f"{name}.png",
-            image2=images / f"{found[1]}_11.png",
-            flow=folder / "flow_occ" / f"{name}.png" if truth else None,
-            masks={key: folder / mask / f"{name}.png" for key, mask in masks.items()},
+            image1=f"{images}/{name}.png",
+            image2=f"{images}/{found[1]}_11.png",
+            flow=f"{folder}/flow_occ/{name}.png" if truth else None,
+            masks={key: f"{folder}/{mask}/{name}.png" for key, mask in masks.items()},
         )

@@ -50,7 +50,7 @@ def _pairs(images: Path, flow: Path | None) -> Iterator[PairFiles]:
     for scene in names_in(flow or images):
         yield PairFiles(
             name=scene,
-            image1=images / scene / "frame10.png",
-            image2=images / scene / "frame11.png",
-            flow=None if flow is None else flow / scene / "flow10.flo",
+            image1=f"{images}/{scene}/frame10.png",
+            image2=f"{images}/{scene}/frame11.png",
+            flow=None if flow is None else f"{flow}/{scene}/flow10.flo",
         )

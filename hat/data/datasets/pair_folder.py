@@ -79,7 +79,7 @@ class PairFolder(FilePairs):
         super().__init__(root, pairs, **options)
 
 
-def _images(root: Path, img1: str, img2: str | None) -> Iterator[tuple[Stars, Path, Path]]:
+def _images(root: Path, img1: str, img2: str | None) -> Iterator[tuple[Stars, str, str]]:
     """The stars of each pair and its two images."""
     frames = _matching(root, img1)
     if img2 is not None:
@@ -89,17 +89,17 @@ def _images(root: Path, img1: str, img2: str | None) -> Iterator[tuple[Stars, Pa
             yield stars, first, second
         return
     for (stars, first), (_, second) in pairwise(frames):
-        if first.parent == second.parent:
+        if os.path.dirname(first) == os.path.dirname(second):
             yield stars, first, second
 
 
-def _matching(root: Path, pattern: str) -> list[tuple[Stars, Path]]:
+def _matching(root: Path, pattern: str) -> list[tuple[Stars, str]]:
     """The files below ``root`` that a pattern describes, in order, with what its stars are."""
     form = re.compile("([^/]*)".join(map(re.escape, pattern.split("*"))))
     paths = (path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
     found = [one for one in map(form.fullmatch, paths) if one is not None]
     found.sort(key=lambda one: (os.path.dirname(one[0]), _natural(one[0])))
-    return [(one.groups(), root / one[0]) for one in found]
+    return [(one.groups(), f"{root}/{one[0]}") for one in found]
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -108,9 +108,10 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _filled(root: Path, pattern: str | None, stars: Stars) -> Path | None:
+def _filled(root: Path, pattern: str | None, stars: Stars) -> str | None:
     """The path that a pattern becomes with these texts for its stars."""
     if pattern is None:
         return None
     parts = pattern.split("*")
-    return root / "".join(text for pair in zip(parts, (*stars, ""), strict=True) for text in pair)
+    filled = "".join(text for pair in zip(parts, (*stars, ""), strict=True) for text in pair)
+    return f"{root}/{filled}"

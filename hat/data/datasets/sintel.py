@@ -73,11 +73,11 @@ def _pairs(folder: Path, passes: Sequence[str], truth: bool) -> Iterator[PairFil
                     frame = f"frame_{number:04d}"
                     yield PairFiles(
                         name=f"{name}/{scene}/{frame}",
-                        image1=folder / name / scene / f"{frame}.png",
-                        image2=folder / name / scene / f"frame_{number + 1:04d}.png",
-                        flow=folder / "flow" / scene / f"{frame}.flo" if truth else None,
+                        image1=f"{folder}/{name}/{scene}/{frame}.png",
+                        image2=f"{folder}/{name}/{scene}/frame_{number + 1:04d}.png",
+                        flow=f"{folder}/flow/{scene}/{frame}.flo" if truth else None,
                         masks={
-                            key: folder / mask / scene / f"{frame}.png"
+                            key: f"{folder}/{mask}/{scene}/{frame}.png"
                             for key, mask in masks.items()
                         },
                         subset=name,

@@ -64,7 +64,7 @@ class Spring(FilePairs):
         )
         super().__init__(root, pairs, **options)
 
-    def _read_flow(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    def _read_flow(self, path: str) -> tuple[np.ndarray, np.ndarray]:
         flow, valid = read_flow(path)
         return np.ascontiguousarray(flow[::2, ::2]), np.ascontiguousarray(valid[::2, ::2])
 
@@ -79,7 +79,7 @@ def _pairs(scene: Path, camera: str, direction: str, truth: bool) -> Iterator[Pa
             name = f"flow_{short}_{camera}"
             yield PairFiles(
                 name=f"{scene.name}/{camera}/{short}/{found[1]}",
-                image1=folder / found[0],
-                image2=folder / frames[number + step][0],
-                flow=scene / name / f"{name}_{found[1]}.flo5" if truth else None,
+                image1=f"{folder}/{found[0]}",
+                image2=f"{folder}/{frames[number + step][0]}",
+                flow=f"{scene}/{name}/{name}_{found[1]}.flo5" if truth else None,
             )
