@@ -16,6 +16,7 @@ KINDS = {
     "C++ compiler": "apt-get install -y g++",
     "valgrind": "apt-get install -y valgrind",
     "CMake and Ninja": "make .venv/.installed",
+    "h5py": "pip install h5py",
     "Chromium": "apt-get install -y chromium",
     "wheel builder": "make .venv/.installed",
     "real samples": "put the folder shared/ (data, tutorial) beside the project",

@@ -26,6 +26,13 @@ class Batch(TypedDict, total=False):
     """(B, 2, H, W), float32: true flow (u, v) in pixels. Not without ground truth."""
     gt_valid: Tensor
     """(B, 1, H, W), uint8: 1 where ``gt_flow`` is known. All is known without this key."""
+    gt_occlusion: Tensor
+    """(B, 1, H, W), uint8: 1 where a pixel of image 1 is not visible in image 2, 0 where it is, 255
+    where that is not known. Only of data sets that say so, as the next two."""
+    gt_noc: Tensor
+    """(B, 1, H, W), uint8: 1 where the flow is known and the pixel visible in image 2 (KITTI)."""
+    gt_object: Tensor
+    """(B, 1, H, W), uint8: 1 on objects that move by themselves, 0 on the background (KITTI)."""
     img_id: list[int]
     """Index of each pair in the data set."""
     img_name: list[str]

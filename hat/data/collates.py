@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import default_collate
 
+from hat.data.transforms.sample import MASKS, UNKNOWN
 from hat.errors import InputError
 
 
@@ -19,12 +20,16 @@ def collate_2d(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ``ToTensor`` makes them, are stacked in that order of memory (channels last): one straight copy
     instead of a transposition per sample.
 
+    Masks that only some samples have, as in a mixture of data sets, are completed: ``gt_valid`` by
+    ones, the others by 255, which says that nothing is known.
+
     Raises:
         InputError: no samples, different keys, different sizes (names the samples), or arrays that
             are not tensors yet.
     """
     if not samples:
         raise InputError("collate_2d: no samples")
+    samples = _with_all_masks(samples)
     first = samples[0]
     for sample in samples[1:]:
         if sample.keys() != first.keys():
@@ -33,6 +38,46 @@ def collate_2d(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 f"{sorted(first.keys() ^ sample.keys())}; every sample of a batch needs the same"
             )
     return {key: _collate(key, samples) for key in first}
+
+
+class CollateBySize:
+    """Collates the samples of each image size by themselves.
+
+    Args:
+        collate: collates samples of one size.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        """A batch, or a list of batches where the images differ in size."""
+        groups: dict[tuple[int, ...], list[Any]] = {}
+        for sample in samples:
+            image = sample.get("img") if isinstance(sample, dict) else None
+            groups.setdefault(tuple(getattr(image, "shape", ())), []).append(sample)
+        batches = [self.collate(group) for group in groups.values()]
+        return batches[0] if len(batches) == 1 else batches
+
+
+def _with_all_masks(samples: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The samples that have a true flow, each with every mask that one of them has."""
+    masks = [key for key in MASKS if any(key in sample for sample in samples)]
+    if all(key in sample for key in masks for sample in samples):
+        return samples
+    completed = []
+    for sample in samples:
+        flow = sample.get("gt_flow")
+        if isinstance(flow, torch.Tensor) and flow.ndim == 3:
+            size = (1, *flow.shape[1:])
+            missing = {
+                key: torch.full(size, 1 if key == "gt_valid" else UNKNOWN, dtype=torch.uint8)
+                for key in masks
+                if key not in sample
+            }
+            sample = {**sample, **missing}
+        completed.append(sample)
+    return completed
 
 
 def _collate(key: str, samples: Sequence[dict[str, Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""Files of optical flow: ``.flo`` (Middlebury), 16-bit ``.png`` (KITTI) and ``.pfm``.
+"""Files of optical flow: ``.flo`` (Middlebury), 16-bit ``.png`` (KITTI), ``.pfm``, ``.flo5``.
 
 A flow field is float32 (H, W, 2): (u, v) in pixels, from image 1 to image 2. A validity mask is
 uint8 (H, W), 1 where the ground truth is known. All writers are atomic.
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from hat.data.files import read_file, write_file
+from hat.data.flo5 import read_flo5
 from hat.data.image_io import check_png
 from hat.errors import InputError
 
@@ -37,6 +38,7 @@ MAX_SIDE = 1 << 16  # no camera is that wide; a larger number is a damaged heade
 UNKNOWN_FLOW = 1e9
 PFM_HEADER = re.compile(rb"(PF|Pf)\s+(\d{1,9})\s+(\d{1,9})\s+([-+.\deE]{1,32})(?:\r\n|\s)")
 KITTI_OFFSET, KITTI_STEP = 1 << 15, 64.0  # KITTI devkit: u = (red - 2**15) / 64, valid = blue
+KITTI_RANGE = -KITTI_OFFSET / KITTI_STEP, (KITTI_OFFSET - 1) / KITTI_STEP  # px
 
 
 def known_flow(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +176,7 @@ def write_pfm(path: PathLike, values: np.ndarray) -> None:
 
 
 def read_flow(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Read ``.flo``, ``.png`` (KITTI) or ``.pfm`` by its suffix: (flow, valid).
+    """Read ``.flo``, ``.png`` (KITTI), ``.pfm`` or ``.flo5`` by its suffix: (flow, valid).
 
     Unknown pixels (NaN, infinite or beyond 1e9, KITTI's mask) have zero flow and valid 0.
 
@@ -191,9 +193,11 @@ def read_flow(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
         if values.ndim != 3:
             raise InputError(f"{os.fspath(path)}: a grey PFM holds one value a pixel, no flow")
         return known_flow(np.ascontiguousarray(values[..., :2]))
+    if suffix == ".flo5":
+        return known_flow(read_flo5(path))
     raise InputError(
-        f"{os.fspath(path)}: {suffix or 'no suffix'} is no flow file; expected .flo, .png (KITTI) "
-        "or .pfm"
+        f"{os.fspath(path)}: {suffix or 'no suffix'} is no flow file; expected .flo, .png "
+        "(KITTI), .pfm or .flo5"
     )
 
 

@@ -12,7 +12,15 @@ import numpy as np
 from hat.data.files import read_file, write_file
 from hat.errors import InputError
 
-__all__ = ["check_jpeg", "check_png", "read_image", "read_ppm", "write_png", "write_ppm"]
+__all__ = [
+    "check_jpeg",
+    "check_png",
+    "read_image",
+    "read_mask",
+    "read_ppm",
+    "write_png",
+    "write_ppm",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -61,6 +69,24 @@ def read_image(path: PathLike) -> np.ndarray:
     if image.dtype != np.uint8:
         raise InputError(f"{name}: an image of {image.dtype}; expected 8 or 16 bit integers")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_mask(path: PathLike) -> np.ndarray:
+    """Read a picture as a mask: uint8 (H, W), 0 where it is black, else 1.
+
+    Raises:
+        InputError: missing, damaged or truncated file, or no image.
+    """
+    data = read_file(path, "mask")
+    if data[:8].tobytes() == PNG_MAGIC:
+        check_png(path, data)
+    # as it is stored: a conversion to 8 bits could take a small number for black
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise InputError(f"{os.fspath(path)}: cannot decode this mask; expected a PNG")
+    if picture.ndim == 3:
+        picture = picture[..., :3].max(axis=2)
+    return (picture > 0).astype(np.uint8)
 
 
 def read_ppm(path: PathLike) -> np.ndarray:

@@ -11,9 +11,11 @@ from torch.utils.data import (
     DistributedSampler,
     IterableDataset,
     RandomSampler,
+    default_collate,
 )
 
 from hat import interruption
+from hat.data.collates import CollateBySize
 from hat.engine import distributed
 from hat.engine.samplers import ResumableSampler, ShardSampler, SharedOrder
 from hat.engine.workers import choose_workers, end_at_exit, end_workers, explain, start_worker
@@ -47,10 +49,11 @@ def build_train_loader(config: Component, seed: int) -> tuple[DataLoader, Resuma
     return loader, resumable
 
 
-def build_eval_loader(config: Component) -> DataLoader:
+def build_eval_loader(config: Component, by_size: bool = False) -> DataLoader:
     """A data loader for evaluation; several processes share its samples, each taken once.
 
-    The samples come in the data set's order, or in that of a sampler of another kind than
+    With ``by_size``, images of several sizes in one batch make it a list of batches. The samples
+    come in the data set's order, or in that of a sampler of another kind than
     DistributedSampler, which would repeat some.
     """
     dataset = build_dataset(config)
@@ -63,6 +66,9 @@ def build_eval_loader(config: Component) -> DataLoader:
     sampler: Any = ShardSampler(dataset)
     if given is not None and not _knows_processes(given):
         sampler = SharedOrder(_build_sampler(given, dataset), seed=0, equal=False)
+    if by_size and config.arguments.get("batch_size", 1) is not None:
+        collate = build(config.arguments.get("collate_fn")) or default_collate
+        config = config.replaced(collate_fn=CollateBySize(collate))
     return _loader(config, dataset=dataset, sampler=sampler)
 
 

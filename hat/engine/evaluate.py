@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -16,13 +16,18 @@ from hat.errors import InputError
 
 
 def update_flow_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
-    """Update flow metrics with the full-resolution ground truth and the predicted flow."""
+    """Update flow metrics with the full-resolution ground truth and the predicted flow.
+
+    A metric with an attribute ``masks``, ``{argument: key of the batch}``, gets those as well, None
+    where the batch has none.
+    """
     labels = batch.get("gt_flow")
     if labels is None:
         raise InputError("the data set gives no 'gt_flow', and metrics need the true flow")
     flow = outputs["pred_flows"] if isinstance(outputs, dict) else outputs
     for metric in metrics:
-        metric.update(labels, flow, batch.get("gt_valid"))
+        masks = {name: batch.get(key) for name, key in getattr(metric, "masks", {}).items()}
+        metric.update(labels, flow, batch.get("gt_valid"), **masks)
 
 
 def metric_update(callbacks: Iterable[Any]) -> Callable[..., None]:
@@ -43,6 +48,8 @@ def evaluate(
 ) -> dict[str, float]:
     """The metrics of ``model`` over ``loader``, over all processes. Leaves the model in eval mode.
 
+    A batch may be a list of batches, of different image sizes.
+
     Raises:
         InputError: the loader is empty in every process.
         Interrupted: a signal has ended the pass, in all processes after the same batch.
@@ -58,8 +65,9 @@ def evaluate(
                 break
             if number < common:  # all processes have this batch, and ask
                 interruption.stop_if_requested(device)
-            prepared, outputs = batch_processor.evaluate(model, batch, device)
-            update(metrics, prepared, outputs)
+            for part in _of_one_size(batch):
+                prepared, outputs = batch_processor.evaluate(model, part, device)
+                update(metrics, prepared, outputs)
             count += 1
     if distributed.everywhere(count == 0, device):
         raise InputError("nothing to evaluate: the data set is empty")
@@ -67,3 +75,9 @@ def evaluate(
     for metric in metrics:
         results.update(metric.results())
     return results
+
+
+def _of_one_size(batch: Any) -> list[Any]:
+    """The batches of a list of batches; else the one batch that it is."""
+    several = isinstance(batch, list) and all(isinstance(part, Mapping) for part in batch)
+    return batch if several else [batch]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from hat.engine.convert import ModelConvertPipeline, freeze_scales
 from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
+from hat.engine.subset_metrics import SubsetMetrics
+from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, Component
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,10 @@ class Predictor:
         callbacks: those with a ``metric_update_func`` say how metrics are updated.
         metrics: what to compute.
         log_interval: log every so many batches; a terminal shows a progress bar besides.
+
+    Attributes:
+        subsets: after :meth:`fit`, the metrics of each data set's parts (Sintel's passes) by name;
+            empty for a data set in one part.
     """
 
     deferred_args = ("data_loader",)
@@ -55,26 +61,55 @@ class Predictor:
         self.model = pipeline(model).to(self.device).eval()
         freeze_scales(self.model)
         loaders = [data_loader] if isinstance(data_loader, Component) else list(data_loader)
-        self.loaders = [build_eval_loader(loader) for loader in loaders]
+        self.loaders = [build_eval_loader(loader, by_size=True) for loader in loaders]
         self.batch_processor = batch_processor
         self.update = metric_update(callbacks)
         self.metrics = [metric.to(self.device) for metric in metrics]
         self.log_interval = log_interval
+        self.subsets: list[dict[str, dict[str, float]]] = []
 
-    def fit(self) -> list[dict[str, float]]:
-        """The metrics of each data set, in the order of the loaders."""
-        return [
-            evaluate(
-                self.model,
-                loader,
-                self.batch_processor,
-                self.metrics,
-                self.device,
-                update=self.update,
-                progress=self._progress,
+    def fit(self, write: Callable[[int, dict, Any], None] | None = None) -> list[dict[str, float]]:
+        """The metrics of each data set, in the order of the loaders; none without true flow.
+
+        Args:
+            write: called with the number of the data set, each batch and the network's outputs.
+
+        Raises:
+            InputError: a data set has no true flow, and ``write`` is not given.
+        """
+        self.subsets = []
+        return [self._evaluate(number, write) for number in range(len(self.loaders))]
+
+    def _evaluate(
+        self, number: int, write: Callable[[int, dict, Any], None] | None
+    ) -> dict[str, float]:
+        loader = self.loaders[number]
+        has_truth = getattr(loader.dataset, "has_truth", True)
+        if not has_truth and write is None:
+            raise InputError(
+                f"{getattr(loader.dataset, 'data_path', number)}: this part of the data set has no "
+                "true flow, so that there are no metrics; predict --submission DIR writes what "
+                "the benchmarks of Sintel and KITTI take, infer the flow of any images"
             )
-            for loader in self.loaders
-        ]
+        subsets = SubsetMetrics(self.metrics, loader.dataset, self.update)
+
+        def update(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
+            if write is not None:
+                write(number, batch, outputs)
+            if has_truth:
+                subsets.update(metrics, batch, outputs)
+
+        results = evaluate(
+            self.model,
+            loader,
+            self.batch_processor,
+            self.metrics,
+            self.device,
+            update=update,
+            progress=self._progress,
+        )
+        self.subsets.append(subsets.results() if has_truth else {})
+        return results if has_truth else {}
 
     def _progress(self, batches: Iterable) -> Iterable:
         total = len(batches)  # type: ignore[arg-type]

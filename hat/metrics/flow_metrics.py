@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from hat.metrics.base import ResultMetric, ratio
+from hat.metrics.regions import REGIONS, regions, result_names
 from hat.metrics.resize import check_pair, full_resolution, valid_mask
 from hat.registry import OBJECT_REGISTRY
 
@@ -14,6 +17,7 @@ SPEED_BOUNDS = (10.0, 40.0)
 SPEED_NAMES = ("s0-10", "s10-40", "s40+")
 PER_IMAGE = ("EPE", "zero-flow EPE")
 PER_PIXEL = ("1px", "3px", "5px", "Fl-all")
+PER_REGION = ("EPE", "3px", "Fl")
 
 
 @OBJECT_REGISTRY.register
@@ -33,8 +37,22 @@ class FlowMetrics(ResultMetric):
                       outlier and makes the end-point errors NaN or infinite.
     ================= ======================================================================
 
-    Shares are over all pixels of the set that have ground truth.
+    Shares are over all pixels of the set that have ground truth. Where the data set has the mask,
+    over all pixels of the set that it marks:
+
+    ===================== ==================================================================
+    ``EPE matched``       with ``gt_occlusion``: end-point error where pixels are visible in the
+                          other image, ``EPE unmatched`` where they are not (MPI-Sintel)
+    ``EPE d0-10`` ..      the same within [0, 10), [10, 60), [60, 140) px of an occlusion boundary
+    ``EPE noc``           with ``gt_noc``: end-point error where pixels are visible in the other
+                          image; so ``3px noc``, ``Fl-noc`` (KITTI)
+    ``Fl-bg``, ``Fl-fg``  with ``gt_object``: ``Fl-all`` on the background and on objects; with
+                          ``gt_noc`` too, ``Fl-bg noc`` and ``Fl-fg noc`` (KITTI 2015)
+    ===================== ==================================================================
     """
+
+    masks: ClassVar = {"occlusion": "gt_occlusion", "noc": "gt_noc", "objects": "gt_object"}
+    """What :meth:`update` takes besides, and the keys of a batch that have it."""
 
     image_sums: Tensor
     images: Tensor
@@ -43,6 +61,9 @@ class FlowMetrics(ResultMetric):
     speed_sums: Tensor
     speed_pixels: Tensor
     non_finite: Tensor
+    region_sums: Tensor
+    region_pixels: Tensor
+    region_images: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,11 +71,26 @@ class FlowMetrics(ResultMetric):
         self.add_sum("outliers", len(PER_PIXEL))
         self.add_sum("speed_sums", len(SPEED_NAMES))
         self.add_sum("speed_pixels", len(SPEED_NAMES))
+        self.add_sum("region_sums", len(REGIONS) * len(PER_REGION))
+        self.add_sum("region_pixels", len(REGIONS))
+        self.add_sum("region_images", len(REGIONS))
         for state in ("images", "pixels", "non_finite"):
             self.add_sum(state)
 
-    def update(self, labels: Tensor, preds: Tensor, valid: Tensor | None = None) -> None:
-        """Add a batch; arguments and errors of :meth:`EndPointError.update`."""
+    def update(
+        self,
+        labels: Tensor,
+        preds: Tensor,
+        valid: Tensor | None = None,
+        occlusion: Tensor | None = None,
+        noc: Tensor | None = None,
+        objects: Tensor | None = None,
+    ) -> None:
+        """Add a batch; arguments and errors of :meth:`EndPointError.update`.
+
+        Args:
+            occlusion, noc, objects: see :func:`hat.metrics.regions.regions`.
+        """
         check_pair(labels, preds)
         mask = valid_mask(labels, valid)
         labels = labels.float()
@@ -83,6 +119,16 @@ class FlowMetrics(ResultMetric):
             self.speed_sums[index] += error.where(chosen, 0.0).sum()
             self.speed_pixels[index] += chosen.sum()
 
+        values = (error, above[OUTLIER_PX.index(3.0)].double(), above[-1].double())
+        for name, (region, given) in regions(occlusion, noc, objects).items():
+            row = REGIONS.index(name)
+            chosen = mask & region & given[:, None, None]
+            for column, value in enumerate(values):
+                place = row * len(PER_REGION) + column
+                self.region_sums[place] += value.where(chosen, 0.0).sum()
+            self.region_pixels[row] += chosen.sum()
+            self.region_images[row] += given.sum()
+
     def compute(self) -> dict[str, Tensor]:
         """Float64 scalars by name, in the order of the table above."""
         epe, zero_flow = ratio(self.image_sums, self.images)
@@ -92,10 +138,24 @@ class FlowMetrics(ResultMetric):
             "EPE": epe,
             **dict(zip(PER_PIXEL, shares, strict=True)),
             **{f"EPE {name}": value for name, value in zip(SPEED_NAMES, speeds, strict=True)},
+            **self._of_regions(),
             "zero-flow EPE": zero_flow,
             "images": self.images.clone(),
             "non-finite images": self.non_finite.clone(),
         }
+
+    def _of_regions(self) -> dict[str, Tensor]:
+        """The results of the regions that some image has the mask of."""
+        means = ratio(
+            self.region_sums.view(len(REGIONS), len(PER_REGION)), self.region_pixels[:, None]
+        )
+        found = {}
+        for row, region in enumerate(REGIONS):
+            if self.region_images[row] > 0:
+                for name, kind in result_names(region):
+                    value = means[row, PER_REGION.index(kind)]
+                    found[name] = value if kind == "EPE" else 100.0 * value
+        return found
 
     def results(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.compute().items()}

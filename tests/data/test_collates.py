@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import hat
-from hat.data.collates import collate_2d
+from hat.data.collates import CollateBySize, collate_2d
 from hat.data.transforms import ToTensor
 from hat.errors import InputError
 
@@ -66,9 +66,32 @@ def test_sizes_that_differ_are_named() -> None:
 
 def test_keys_that_differ_are_named() -> None:
     other = sample(1)
-    del other["gt_valid"]
-    with pytest.raises(InputError, match=r"00001.*00002.*gt_valid"):
+    del other["gt_flow"]
+    with pytest.raises(InputError, match=r"00001.*00002.*gt_flow"):
         collate_2d([sample(0), other])
+
+
+def test_masks_of_some_samples_are_completed() -> None:
+    first, second = sample(0), sample(1)
+    del second["gt_valid"]
+    second["gt_occlusion"] = torch.zeros_like(first["gt_valid"])
+    batch = collate_2d([first, second])
+    assert torch.equal(batch["gt_valid"][0], first["gt_valid"])
+    assert (batch["gt_valid"][1] == 1).all()
+    assert (batch["gt_occlusion"][0] == 255).all()
+    assert (batch["gt_occlusion"][1] == 0).all()
+    assert batch["gt_valid"].dtype == batch["gt_occlusion"].dtype == torch.uint8
+    assert "gt_occlusion" not in first
+
+
+def test_images_of_several_sizes_become_several_batches() -> None:
+    small = {"img": torch.zeros(6, 4, 5), "img_id": 1}
+    large = {"img": torch.ones(6, 4, 6), "img_id": 2}
+    collate = CollateBySize(collate_2d)
+    one, two = collate([small, large, small])
+    assert one["img"].shape == (2, 6, 4, 5)
+    assert two["img_id"] == [2]
+    assert collate([large, large])["img"].shape == (2, 6, 4, 6)
 
 
 def test_arrays_are_refused() -> None:

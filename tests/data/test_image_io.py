@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hat.data.image_io import read_image, read_ppm, write_png, write_ppm
+from hat.data.image_io import read_image, read_mask, read_ppm, write_png, write_ppm
 from hat.errors import InputError
 from tests.data.raw_chairs import smooth_image
 from tests.shared_data import shared_data
@@ -143,3 +143,27 @@ def test_real_files() -> None:
     folder = shared_data("FlyingChairs", "FlyingChairs_release", "data")
     for path in sorted(folder.glob("*.ppm")):
         assert (read_ppm(path) == np.asarray(cv2.imread(str(path)))[..., ::-1]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_masks_keep_the_smallest_number(tmp_path: Path, dtype: type, channels: tuple) -> None:
+    """Numbers of objects are 1, 2, ...: in 16 bits, 8 of them would be black."""
+    stored = np.zeros((3, 4, *channels), dtype)
+    stored[1, 2] = 1
+    path = tmp_path / "mask.png"
+    assert cv2.imwrite(str(path), stored)
+    mask = read_mask(path)
+    assert mask.dtype == np.uint8
+    assert mask.tolist() == [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"mask.png: cannot decode this mask"):
+        read_mask(path)
+    cv2.imwrite(str(path), np.zeros((40, 40), np.uint8))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"mask.png: this PNG is truncated"):
+        read_mask(path)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from hat.data.datasets import Mixture
+from hat.data.datasets import Mixture, PairFolder
+from hat.data.transforms import RandomCrop
+from tests.data.datasets_layout import write_folder
 
 
 class Numbers:
@@ -55,3 +60,15 @@ def test_an_epoch_without_a_part() -> None:
         data.set_epoch(2)
     with pytest.raises(IndexError, match="index 4"):
         data[4]
+
+
+def test_a_pair_that_is_drawn_again_is_augmented_anew(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    patterns = {"img1": "*/*_a.png", "img2": "*/*_b.png", "flow": "*/*_flow.flo"}
+    pairs = PairFolder(str(tmp_path), **patterns, only="park/1", transforms=[RandomCrop((16, 16))])
+    data = Mixture([{"dataset": pairs}], length=6)
+    first = [data[i]["gt_flow"] for i in range(6)]
+    assert len({flow.tobytes() for flow in first}) > 3
+    np.testing.assert_array_equal(data[2]["gt_flow"], first[2])
+    data.set_epoch(1)
+    assert not np.array_equal(data[2]["gt_flow"], first[2])

@@ -178,3 +178,21 @@ def test_an_evaluation_keeps_a_sampler_of_the_users(monkeypatch):
 def test_without_workers_what_is_about_them_is_left_out():
     config = loader_of(num_workers=0, persistent_workers=True, prefetch_factor=4)
     assert build_eval_loader(config).num_workers == 0
+
+
+class Sizes(Dataset):
+    """Pictures of two sizes in turn."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return {"img": torch.zeros(6, 4, 4 + index % 2), "img_id": index}
+
+
+def test_an_evaluation_groups_images_by_size():
+    config = loader_of(dataset={"type": Sizes}, batch_size=4)
+    [parts] = list(build_eval_loader(config, by_size=True))
+    assert [part["img_id"].tolist() for part in parts] == [[0, 2], [1, 3]]
+    one = loader_of(dataset={"type": Sizes}, batch_size=None)
+    assert [batch["img_id"] for batch in build_eval_loader(one, by_size=True)] == [0, 1, 2, 3]

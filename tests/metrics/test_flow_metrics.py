@@ -58,6 +58,80 @@ def test_all_numbers_against_numpy() -> None:
         assert results[name] == pytest.approx(value, rel=1e-6), name
 
 
+def masks(seed: int, shape: tuple[int, ...] = (6, 1, 40, 50)) -> torch.Tensor:
+    """Squares of 1 in 0: uint8."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(shape, np.uint8)
+    for plane in mask[:, 0]:
+        top, left = rng.integers(0, 30, 2)
+        plane[top : top + 9, left : left + 7] = 1
+    return torch.from_numpy(mask)
+
+
+def test_regions_against_numpy() -> None:
+    rng = np.random.default_rng(0)
+    shape = (6, 2, 40, 50)
+    labels = rng.normal(0, 30, shape).astype(np.float32)
+    preds = labels + rng.normal(0, 3, labels.shape).astype(np.float32)
+    valid = torch.from_numpy((rng.random((6, 1, 40, 50)) < 0.7).astype(np.uint8))
+    occlusion, noc, objects = (masks(seed) for seed in (1, 2, 3))
+    metric = FlowMetrics()
+    for part in (slice(0, 4), slice(4, 6)):
+        arrays = (torch.from_numpy(labels[part]), torch.from_numpy(preds[part]), valid[part])
+        metric.update(*arrays, occlusion[part], noc=noc[part], objects=objects[part])
+    results = metric.results()
+
+    error = np.hypot(*(preds - labels).astype(np.float64).swapaxes(0, 1))
+    speed = np.hypot(*labels.astype(np.float64).swapaxes(0, 1))
+    outlier = (error > 3) & (error > 0.05 * speed)
+    known = valid[:, 0].numpy() > 0
+    hidden, seen, moving = (m[:, 0].numpy() > 0 for m in (occlusion, noc, objects))
+    distance = np.stack([nearest_other(plane) for plane in hidden])
+    near, far = distance < 10, (distance >= 10) & (distance < 60)
+    expected = {
+        "EPE matched": error[known & ~hidden].mean(),
+        "EPE unmatched": error[known & hidden].mean(),
+        "EPE d0-10": error[known & near].mean(),
+        "EPE d10-60": error[known & far].mean(),
+        "EPE d60-140": math.nan,
+        "EPE noc": error[known & seen].mean(),
+        "3px noc": 100 * (error[known & seen] > 3).mean(),
+        "Fl-noc": 100 * outlier[known & seen].mean(),
+        "Fl-bg": 100 * outlier[known & ~moving].mean(),
+        "Fl-fg": 100 * outlier[known & moving].mean(),
+        "Fl-bg noc": 100 * outlier[known & ~moving & seen].mean(),
+        "Fl-fg noc": 100 * outlier[known & moving & seen].mean(),
+    }
+    plain = reference(labels, preds, known)
+    assert results.keys() == expected.keys() | plain.keys()
+    for name, value in (expected | plain).items():
+        assert results[name] == pytest.approx(value, rel=1e-6, nan_ok=True), name
+
+
+def nearest_other(mask: np.ndarray) -> np.ndarray:
+    """Distance of each pixel to the nearest of the other kind, one by one."""
+    places = np.argwhere(np.ones_like(mask))
+    kind = mask.ravel()
+    distances = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    return np.where(kind[:, None] != kind[None], distances, np.inf).min(axis=1).reshape(mask.shape)
+
+
+def test_images_without_a_mask_have_no_share_in_its_regions() -> None:
+    labels, occlusion = torch.zeros(2, 2, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    preds = labels.clone()
+    preds[1] = 5.0
+    occlusion[1] = 255
+    metric = FlowMetrics()
+    metric.update(labels, preds, None, occlusion)
+    results = metric.results()
+    assert results["EPE matched"] == 0
+    assert math.isnan(results["EPE unmatched"])
+    assert math.isnan(results["EPE d0-10"])  # without an occlusion there is no boundary
+    metric.reset()
+    metric.update(labels[1:], preds[1:], None, occlusion[1:])
+    assert "EPE matched" not in metric.results()
+
+
 def test_thresholds_are_exclusive_and_speeds_half_open() -> None:
     labels = torch.zeros(1, 2, 1, 4)
     labels[0, 0, 0] = torch.tensor([0.0, 10.0, 40.0, 100.0])

@@ -29,7 +29,9 @@ def measure(first: int, last: int) -> dict[str, float]:
     for index in range(first, last):
         one = slice(index, index + 1)
         epe.update(labels[one], preds[one])
-        flow.update(labels[one], preds[one])
+        occlusion = torch.zeros(1, 1, 8, 12, dtype=torch.uint8)
+        occlusion[..., : index + 1] = 1
+        flow.update(labels[one], preds[one], occlusion=occlusion if index else None)
         loss.update([torch.tensor(float(index)), torch.tensor(1.0)])
     return {
         "epe": epe.results()["EPE"],

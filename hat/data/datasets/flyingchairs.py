@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
+from hat.data.datasets.flow_pairs import FlowPairs, Sample
 from hat.data.flow_io import UNKNOWN_FLOW, known_flow
 from hat.data.packers.flyingchairs_layout import (
     DATA_FOLDERS,
@@ -20,19 +18,15 @@ from hat.data.packers.flyingchairs_layout import (
     read_pair,
 )
 from hat.data.packers.lmdb_reader import LmdbReader
-from hat.data.transforms.torchvision_adapter import without_torchvision
 from hat.errors import InputError
 from hat.paths import also_tried, find_input
 from hat.registry import OBJECT_REGISTRY
-from hat.seeding import check_seed
 
 __all__ = ["FlyingChairs"]
 
-Sample = dict[str, Any]
-
 
 @OBJECT_REGISTRY.register
-class FlyingChairs(Dataset[Sample]):
+class FlyingChairs(FlowPairs):
     """Image pairs with ground-truth flow.
 
     A sample holds ``img`` (uint8 (H, W, 6): image 1, image 2), ``gt_flow`` (float32 (H, W, 2) in
@@ -70,15 +64,10 @@ class FlyingChairs(Dataset[Sample]):
         if split_name is not None and split_name not in SPLITS:
             raise ValueError(f"split_name is {split_name!r}; expected 'train' or 'val'")
         self.data_path = find_input(data_path)
-        self.transforms = without_torchvision(
-            transforms, "give TorchVisionAdapter its name, in the batch_transforms"
-        )
-        self.to_rgb = to_rgb
-        self.seed = check_seed(seed)
         self._reader: LmdbReader | None = None
         if (self.data_path / "data.mdb").exists():
             self._reader = LmdbReader(self.data_path)
-            self.names = self._reader.names
+            names = self._reader.names
             self.split_name = str(self._reader.meta.get("split"))
             if split_name not in (None, self.split_name):
                 raise InputError(
@@ -87,11 +76,10 @@ class FlyingChairs(Dataset[Sample]):
                 )
             sparse = bool(self._reader.meta.get("sparse"))
         else:
-            self._open_raw(split_name, skip_missing)
+            names = self._open_raw(split_name, skip_missing)
             sparse = False
         self.with_valid = sparse if with_valid is None else with_valid
-        # In shared memory: workers that outlive an epoch see the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        super().__init__(names, transforms, to_rgb, seed)
 
     @staticmethod
     def for_pipeline_test(arguments: dict[str, Any], test: Any) -> dict[str, Any]:
@@ -103,7 +91,8 @@ class FlyingChairs(Dataset[Sample]):
             else {**arguments, "data_path": test.stand_in(path)}
         )
 
-    def _open_raw(self, split_name: str | None, skip_missing: bool) -> None:
+    def _open_raw(self, split_name: str | None, skip_missing: bool) -> list[str]:
+        """The names of the pairs of a raw folder."""
         path = self.data_path
         if not any((path / folder).is_dir() for folder in DATA_FOLDERS):
             raise InputError(_nothing_found(path))
@@ -117,46 +106,11 @@ class FlyingChairs(Dataset[Sample]):
                 )
             split_name = found[0]
         self.split_name = split_name
-        self.names = raw.whole_names(
-            split_name, skip_missing, "set skip_missing=True to go without"
-        )
         self._raw_data = raw.data
+        return raw.whole_names(split_name, skip_missing, "set skip_missing=True to go without")
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose random numbers the samples use (in all worker processes)."""
-        self._epoch.fill_(epoch)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch in use."""
-        return int(self._epoch)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Sample:
-        size = len(self.names)
-        if not -size <= index < size:
-            raise IndexError(f"index {index} of a data set of {size} pairs")
-        index = int(index) % size
-        images, flow, valid = self._read(self.names[index])
-        sample: Sample = {
-            "img": images,
-            "gt_flow": flow,
-            "img_id": index,
-            "img_name": self.names[index],
-            "img_shape": images.shape,
-            "layout": "hwc",
-            "color_space": "rgb" if self.to_rgb else "bgr",
-        }
-        if valid is not None:
-            sample["gt_valid"] = valid
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        for transform in self.transforms:
-            sample = transform(sample, rng)
-        return sample
-
-    def _read(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _read(self, index: int) -> dict[str, np.ndarray]:
+        name = self.names[index]
         if self._reader is not None:
             arrays, attributes = self._reader.read(name)
             images, flow = arrays.get("img"), arrays.get("gt_flow")
@@ -167,20 +121,17 @@ class FlyingChairs(Dataset[Sample]):
             images, flow = read_pair(self._raw_data, name)
             # NaN makes both extremes NaN, and no comparison with it is true
             unknown = not max(flow.max(), -flow.min()) <= UNKNOWN_FLOW
-        if not self.to_rgb:
-            bgr = np.empty_like(images)
-            cv2.mixChannels([images], [bgr], [0, 2, 1, 1, 2, 0, 3, 5, 4, 4, 5, 3])
-            images = bgr
         if not self.with_valid:
             if unknown:
                 raise InputError(
                     f"{self.data_path}, pair {name!r}: a part of its flow is unknown (NaN "
                     "or beyond 1e9); set with_valid=True for samples with a mask"
                 )
-            return images, flow, None
-        if not unknown:
-            return images, flow, np.ones(flow.shape[:2], np.uint8)
-        return images, *known_flow(flow)
+            return {"img": images, "gt_flow": flow}
+        valid = np.ones(flow.shape[:2], np.uint8)
+        if unknown:
+            flow, valid = known_flow(flow)
+        return {"img": images, "gt_flow": flow, "gt_valid": valid}
 
 
 def _nothing_found(path: Path) -> str:

@@ -40,6 +40,9 @@ class Part:
 class Mixture(Dataset[Any]):
     """Sample i of an epoch comes from a part and a place in it that (seed, epoch, i) decide.
 
+    A pair that is drawn several times in an epoch is augmented in a different way each time, where
+    its data set has ``drawn(place, i)``.
+
     Args:
         parts: the arguments of :class:`Part`. Samples of one epoch must fit into a batch together.
         length: samples that count as an epoch.
@@ -86,4 +89,5 @@ class Mixture(Dataset[Any]):
         parts = self._now(epoch)
         weights = np.array([part.weight for part in parts])
         dataset = parts[int(rng.choice(len(parts), p=weights / weights.sum()))].dataset
-        return dataset[int(rng.integers(len(dataset)))]
+        place = int(rng.integers(len(dataset)))
+        return dataset.drawn(place, index) if hasattr(dataset, "drawn") else dataset[place]

@@ -8,11 +8,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hat.data.transforms.sample import hwc, image_pair, probability, put, sample_name, size_pair
+from hat.data.transforms.sample import (
+    MASKS,
+    hwc,
+    image_pair,
+    probability,
+    put,
+    sample_name,
+    size_pair,
+)
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 
-_KEYS = ("img", "gt_flow", "gt_valid")
+_KEYS = ("img", "gt_flow", *MASKS)
 
 
 def crop(data: dict[str, Any], top: int, left: int, height: int, width: int) -> dict[str, Any]:
@@ -37,7 +45,7 @@ def _room(data: dict[str, Any], size: tuple[int, int], transform: str) -> tuple[
 
 @OBJECT_REGISTRY.register
 class RandomCrop:
-    """Crop both images, flow and validity to one window at a uniformly random place.
+    """Crop images, flow and masks to one window at a uniformly random place.
 
     Flow is a displacement, so a crop leaves its values alone.
 
@@ -59,7 +67,7 @@ class RandomCrop:
 
 @OBJECT_REGISTRY.register
 class CenterCrop:
-    """Crop both images, flow and validity to the central window of ``size`` (height, width).
+    """Crop images, flow and masks to the central window of ``size`` (height, width).
 
     Raises:
         InputError: the window is larger than the image; names sample and sizes.
@@ -75,7 +83,7 @@ class CenterCrop:
 
 @OBJECT_REGISTRY.register
 class RandomFlip:
-    """Mirror both images, flow and validity; the mirrored component of the flow changes sign.
+    """Mirror images, flow and masks; the mirrored component of the flow changes sign.
 
     Args:
         px: probability of a left-right flip (negates u).

@@ -1,6 +1,6 @@
 """Access to a sample's arrays, whatever its layout.
 
-A sample keeps images, flow and validity as ``(H, W, C)`` numpy arrays (``layout`` "hwc") or, after
+A sample keeps images, flow and masks as ``(H, W, C)`` numpy arrays (``layout`` "hwc") or, after
 ``ToTensor``, as ``(C, H, W)`` tensors that are permuted views of the same memory ("chw"). OpenCV
 wants ``(H, W, C)``; ``hwc`` gives that view without a copy and ``put`` stores a result back.
 """
@@ -15,6 +15,11 @@ import torch
 
 from hat.errors import InputError
 
+MASKS = ("gt_valid", "gt_occlusion", "gt_noc", "gt_object")
+"""Maps of one value a pixel that move with the flow; a sample has some of them or none."""
+UNKNOWN = 255
+"""Of a mask other than ``gt_valid``: the pixel may be either."""
+
 
 def sample_name(data: dict[str, Any]) -> str:
     """How messages call this sample."""
@@ -22,7 +27,7 @@ def sample_name(data: dict[str, Any]) -> str:
 
 
 def hwc(data: dict[str, Any], key: str) -> np.ndarray | None:
-    """``data[key]`` as an ``(H, W, C)`` array (``gt_valid``: ``(H, W)``), a view where possible.
+    """``data[key]`` as an ``(H, W, C)`` array (a mask: ``(H, W)``), a view where possible.
 
     Returns None when the sample has no such entry. The caller must not write to the array.
     """
@@ -34,7 +39,7 @@ def hwc(data: dict[str, Any], key: str) -> np.ndarray | None:
             raise InputError(
                 f"{sample_name(data)}: {key} has shape {tuple(value.shape)}; expected (C, H, W)"
             )
-        value = value[0].numpy() if key == "gt_valid" else value.permute(1, 2, 0).numpy()
+        value = value[0].numpy() if key in MASKS else value.permute(1, 2, 0).numpy()
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hat.data.transforms.sample import image_pair, put, sample_name
+from hat.data.transforms.sample import MASKS, image_pair, put, sample_name
 from hat.data.transforms.yuv import rgb_to_yuv444_uint8
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
@@ -16,7 +16,7 @@ from hat.registry import OBJECT_REGISTRY
 class ToTensor:
     """Turn the arrays of a sample into ``(C, H, W)`` tensors that share their memory.
 
-    img: uint8 (6, H, W); gt_flow: float32 (2, H, W); gt_valid: uint8 (1, H, W).
+    img: uint8 (6, H, W); gt_flow: float32 (2, H, W); gt_valid and other masks: uint8 (1, H, W).
 
     Args:
         to_yuv: convert the images to YUV444 here, in the exact integer form of the board
@@ -47,6 +47,7 @@ class ToTensor:
         put(data, "img", image)
         if data.get("gt_flow") is not None:
             put(data, "gt_flow", np.asarray(data["gt_flow"], np.float32))
-        if data.get("gt_valid") is not None:
-            put(data, "gt_valid", np.asarray(data["gt_valid"], np.uint8))
+        for key in MASKS:
+            if data.get(key) is not None:
+                put(data, key, np.asarray(data[key], np.uint8))
         return data

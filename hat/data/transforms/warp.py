@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hat.data.transforms.sample import hwc, image_pair, put
+from hat.data.transforms.sample import MASKS, UNKNOWN, hwc, image_pair, put
 
 # channels of a pair to those of its two images, and back
 _SPLIT = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
@@ -133,8 +133,9 @@ def warp_flow(
         fill: value of both components where the result is invalid.
 
     Returns:
-        The new flow, and the new validity: 1 only where every pixel with a share in the
-        result lies in the image and is valid.
+        The new flow, and the new validity: 1 where every pixel with a share in the result lies in
+        the image and is valid. Where some are not, but the nearest one is, its vector stands alone:
+        sparse ground truth stays as dense as it was.
     """
     height, width = flow.shape[:2]
     flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
@@ -150,6 +151,14 @@ def warp_flow(
     share = cv2.warpAffine(weight, matrix, (width, height), flags=flags)
     vectors = cv2.transform(moved, np.column_stack([matrix[:, :2], shift]))
     known = cv2.threshold(share, 254, 1, cv2.THRESH_BINARY)[1]
+    if not nearest and not weight.all():
+        inside = cv2.warpAffine(np.full_like(weight, 255), matrix, (width, height), flags=flags)
+        closest = cv2.warpAffine(weight, matrix, (width, height), flags=cv2.INTER_NEAREST)
+        sole = ((inside == 255) & (closest > 0) & (known == 0)).astype(np.uint8)
+        moved = cv2.warpAffine(flow, matrix, (width, height), flags=cv2.INTER_NEAREST)
+        turned = cv2.transform(moved, np.column_stack([matrix[:, :2], shift]))
+        vectors = cv2.copyTo(turned, sole, vectors)
+        known = cv2.bitwise_or(known, sole)
     if not known.all():
         vectors = cv2.copyTo(vectors, known, np.full_like(vectors, fill))
     return vectors, known
@@ -163,7 +172,7 @@ def warp_sample(
     fill: float = 0.0,
     flow_fill: float = 0.0,
 ) -> None:
-    """Warp images, flow and validity of a sample (``warp_images``, ``warp_flow``)."""
+    """Warp images, flow and masks of a sample (``warp_images``, ``warp_flow``)."""
     put(data, "img", warp_images(image_pair(data), matrix, shift, interpolation, fill))
     flow = hwc(data, "gt_flow")
     if flow is not None:
@@ -171,3 +180,9 @@ def warp_sample(
         flow, valid = warp_flow(flow, hwc(data, "gt_valid"), matrix, shift, nearest, flow_fill)
         put(data, "gt_flow", flow)
         put(data, "gt_valid", valid)
+    for key in MASKS[1:]:
+        mask = hwc(data, key)
+        if mask is not None:
+            size = mask.shape[::-1]
+            flag, outside = cv2.INTER_NEAREST, UNKNOWN
+            put(data, key, cv2.warpAffine(mask, matrix, size, flags=flag, borderValue=outside))

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hat.data.transforms.sample import hwc, image_pair, probability, put, size_pair
+from hat.data.transforms.sample import MASKS, hwc, image_pair, probability, put, size_pair
 from hat.data.transforms.warp import (
     about_centre,
     ensure_valid,
@@ -48,11 +48,13 @@ class FlowRandomAffineScale:
 
 @OBJECT_REGISTRY.register
 class Resize:
-    """Resize images, flow and validity to ``size``; u is scaled with the width, v with the height.
+    """Resize images, flow and masks to ``size``; u is scaled with the width, v with the height.
 
     Pixel areas correspond (corner to corner, as ``align_corners=False``); averaging over areas
     when both sides shrink, bilinear otherwise. With ``gt_valid``, the flow is the average of the
-    valid pixels, and valid where they have at least half of the weight.
+    valid pixels alone, and valid where they have at least half of the weight, or, in an image that
+    shrinks, where they are at least half a pixel: sparse ground truth stays. Other masks take the
+    nearest pixel.
 
     Args:
         size: (height, width) in pixels, or one number for a square.
@@ -74,6 +76,10 @@ class Resize:
             put(data, "img", join_pair(halves))
         else:
             put(data, "img", cv2.resize(np.ascontiguousarray(pair), size, interpolation=how))
+        for key in MASKS[1:]:
+            mask = hwc(data, key)
+            if mask is not None:
+                put(data, key, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT))
         flow, valid = hwc(data, "gt_flow"), hwc(data, "gt_valid")
         if flow is None:
             return data
@@ -84,7 +90,8 @@ class Resize:
         known = valid > 0
         share = cv2.resize(known.astype(np.float32), size, interpolation=how)
         total = cv2.resize(np.where(known[..., None], flow, np.float32(0)), size, interpolation=how)
-        keep = share >= 0.5
+        pixel = self.size[0] * self.size[1] / (height * width)  # its weight, if the image shrinks
+        keep = share >= 0.5 * min(1.0, pixel if shrinks else 1.0)
         mean = total / np.where(keep, share, np.float32(1))[..., None]
         put(data, "gt_flow", cv2.transform(np.where(keep[..., None], mean, np.float32(0)), ratio))
         put(data, "gt_valid", keep.astype(np.uint8))

@@ -56,7 +56,7 @@ class Validation(Callback):
         val_on_train_begin: bool = False,
     ) -> None:
         self.interval = Interval(val_interval, interval_by, ("val_interval", "interval_by"))
-        self.loader = build_eval_loader(data_loader)
+        self.loader = build_eval_loader(data_loader, by_size=True)
         self.batch_processor = batch_processor
         self.update = metric_update(callbacks)
         self.val_model = val_model
