@@ -56,4 +56,4 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     expected = measure(0, 5)
     for rank in range(len(PARTS)):
         results = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert results == pytest.approx(expected, rel=1e-12), f"process {rank}"
+        assert results == pytest.approx(expected, rel=1e-12, nan_ok=True), f"process {rank}"
