@@ -30,6 +30,7 @@ COMMANDS = {
     "align_bpu_validation": "validate a compiled program: its integers and its metrics",
     "export_onnx": "export a trained model to ONNX and check it",
     "model_profiler": "find the layers where a quantised network leaves its float model",
+    "export_network": "write an integer network to a file that horizon_flow.FlowModel runs",
 }
 
 

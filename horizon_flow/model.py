@@ -1,0 +1,136 @@
+"""Optical flow as a function of two images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from horizon.errors import InputError
+from horizon_flow.cache import cache_folder
+from horizon_flow.colour import fill_planes
+from horizon_flow.enlarge import enlarged, scaled_down, scaled_flow
+from horizon_flow.images import image_batch
+from horizon_flow.program import CHANNELS, FlowProgram, fitting_size
+from horizon_flow.sources import Size, find_source
+
+CHANNEL_ORDERS = ("RGB", "BGR")
+
+
+class FlowModel:
+    """Estimates the motion between two images, in integers on the CPU.
+
+    The network is compiled once for each image size, which takes a fraction of a second, and kept
+    in a folder (``docs/flow_model.md``). Many threads may use a model at the same time.
+
+    Args:
+        model: a network that comes with the package ("pwcnet_lite"), or a path: a network for any
+            image size (.npz, from ``hat export-network``) or a compiled program (.hbm, from ``hat
+            compile-perf``). A program has one size: smaller images are padded, larger ones scaled
+            down to fit, and their flow scaled up again.
+        channels: the order of colours, "RGB" or "BGR" (as OpenCV reads images).
+        threads: of each run; None takes all cores that the process may use.
+        cache_dir: where compiled programs are kept; None takes the environment variable
+            HORIZON_FLOW_CACHE, or the platform's folder for caches.
+
+    Attributes:
+        name: of the network, or the path.
+        size: (H, W) of a compiled program; None: any size.
+
+    Raises:
+        InputError: no such network or file, a file of another kind, or a bad argument.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "pwcnet_lite",
+        *,
+        channels: str = "RGB",
+        threads: int | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if channels not in CHANNEL_ORDERS:
+            raise InputError(f"channels {channels!r}; expected {' or '.join(CHANNEL_ORDERS)}")
+        self.name = os.fspath(model)
+        self.channels = channels
+        self._source = find_source(self.name, threads, cache_folder(cache_dir))
+        self.size: Size | None = self._source.size
+
+    def __call__(self, image1: Any, image2: Any) -> np.ndarray:
+        """The flow from ``image1`` to ``image2``.
+
+        Args:
+            image1, image2: of one size, each uint8 (H, W, 3), grey (H, W), or a batch (N, H, W, 3):
+                numpy arrays, Pillow images, or torch tensors, whose channels may come first.
+
+        Returns:
+            float32 (H, W, 2), or (N, H, W, 2) for batches: (u, v) for each pixel of ``image1``, px
+            to the right and down.
+
+        Raises:
+            InputError: images of another type or shape, or of two sizes.
+        """
+        first, batch = image_batch(image1, "image1")
+        second, _ = image_batch(image2, "image2")
+        if first.shape[:3] != second.shape[:3]:
+            raise InputError(
+                f"image1 has shape {np.shape(image1)} and image2 {np.shape(image2)}; flow needs "
+                "two images of one size: resize or crop one of them"
+            )
+        size = _size(first[0])
+        program = self._source.program(size)
+        flows = []
+        for pair in zip(first, second, strict=True):
+            planes = np.empty((CHANNELS, *program.size), np.uint8)
+            for image, half in zip(pair, (planes[:3], planes[3:]), strict=True):
+                self._convert(image, program, half)
+            flows.append(self._flow(program, planes, size))
+        return np.stack(flows) if batch else flows[0]
+
+    def video(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
+        """The flow from each frame to the next one: n - 1 flows for n frames.
+
+        A frame is read when a flow is asked for, and converted once.
+
+        Args:
+            frames: images of one size, as in a call; no batches.
+
+        Raises:
+            InputError: a frame of another type or size, or a batch.
+        """
+        size: Size | None = None
+        for number, given in enumerate(frames):
+            images, batch = image_batch(given, f"frame {number}")
+            if batch:
+                raise InputError(f"frame {number}: found a batch; hand over one image at a time")
+            if size is None:
+                size = _size(images[0])
+                program = self._source.program(size)
+                planes = np.empty((CHANNELS, *program.size), np.uint8)
+                self._convert(images[0], program, planes[3:])
+                continue
+            if _size(images[0]) != size:
+                raise InputError(
+                    f"frame {number}: found {_size(images[0])} pixels (height, width), expected "
+                    f"{size} as the first frame has; resize or crop it"
+                )
+            planes[:3] = planes[3:]
+            self._convert(images[0], program, planes[3:])
+            yield self._flow(program, planes, size)
+
+    def _convert(self, image: np.ndarray, program: FlowProgram, planes: np.ndarray) -> None:
+        """An image (H, W, 3) or (H, W) to its half (3, H', W') of the program's input."""
+        inner = fitting_size(_size(image), program.size)
+        fill_planes(scaled_down(image, inner), planes, self.channels == "BGR")
+
+    def _flow(self, program: FlowProgram, planes: np.ndarray, size: Size) -> np.ndarray:
+        """float32 (H, W, 2) for the program's input, whose images have ``size``."""
+        inner = fitting_size(size, program.size)
+        flow = program.flow(program.run(planes), inner)
+        return scaled_flow(enlarged(flow, program.reduction, inner), size)
+
+
+def _size(image: np.ndarray) -> Size:
+    return image.shape[0], image.shape[1]
