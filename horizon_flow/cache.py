@@ -25,67 +25,106 @@ from horizon.errors import InputError
 from horizon.files import atomic_path, discard, is_temporary
 
 VARIABLE = "HORIZON_FLOW_CACHE"
-MOST_PROGRAMS = 64  # of a third of a megabyte for pwcnet_lite
+MOST_BYTES = 256 << 20  # a program of pwcnet_lite has a third of a megabyte
 ABANDONED = 3600.0  # seconds after which an unfinished file is that of a process that was killed
 PROGRAM = re.compile(r".+-\d+x\d+-[0-9a-f]{16}\.hbm")
 COMPILER = ("compiler", "hbir", "hbm", "isa", "march")
-
 T = TypeVar("T")
-_warned: set[Path] = set()
+
+_warned: set[Path | None] = set()
 
 
-def cache_folder(given: str | os.PathLike[str] | None = None) -> Path:
-    """Where compiled programs are kept.
+def cache_folder(given: str | os.PathLike[str] | None = None) -> Path | None:
+    """Where compiled programs are kept; None if that is to be in a home folder and there is none.
 
     ``given``, else the environment variable HORIZON_FLOW_CACHE, else the platform's folder for
     caches: XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, LOCALAPPDATA on Windows.
     """
     chosen = given if given is not None else os.environ.get(VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return Path(os.path.expanduser(chosen)).absolute()
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+        base = os.environ.get("LOCALAPPDATA", "")
+        home = "~/AppData/Local"
     elif sys.platform == "darwin":
-        base = "~/Library/Caches"
+        base, home = "", "~/Library/Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base), "horizon-flow").absolute()
+        base, home = os.environ.get("XDG_CACHE_HOME", ""), "~/.cache"
+    if not os.path.isabs(base):  # by its specification, XDG_CACHE_HOME counts as unset then
+        base = os.path.expanduser(home)
+    return Path(base, "horizon-flow") if os.path.isabs(base) else None
 
 
-def program_file(folder: Path, name: str, network: bytes, size: tuple[int, int]) -> Path:
-    """Where the program of a network for a size is kept."""
+def program_file(folder: Path, title: str, network: bytes) -> Path:
+    """Where a program is kept.
+
+    Args:
+        title: what was compiled, ending in the size of the images.
+        network: the file that it was compiled from.
+    """
     digest = hashlib.sha256(compiler_digest())
-    digest.update(hashlib.sha256(network).digest())
-    digest.update(f"{size[0]}x{size[1]}".encode())
-    return folder / f"{name}-{size[1]}x{size[0]}-{digest.hexdigest()[:16]}.hbm"
+    digest.update(title.encode())
+    digest.update(network)
+    return folder / f"{title}-{digest.hexdigest()[:16]}.hbm"
 
 
 @functools.cache
 def compiler_digest() -> bytes:
     """Of the source of the compiler and of what it reads: another compiler, another program."""
     base = Path(horizon.__file__).parent
+    files = [path for room in COMPILER for path in (base / room).rglob("*")]
+    files += Path(__file__).parent.glob("*.py")
     digest = hashlib.sha256()
-    for room in COMPILER:
-        for path in sorted((base / room).rglob("*")):
-            if path.suffix in (".py", ".toml"):
-                digest.update(path.relative_to(base).as_posix().encode() + b"\0")
-                digest.update(path.read_bytes())
+    for path in sorted(files):
+        if path.suffix in (".py", ".toml"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.digest()
 
 
-def keep(path: Path, data: bytes) -> None:
+def load_or_make(
+    path: Path | None, load: Callable[[Path | bytes], T], make: Callable[[], bytes | None]
+) -> T | None:
+    """What ``load`` gives for the file, or, where that is missing or damaged, for a new program.
+
+    None if ``make`` gives none.
+    """
+    if path is not None and (loaded := _load_file(path, load)) is not None:
+        return loaded
+    data = make()
+    if data is None:
+        return None
+    loaded = load(data)
+    keep(path, data)
+    return loaded
+
+
+def _load_file(path: Path, load: Callable[[Path | bytes], T]) -> T | None:
+    """None if the file is missing, not to be read or damaged."""
+    with contextlib.suppress(OSError, InputError):
+        path.stat()
+        loaded = load(path)
+        with contextlib.suppress(OSError):  # the folder may be for reading only
+            os.utime(path)  # those used last stay when the cache is pruned
+        return loaded
+    return None
+
+
+def keep(path: Path | None, data: bytes) -> None:
     """Write a program to the cache, and remove those that have not been used for longest.
 
     Where that is impossible there is one warning for each folder and process.
     """
     try:
+        if path is None:
+            raise InputError("there is no home folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
         prune(path.parent)
     except (OSError, InputError) as error:
-        if path.parent not in _warned:
-            _warned.add(path.parent)
+        folder = path and path.parent
+        if folder not in _warned:
+            _warned.add(folder)
             warnings.warn(
                 f"the compiled program cannot be kept, so each process compiles it again: {error}; "
                 f"name another folder with {VARIABLE} or cache_dir",
@@ -93,36 +132,18 @@ def keep(path: Path, data: bytes) -> None:
             )
 
 
-def prune(folder: Path, most: int = MOST_PROGRAMS) -> None:
-    """Remove the programs of the cache beyond the ``most`` that were used last."""
+def prune(folder: Path, most: int = MOST_BYTES) -> None:
+    """Keep the programs that were used last, ``most`` bytes together, and always the very last."""
     programs = []
     for path in folder.iterdir():
         with contextlib.suppress(OSError):  # another process may remove it at the same time
             if PROGRAM.fullmatch(path.name):
-                programs.append((path.stat().st_mtime, path))
+                facts = path.stat()
+                programs.append((facts.st_mtime, facts.st_size, path))
             elif is_temporary(path) and time.time() - path.stat().st_mtime > ABANDONED:
                 discard(path)
-    for _, path in sorted(programs, reverse=True)[most:]:
-        discard(path)
-
-
-def mark_used(path: Path) -> None:
-    """Make the file the last one to be removed."""
-    with contextlib.suppress(OSError):
-        os.utime(path)
-
-
-def load_or_make(path: Path, load: Callable[[Path | bytes], T], make: Callable[[], bytes]) -> T:
-    """What ``load`` gives for the file, or, where that is missing or damaged, for a new program."""
-    if path.is_file():
-        try:
-            loaded = load(path)
-        except (InputError, OSError):
-            pass
-        else:
-            mark_used(path)
-            return loaded
-    data = make()
-    loaded = load(data)
-    keep(path, data)
-    return loaded
+    total = 0
+    for number, (_, size, path) in enumerate(sorted(programs, reverse=True)):
+        total += size
+        if number and total > most:
+            discard(path)

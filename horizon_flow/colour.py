@@ -11,13 +11,34 @@ The matrix is rounded to 1/256; its rows sum to 256, 0 and 0, so that greys stay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-Y_ROW, U_ROW, V_ROW = (77, 150, 29), (-43, -85, 128), (128, -107, -21)
 GREY = 128  # U and V of a grey pixel
-ROWS_AT_A_TIME = 64  # of 640 pixels: their intermediate values stay in a core's cache
+ROWS = ((77, 150, 29), (-43, -85, 128), (128, -107, -21))
+_HALF_A_UNIT = 0.5 / 256
+_MATRIX = np.array(
+    [
+        (*(value / 256 for value in row), centre + _HALF_A_UNIT)
+        for row, centre in zip(ROWS, (0, GREY, GREY), strict=True)
+    ],
+    np.float32,
+)
+"""For an affine transform that rounds to the nearest: values are multiples of 1/256, and with half
+of that added none lies within 1/512 of the middle between two integers. Any arithmetic that is more
+precise than that gives the integers above, however it rounds; float32 has no error at all here."""
+
+
+def yuv444(image: np.ndarray, bgr: bool = False) -> np.ndarray:
+    """uint8 (H, W, 3) in Y, U, V.
+
+    Args:
+        image: uint8 (H, W, 3).
+        bgr: its channels are B, G, R instead of R, G, B.
+    """
+    import cv2  # who only looks at a model's attributes does without it
+
+    matrix = _MATRIX[:, [2, 1, 0, 3]] if bgr else _MATRIX
+    return cv2.transform(image, matrix)
 
 
 def fill_planes(image: np.ndarray, planes: np.ndarray, bgr: bool = False) -> None:
@@ -29,35 +50,12 @@ def fill_planes(image: np.ndarray, planes: np.ndarray, bgr: bool = False) -> Non
         bgr: the channels are B, G, R instead of R, G, B.
     """
     height, width = image.shape[:2]
-    inner = planes[:, :height, :width]
     if image.ndim == 2:
-        inner[0] = image
+        planes[0, :height, :width] = image
         planes[1:] = GREY
     else:
-        for top in range(0, height, ROWS_AT_A_TIME):
-            part = slice(top, top + ROWS_AT_A_TIME)
-            channels = np.moveaxis(image[part], 2, 0).astype(np.uint16)
-            fill_yuv(channels, inner[:, part], bgr)
+        planes[:, :height, :width] = np.moveaxis(yuv444(image, bgr), 2, 0)
     if width < planes.shape[2]:
         planes[:, :height, width:] = planes[:, :height, width - 1 : width]
     if height < planes.shape[1]:
         planes[:, height:] = planes[:, height - 1 : height]
-
-
-def fill_yuv(channels: Sequence[np.ndarray] | np.ndarray, out: np.ndarray, bgr: bool) -> None:
-    """Write Y, U and V of three planes of whole numbers 0..255 to ``out``, uint8 (3, ...).
-
-    In uint16, where numpy's vector instructions take twice as many values as in int32: a row's sum
-    plus 256 times its centre lies in 0..65408, whatever wraps around on the way to it. Adding 128
-    to that would not fit; (sum + 128) >> 8 is ((sum >> 7) + 1) >> 1.
-    """
-    r, g, b = channels[::-1] if bgr else channels
-    for row, centre, plane in zip((Y_ROW, U_ROW, V_ROW), (0, GREY, GREY), out, strict=True):
-        total = r * np.uint16(row[0] & 0xFFFF)
-        total += g * np.uint16(row[1] & 0xFFFF)
-        total += b * np.uint16(row[2] & 0xFFFF)
-        total += np.uint16(centre << 8)
-        total >>= 7
-        total += 1
-        total >>= 1
-        np.minimum(total, 255, out=plane, casting="unsafe")

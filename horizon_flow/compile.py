@@ -7,14 +7,25 @@ import horizon.march
 from horizon.compiler import compile_program
 from horizon.compiler.verify import verify_program
 from horizon.hbir import Graph, resized
+from horizon_flow.one_image import one_image_at_a_time
 
 
-def compile_network(graph: Graph, size: tuple[int, int]) -> bytes:
+def compile_network(graph: Graph, size: tuple[int, int], video: bool = False) -> bytes | None:
     """The .hbm file of a network for images of ``size`` (H, W), multiples of its own.
+
+    Args:
+        video: of the network that takes one image at a time; None if there is no such form.
 
     Raises:
         InputError: tensors of that size are beyond what programs may take.
     """
-    compiled = compile_program(resized(graph, 1, *size), horizon.march.load("host"))
+    network: Graph | None = resized(graph, 1, *size)
+    if video:
+        network = one_image_at_a_time(resized(graph, 1, *size))
+    if network is None:
+        return None
+    # Features are int8 on their way out, so that they are taken as int8, too, and the image.
+    input_type = "int8" if video else "uint8"
+    compiled = compile_program(network, horizon.march.load("host"), input_type=input_type)
     verify_program(compiled)
     return horizon.hbm.to_bytes(compiled.program)

@@ -33,7 +33,13 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
     if hasattr(image, "detach") and hasattr(image, "cpu"):
         array = _channels_last(image.detach().cpu().numpy())
     else:
-        array = np.asarray(image)
+        try:
+            array = np.asarray(image)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{name}: found a {type(image).__name__} that is no array ({error}); expected "
+                f"{FORMS}"
+            ) from error
     if array.dtype != np.uint8:
         raise InputError(f"{name}: found {array.dtype} values, expected uint8; {_remedy(array)}")
     if array.ndim in (3, 4) and array.shape[-1] == 1:

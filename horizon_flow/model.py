@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from horizon.errors import InputError
+from horizon.runtime import check_threads
 from horizon_flow.cache import cache_folder
 from horizon_flow.colour import fill_planes
-from horizon_flow.enlarge import enlarged, scaled_down, scaled_flow
 from horizon_flow.images import image_batch
-from horizon_flow.program import CHANNELS, FlowProgram, fitting_size
+from horizon_flow.program import CHANNELS, Program
+from horizon_flow.resize import enlarged, fitting_size, scaled_down, scaled_flow
 from horizon_flow.sources import Size, find_source
 
 CHANNEL_ORDERS = ("RGB", "BGR")
@@ -53,6 +54,7 @@ class FlowModel:
     ) -> None:
         if channels not in CHANNEL_ORDERS:
             raise InputError(f"channels {channels!r}; expected {' or '.join(CHANNEL_ORDERS)}")
+        check_threads(threads)
         self.name = os.fspath(model)
         self.channels = channels
         self._source = find_source(self.name, threads, cache_folder(cache_dir))
@@ -85,14 +87,16 @@ class FlowModel:
         for pair in zip(first, second, strict=True):
             planes = np.empty((CHANNELS, *program.size), np.uint8)
             for image, half in zip(pair, (planes[:3], planes[3:]), strict=True):
-                self._convert(image, program, half)
-            flows.append(self._flow(program, planes, size))
+                self._convert(image, half)
+            flows.append(self._flow(program, program.run(planes), size))
         return np.stack(flows) if batch else flows[0]
 
     def video(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         """The flow from each frame to the next one: n - 1 flows for n frames.
 
-        A frame is read when a flow is asked for, and converted once.
+        What is computed of a frame alone is computed once: its conversion, and the network's
+        features where the network lets them be told apart (``docs/flow_model.md``). A frame is read
+        when a flow is asked for.
 
         Args:
             frames: images of one size, as in a call; no batches.
@@ -107,28 +111,27 @@ class FlowModel:
                 raise InputError(f"frame {number}: found a batch; hand over one image at a time")
             if size is None:
                 size = _size(images[0])
-                program = self._source.program(size)
-                planes = np.empty((CHANNELS, *program.size), np.uint8)
-                self._convert(images[0], program, planes[3:])
-                continue
+                stream = self._source.stream(size)
             if _size(images[0]) != size:
                 raise InputError(
                     f"frame {number}: found {_size(images[0])} pixels (height, width), expected "
                     f"{size} as the first frame has; resize or crop it"
                 )
-            planes[:3] = planes[3:]
-            self._convert(images[0], program, planes[3:])
-            yield self._flow(program, planes, size)
+            planes = np.empty((CHANNELS // 2, *stream.program.size), np.uint8)
+            self._convert(images[0], planes)
+            integers = stream.next(planes)
+            if integers is not None:
+                yield self._flow(stream.program, integers, size)
 
-    def _convert(self, image: np.ndarray, program: FlowProgram, planes: np.ndarray) -> None:
-        """An image (H, W, 3) or (H, W) to its half (3, H', W') of the program's input."""
-        inner = fitting_size(_size(image), program.size)
+    def _convert(self, image: np.ndarray, planes: np.ndarray) -> None:
+        """An image (H, W, 3) or (H, W) to a program's planes (3, H', W')."""
+        inner = fitting_size(_size(image), _size(planes[0]))
         fill_planes(scaled_down(image, inner), planes, self.channels == "BGR")
 
-    def _flow(self, program: FlowProgram, planes: np.ndarray, size: Size) -> np.ndarray:
-        """float32 (H, W, 2) for the program's input, whose images have ``size``."""
+    def _flow(self, program: Program, integers: np.ndarray, size: Size) -> np.ndarray:
+        """float32 (H, W, 2) for images of ``size``."""
         inner = fitting_size(size, program.size)
-        flow = program.flow(program.run(planes), inner)
+        flow = program.flow(integers, inner)
         return scaled_flow(enlarged(flow, program.reduction, inner), size)
 
 

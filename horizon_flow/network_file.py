@@ -13,12 +13,14 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from horizon.errors import InputError
-from horizon.hbir import Graph, constants, parse_text, to_text
+
+if TYPE_CHECKING:  # who finds a compiled program needs no graph
+    from horizon.hbir import Graph
 
 FOLDER = Path(__file__).parent / "networks"
 SUFFIX = ".npz"
@@ -32,6 +34,8 @@ def shipped_networks() -> list[str]:
 
 def network_bytes(graph: Graph) -> bytes:
     """The file's content: the same graph gives the same bytes."""
+    from horizon.hbir import constants, to_text
+
     text = np.frombuffer(to_text(graph).encode(), np.uint8)
     arrays: dict[str, Any] = {TEXT: text, **constants(graph)}
     file = io.BytesIO()
@@ -75,6 +79,8 @@ class NetworkFile:
         Raises:
             InputError: the content is damaged or is no network.
         """
+        from horizon.hbir import parse_text
+
         arrays = self._arrays()
         try:
             return parse_text(self._text, {k: v for k, v in arrays.items() if k != TEXT})

@@ -1,4 +1,4 @@
-"""A compiled program of a flow network, as a function of image pairs.
+"""Compiled programs of a flow network, as functions of image pairs and of a video's frames.
 
 A program has one size. Smaller images are padded at the bottom and on the right by repeating their
 border, as the network itself pads, and the result is cropped.
@@ -7,22 +7,18 @@ border, as the network itself pads, and the result is cropped.
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 import numpy as np
 
 from horizon.errors import InputError
-from horizon.hbm import RANDOM_WEIGHTS, read_metadata
-from horizon.runtime import Model
-from horizon_flow.colour import fill_planes
+from horizon.runtime import Model, Tensor
 
 CHANNELS = 6
-LEAST_SCALE = 0.7
-LEAST_SHARE = 0.25
-"""Below these the flow of a picture was seen to be wrong by more than its own length."""
 
 
-class FlowProgram:
-    """Runs a program on image pairs; many threads may do so at the same time.
+class Program:
+    """What programs of flow networks have in common.
 
     Args:
         source: a .hbm file or its bytes.
@@ -33,11 +29,14 @@ class FlowProgram:
         size: (H, W) of its images.
         reduction: how many times smaller the flow is.
         scales: (2, 1, 1), px per step of the flow's integers.
-        random_weights: whether the program says that its weights are not trained.
 
     Raises:
-        InputError: the file is missing or no valid program, or not one of an optical flow network.
+        InputError: the file is missing or no valid program, or not one of this kind.
     """
+
+    form: ClassVar[str]
+    """A word for this kind of program."""
+    expected: ClassVar[str]
 
     def __init__(
         self,
@@ -48,123 +47,108 @@ class FlowProgram:
         own = "the program" if isinstance(source, bytes) else os.fspath(source)
         self.source = own if name is None else name
         self.model = Model(source, threads)
-        self._check()
-        self.random_weights = _has_random_weights(source)
-        (image,), (flow,) = self.model.inputs, self.model.outputs
+        inputs, outputs = self.model.inputs, self.model.outputs
+        if not (inputs and outputs and self.fits(inputs, outputs)):
+            tensors = ", ".join(f"{t.name} {t.dtype} {t.shape}" for t in (*inputs, *outputs))
+            raise InputError(
+                f"{self.source}: not the program of an optical flow network: inputs and outputs "
+                f"are {tensors}; expected {self.expected}"
+            )
+        image, flow = inputs[0], outputs[0]
         self.input_name, self.output_name = image.name, flow.name
-        self.input_type = np.dtype(image.dtype)
+        self.input_type = image.dtype
         self.size: tuple[int, int] = (image.shape[2], image.shape[3])
         self.reduction = image.shape[2] // flow.shape[2]
         self.scales = np.broadcast_to(np.array(flow.scales), 2).reshape(2, 1, 1)
 
-    def prepare(self, pair: np.ndarray, bgr: bool = False) -> np.ndarray:
-        """The program's input for an image pair.
+    @staticmethod
+    def fits(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
+        """Whether inputs and outputs are those of this kind of program."""
+        raise NotImplementedError
 
-        Args:
-            pair: uint8 (h, w, 6), image 1 then image 2, not larger than the program's.
-            bgr: channels are B, G, R instead of R, G, B.
-
-        Returns:
-            uint8 (6, H, W), YUV444.
-
-        Raises:
-            InputError: a larger image, or another type or shape.
-        """
-        if pair.dtype != np.uint8 or pair.ndim != 3 or pair.shape[2] != CHANNELS:
-            raise InputError(
-                f"image pair: expected uint8 (H, W, 6), found {pair.dtype} {pair.shape}"
-            )
-        planes = np.empty((CHANNELS, *self.fitting(pair.shape[0], pair.shape[1])), np.uint8)
-        for half in (slice(0, 3), slice(3, 6)):
-            fill_planes(pair[..., half], planes[half], bgr)
-        return planes
-
-    def fitting(self, height: int, width: int) -> tuple[int, int]:
-        """The program's size; InputError if images of ``height`` x ``width`` exceed it."""
-        if height > self.size[0] or width > self.size[1]:
-            raise InputError(
-                f"{self.source}: takes images up to {self.size[1]}x{self.size[0]} pixels (width x "
-                f"height), found {width}x{height}; compile a program for that size "
-                "(compile_perf.py --size HEIGHT WIDTH) or use smaller images"
-            )
-        return self.size
-
-    def warnings(self, size: tuple[int, int], inner: tuple[int, int]) -> list[str]:
-        """What has to be known of the flow between images of a size, in sentences.
-
-        Args:
-            size: (H, W) of the images.
-            inner: (h, w) to which they are scaled, within the program's size.
-        """
-        found = []
-        if self.random_weights:
-            found.append(
-                f"{self.source}: its weights are RANDOM, so the flow means nothing; compile a "
-                "trained checkpoint (compile_perf.py --ckpt FILE)"
-            )
-        scale = max(inner) / max(size)
-        share = inner[0] * inner[1] / (self.size[0] * self.size[1])
-        if scale < LEAST_SCALE or share < LEAST_SHARE:
-            multiple = self.model.size_multiple
-            fitting = " ".join(str(-(-side // multiple) * multiple) for side in size)
-            found.append(
-                f"images of {size[1]}x{size[0]} pixels in a program of "
-                f"{self.size[1]}x{self.size[0]}: scaled to {scale:.0%}, they fill {share:.0%} of "
-                "it, and the network was not trained for such pictures, so the flow may be wrong "
-                f"by several pixels; compile a program for them (compile_perf.py --size {fitting})"
-            )
-        return found
-
-    def run(self, images: np.ndarray) -> np.ndarray:
-        """The flow's integers, int32 (2, H / r, W / r), for uint8 YUV444 (6, H, W)."""
+    def typed(self, planes: np.ndarray) -> np.ndarray:
+        """uint8 (C, H, W) as the program takes it, (1, C, H, W)."""
         if self.input_type == np.int8:
-            images = (images ^ 0x80).view(np.int8)
-        result = self.model.run({self.input_name: images[None]})[self.output_name]
-        return result[0]
+            planes = (planes ^ 0x80).view(np.int8)
+        return planes[None]
 
     def flow(self, integers: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Integers of :meth:`run` as px: float32 (2, ceil(h / r), ceil(w / r)).
+        """The program's integers as px: float32 (2, ceil(h / r), ceil(w / r)).
 
         Args:
+            integers: int32 (2, H / r, W / r).
             size: (h, w) of the images before they were padded.
         """
         rows, columns = (-(-side // self.reduction) for side in size)
         return (integers[:, :rows, :columns] * self.scales).astype(np.float32)
 
-    def _check(self) -> None:
-        shapes = [tuple(t.shape) for t in (*self.model.inputs, *self.model.outputs)]
-        types = [np.dtype(t.dtype) for t in (*self.model.inputs, *self.model.outputs)]
-        if len(shapes) == 2 and len(self.model.inputs) == 1:
-            image, flow = shapes
-            good = (
-                image[:2] == (1, CHANNELS)
-                and flow[:2] == (1, 2)
-                and types[0] in (np.uint8, np.int8)
-                and types[1] == np.int32
-                and image[2] % flow[2] == image[3] % flow[3] == 0
-                and image[2] // flow[2] == image[3] // flow[3]
-            )
-            if good:
-                return
-        found = ", ".join(f"{t} {s}" for t, s in zip(types, shapes, strict=True))
-        raise InputError(
-            f"{self.source}: not the program of an optical flow network: inputs and outputs are "
-            f"{found}; expected an image pair uint8 or int8 (1, 6, H, W) and flow int32 "
-            "(1, 2, H/4, W/4)"
+
+class FlowProgram(Program):
+    """Runs a program on image pairs; many threads may do so at the same time."""
+
+    form = "pairs"
+    expected = "an image pair uint8 or int8 (1, 6, H, W) and flow int32 (1, 2, H/4, W/4)"
+
+    @staticmethod
+    def fits(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
+        return (
+            len(inputs) == len(outputs) == 1
+            and is_image(inputs[0], CHANNELS)
+            and is_flow(outputs[0], inputs[0])
         )
 
-
-def _has_random_weights(source: str | os.PathLike[str] | bytes) -> bool:
-    try:
-        return read_metadata(source).get("weights") == RANDOM_WEIGHTS
-    except InputError:  # the executor needs no metadata: a program may have others or none
-        return False
+    def run(self, planes: np.ndarray) -> np.ndarray:
+        """The flow's integers, int32 (2, H / r, W / r), for uint8 YUV444 (6, H, W)."""
+        return self.model.run({self.input_name: self.typed(planes)})[self.output_name][0]
 
 
-def fitting_size(size: tuple[int, int], largest: tuple[int, int]) -> tuple[int, int]:
-    """``size`` (H, W), scaled down in both directions alike if it exceeds ``largest``."""
-    scale = min(1.0, *(most / side for most, side in zip(largest, size, strict=True)))
-    height, width = (
-        min(most, max(1, round(side * scale))) for most, side in zip(largest, size, strict=True)
+class VideoProgram(Program):
+    """Runs a program that takes one image and the features of the one before.
+
+    See :mod:`horizon_flow.one_image`.
+    """
+
+    form = "video"
+    expected = "an image (1, 3, H, W), features of another; flow int32 (1, 2, H/4, W/4), features"
+
+    @staticmethod
+    def fits(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
+        return (
+            is_image(inputs[0], CHANNELS // 2)
+            and is_flow(outputs[0], inputs[0])
+            and [(t.dtype, t.shape) for t in inputs[1:]]
+            == [(t.dtype, t.shape) for t in outputs[1:]]
+        )
+
+    def no_features(self) -> list[np.ndarray]:
+        """Features of no image: the flow from them means nothing."""
+        return [np.zeros(tensor.shape, tensor.dtype) for tensor in self.model.inputs[1:]]
+
+    def run(
+        self, planes: np.ndarray, features: list[np.ndarray]
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The flow's integers, int32 (2, H / r, W / r), and the features of the image.
+
+        Args:
+            planes: uint8 YUV444 (3, H, W), image 2.
+            features: of image 1.
+        """
+        names = [tensor.name for tensor in self.model.inputs]
+        given = dict(zip(names, [self.typed(planes), *features], strict=True))
+        flow, *kept = self.model.run(given).values()
+        return flow[0], kept
+
+
+def is_image(tensor: Tensor, channels: int) -> bool:
+    return tensor.shape[:2] == (1, channels) and tensor.dtype in (np.uint8, np.int8)
+
+
+def is_flow(tensor: Tensor, image: Tensor) -> bool:
+    """Whether it is int32 (1, 2, H / r, W / r) for images of H x W."""
+    (height, width), (rows, columns) = image.shape[2:], tensor.shape[2:]
+    return (
+        tensor.shape[:2] == (1, 2)
+        and tensor.dtype == np.int32
+        and height % rows == width % columns == 0
+        and height // rows == width // columns
     )
-    return height, width

@@ -28,6 +28,15 @@ def enlarged(flow: np.ndarray, factor: int, size: tuple[int, int]) -> np.ndarray
     return np.ascontiguousarray(large[: size[0], : size[1]])
 
 
+def fitting_size(size: tuple[int, int], largest: tuple[int, int]) -> tuple[int, int]:
+    """``size`` (H, W), scaled down in both directions alike if it exceeds ``largest``."""
+    scale = min(1.0, *(most / side for most, side in zip(largest, size, strict=True)))
+    height, width = (
+        min(most, max(1, round(side * scale))) for most, side in zip(largest, size, strict=True)
+    )
+    return height, width
+
+
 def scaled_down(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A uint8 image at a smaller size (H, W), averaged over areas; itself at its own."""
     if image.shape[:2] == size:
