@@ -54,7 +54,10 @@ def fill_planes(image: np.ndarray, planes: np.ndarray, bgr: bool = False) -> Non
         planes[0, :height, :width] = image
         planes[1:] = GREY
     else:
-        planes[:, :height, :width] = np.moveaxis(yuv444(image, bgr), 2, 0)
+        import cv2
+
+        for plane, values in zip(planes, cv2.split(yuv444(image, bgr)), strict=True):
+            plane[:height, :width] = values
     if width < planes.shape[2]:
         planes[:, :height, width:] = planes[:, :height, width - 1 : width]
     if height < planes.shape[1]:

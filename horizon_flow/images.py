@@ -30,6 +30,11 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
             f"{name}: found the path {image!r}, expected an image, {FORMS}; read it first, for "
             "instance with cv2.imread and channels='BGR'"
         )
+    if image is None:
+        raise InputError(
+            f"{name}: found None, expected an image, {FORMS}; cv2.imread gives None for a file "
+            "that it cannot read"
+        )
     if hasattr(image, "detach") and hasattr(image, "cpu"):
         array = _channels_last(image.detach().cpu().numpy())
     else:

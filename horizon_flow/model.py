@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,14 @@ class FlowModel:
         check_threads(threads)
         self.name = os.fspath(model)
         self.channels = channels
+        self._threads, self._cache_dir = threads, cache_dir
         self._source = find_source(self.name, threads, cache_folder(cache_dir))
         self.size: Size | None = self._source.size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes make the model anew: a program in memory cannot be handed over."""
+        options: dict[str, Any] = {"threads": self._threads, "cache_dir": self._cache_dir}
+        return partial(FlowModel, self.name, channels=self.channels, **options), ()
 
     def __call__(self, image1: Any, image2: Any) -> np.ndarray:
         """The flow from ``image1`` to ``image2``.
@@ -83,13 +90,13 @@ class FlowModel:
             )
         size = _size(first[0])
         program = self._source.program(size)
-        flows = []
-        for pair in zip(first, second, strict=True):
+        flows = np.empty((*first.shape[:3], 2), np.float32)
+        for number, pair in enumerate(zip(first, second, strict=True)):
             planes = np.empty((CHANNELS, *program.size), np.uint8)
             for image, half in zip(pair, (planes[:3], planes[3:]), strict=True):
                 self._convert(image, half)
-            flows.append(self._flow(program, program.run(planes), size))
-        return np.stack(flows) if batch else flows[0]
+            flows[number] = self._flow(program, program.run(planes), size)
+        return flows if batch else flows[0]
 
     def video(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         """The flow from each frame to the next one: n - 1 flows for n frames.

@@ -63,7 +63,8 @@ def test_every_form_of_an_image(given, expected, batch):
         (np.zeros((1, 1, 5, 7, 3), np.uint8), r"shape \(1, 1, 5, 7, 3\)"),
         ("a.png", "found the path 'a.png', expected an image"),
         (Path("a.png"), "found the path"),
-        (None, "found object values, expected uint8"),
+        (None, "image1: found None.*cv2.imread"),
+        ({}, "found object values, expected uint8"),
         ([[1, 2], [3]], "image1: .*no array"),
     ],
 )

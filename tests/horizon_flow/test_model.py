@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -13,6 +14,7 @@ from hat.data.transforms import board_image
 from hat.metrics import full_resolution
 from horizon.errors import InputError
 from horizon_flow import FlowModel
+from horizon_flow import compile as compiling
 from horizon_flow.compile import compile_network
 from horizon_flow.network_file import FOLDER, NetworkFile, network_bytes
 from horizon_flow.program import FlowProgram
@@ -92,6 +94,13 @@ def test_the_number_of_threads_changes_nothing(model):
     np.testing.assert_array_equal(FlowModel(threads=1)(*pair), model(*pair))
 
 
+def test_other_processes_make_it_anew(model):
+    pair = images(2, *SIZE)
+    copy = pickle.loads(pickle.dumps(FlowModel(channels="BGR", threads=1)))
+    assert copy.channels == "BGR"
+    np.testing.assert_array_equal(copy(*(image[..., ::-1] for image in pair)), model(*pair))
+
+
 def test_many_threads_may_call_it(model):
     pairs = [images(2, 30 + 7 * n, 64, seed=n) for n in range(6)]
     expected = [model(*pair) for pair in pairs]
@@ -109,6 +118,15 @@ def test_a_video_is_its_pairs(model):
     assert len(flows) == 4
     for flow, other in zip(flows, expected, strict=True):
         np.testing.assert_array_equal(flow, other)
+
+
+def test_a_video_of_a_network_that_keeps_no_features(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "one_image_at_a_time", lambda graph: None)
+    frames = images(3, *SIZE)
+    flows = list(FlowModel(cache_dir=tmp_path).video(frames))
+    for flow, pair in zip(flows, pairwise(frames), strict=True):
+        np.testing.assert_array_equal(flow, model(*pair))
+    assert [path.name.split("-")[1] for path in tmp_path.iterdir()] == ["pairs"]
 
 
 def test_a_video_reads_frames_when_they_are_needed(model):
