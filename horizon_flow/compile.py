@@ -7,7 +7,7 @@ import horizon.march
 from horizon.compiler import compile_program
 from horizon.compiler.verify import verify_program
 from horizon.hbir import Graph, resized
-from horizon_flow.one_image import one_image_at_a_time
+from horizon_flow.one_image import features_of, one_image_at_a_time
 
 VERIFIED_PIXELS = 1 << 21  # 1920x1088; the proof's time and memory grow with the image: 3 s at 4K
 
@@ -29,9 +29,13 @@ def compile_network(graph: Graph, size: tuple[int, int], video: bool = False) ->
         network = one_image_at_a_time(resized(graph, 1, *size))
     if network is None:
         return None
-    # Features are int8 on their way out, so that they are taken as int8, too, and the image.
-    input_type = "int8" if video else "uint8"
-    compiled = compile_program(network, horizon.march.load("host"), input_type=input_type)
+    compiled = compile_program(
+        network,
+        horizon.march.load("host"),
+        # Features go out as int8, so they are taken as int8, too, and with them the image.
+        input_type="int8" if video else "uint8",
+        channels_last=features_of(network) if video else (),
+    )
     if size[0] * size[1] <= VERIFIED_PIXELS:
         verify_program(compiled)
     return horizon.hbm.to_bytes(compiled.program)

@@ -82,6 +82,12 @@ def one_image_at_a_time(graph: Graph) -> Graph | None:
     return result
 
 
+def features_of(network: Graph) -> list[str]:
+    """The feature maps that go in and out of a network of one image at a time."""
+    previous = network.inputs[1:]
+    return [*previous, *(name.removeprefix(PREVIOUS) for name in previous)]
+
+
 def _batch_of_images(graph: Graph) -> tuple[str, tuple[str, ...]] | None:
     """The tensor that is a batch of image 1 and image 2, and the tensors that it is joined from."""
     makers = {node.output: node for node in graph.nodes}
