@@ -14,7 +14,7 @@ from horizon.runtime import check_threads
 from horizon_flow.cache import cache_folder
 from horizon_flow.colour import fill_planes
 from horizon_flow.images import image_batch
-from horizon_flow.program import CHANNELS, Program
+from horizon_flow.program import CHANNELS, FlowProgram, Program
 from horizon_flow.resize import enlarged, fitting_size, scaled_down, scaled_flow
 from horizon_flow.sources import Size, find_source
 
@@ -88,15 +88,13 @@ class FlowModel:
                 f"image1 has shape {np.shape(image1)} and image2 {np.shape(image2)}; flow needs "
                 "two images of one size: resize or crop one of them"
             )
-        size = _size(first[0])
-        program = self._source.program(size)
+        program = self._source.program(_size(first[0]))
+        if not batch:
+            return self._of_pair(program, first[0], second[0])
         flows = np.empty((*first.shape[:3], 2), np.float32)
-        for number, pair in enumerate(zip(first, second, strict=True)):
-            planes = np.empty((CHANNELS, *program.size), np.uint8)
-            for image, half in zip(pair, (planes[:3], planes[3:]), strict=True):
-                self._convert(image, half)
-            flows[number] = self._flow(program, program.run(planes), size)
-        return flows if batch else flows[0]
+        for flow, *pair in zip(flows, first, second, strict=True):
+            flow[:] = self._of_pair(program, *pair)
+        return flows
 
     def video(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         """The flow from each frame to the next one: n - 1 flows for n frames.
@@ -129,6 +127,13 @@ class FlowModel:
             integers = stream.next(planes)
             if integers is not None:
                 yield self._flow(stream.program, integers, size)
+
+    def _of_pair(self, program: FlowProgram, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """float32 (H, W, 2) between two images (H, W, 3) or (H, W)."""
+        planes = np.empty((CHANNELS, *program.size), np.uint8)
+        self._convert(first, planes[:3])
+        self._convert(second, planes[3:])
+        return self._flow(program, program.run(planes), _size(first))
 
     def _convert(self, image: np.ndarray, planes: np.ndarray) -> None:
         """An image (H, W, 3) or (H, W) to a program's planes (3, H', W')."""
