@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +22,7 @@ from typing import TypeVar
 import horizon
 from horizon.errors import InputError
 from horizon.files import atomic_path, discard, is_temporary
+from horizon_flow.caller import warn_caller
 
 VARIABLE = "HORIZON_FLOW_CACHE"
 MOST_BYTES = 256 << 20  # a program of pwcnet_lite has a third of a megabyte
@@ -125,10 +125,9 @@ def keep(path: Path | None, data: bytes) -> None:
         folder = path and path.parent
         if folder not in _warned:
             _warned.add(folder)
-            warnings.warn(
+            warn_caller(
                 f"the compiled program cannot be kept, so each process compiles it again: {error}; "
-                f"name another folder with {VARIABLE} or cache_dir",
-                stacklevel=2,
+                f"name another folder with {VARIABLE} or cache_dir"
             )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from horizon.errors import InputError
 from horizon_flow.cache import load_or_make, program_file
+from horizon_flow.caller import warn_caller
 from horizon_flow.network_file import FOLDER, SUFFIX, NetworkFile, shipped_networks
 from horizon_flow.program import FlowProgram, Program, VideoProgram
 from horizon_flow.resize import fitting_size
@@ -52,7 +52,7 @@ class OneProgram:
         for text in program.warnings(size, fitting_size(size, program.size)):
             if text not in self._told:
                 self._told.add(text)
-                warnings.warn(text, stacklevel=3)
+                warn_caller(text)
         return program
 
     def stream(self, size: Size) -> Stream:

@@ -73,8 +73,9 @@ def test_without_a_folder_it_goes_on_with_one_warning(tmp_path, compiled):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "below"  # no right of any user makes a folder in a file
     model = FlowModel(cache_dir=folder)
-    with pytest.warns(UserWarning, match=r"cannot be kept.*HORIZON_FLOW_CACHE"):
+    with pytest.warns(UserWarning, match=r"cannot be kept.*HORIZON_FLOW_CACHE") as told:
         flow = model(*PAIR)
+    assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model(*PAIR)
