@@ -32,6 +32,7 @@ NAMES = (
     "machines",
     "host_estimate",
     "board_validation",
+    "flow_model",
 )
 WORDS = {"runtime_speed": ["--sizes"]}  # what a script takes besides
 

@@ -72,6 +72,7 @@ def rooms(path: Path, package: str = "horizon") -> set[str]:
 
 
 HAT = sorted((ROOT / "hat").rglob("*.py"))
+FLOW = sorted((ROOT / "horizon_flow").rglob("*.py"))
 HORIZON = sorted((ROOT / "horizon").rglob("*.py"))
 QUANTIZATION = [path for path in HORIZON if "quantization" in path.parts]
 PREFIX = "horizon.quantization."
@@ -79,9 +80,15 @@ PREFIX = "horizon.quantization."
 
 @pytest.mark.parametrize("path", HORIZON, ids=lambda p: str(p.relative_to(ROOT)))
 def test_horizon_knows_nothing_of_hat(path):
-    assert "hat" not in imports(path)
+    assert not imports(path) & {"hat", "horizon_flow"}
     if not str(path.relative_to(ROOT)).startswith(TORCH_ROOMS):
         assert not imports(path) & {"torch", "torchvision"}
+
+
+@pytest.mark.parametrize("path", FLOW, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_flow_model_needs_neither_torch_nor_hat(path):
+    assert not imports(path) & {"hat", "torch", "torchvision"}
+    assert not rooms(path) & {"nn", "quantization"}
 
 
 @pytest.mark.parametrize("path", HORIZON, ids=lambda p: str(p.relative_to(ROOT)))
@@ -149,6 +156,9 @@ TORCHLESS = [
     "horizon.hbm",
     "horizon.march",
     "horizon.perf",
+    "horizon_flow.colour",
+    "horizon_flow.compile",
+    "horizon_flow.model",
     "hat.cli.flyingchairs_generator",
     "hat.config",
 ]

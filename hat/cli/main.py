@@ -32,6 +32,7 @@ COMMANDS = {
     "export_onnx": "export a trained model to ONNX and check it",
     "widen": "begin a wider network with the weights of a trained one",
     "model_profiler": "find the layers where a quantised network leaves its float model",
+    "export_network": "write an integer network to a file that horizon_flow.FlowModel runs",
 }
 
 

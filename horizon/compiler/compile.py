@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from horizon.compiler.candidates import Candidate, make_candidates
@@ -41,7 +42,11 @@ class Compiled:
 
 
 def compile_program(
-    graph: Graph, machine: Machine, opt: str = "O2", input_type: str = "uint8"
+    graph: Graph,
+    machine: Machine,
+    opt: str = "O2",
+    input_type: str = "uint8",
+    channels_last: Collection[str] = (),
 ) -> Compiled:
     """Compile a program graph.
 
@@ -49,9 +54,12 @@ def compile_program(
         opt: "O0" to "O3", see ``docs/compiler.md``.
         input_type: of the inputs on file where the graph's are int8: "uint8" (integer + 128) or
             "int8".
+        channels_last: inputs and outputs whose arrays are NHWC, as tensors are in a program, so
+            that they are moved quickly; the others' are NCHW.
 
     Raises:
-        InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level or input type.
+        InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level, input type, or
+            name in ``channels_last``.
         CapacityError: a layer that ``horizon.compiler.check`` finds not supported: its unit, a
             limit, memory.
         CompilerError: what was made breaks a rule of program files.
@@ -60,10 +68,15 @@ def compile_program(
     if input_type not in INPUT_TYPES:
         raise InputError(f"input type {input_type!r}; expected one of {', '.join(INPUT_TYPES)}")
     check_outputs(graph)
+    if unknown := set(channels_last) - {*graph.inputs, *graph.outputs}:
+        raise InputError(
+            f"channels_last: {', '.join(sorted(unknown))}; expected inputs and outputs of "
+            f"{graph.name}: {', '.join((*graph.inputs, *graph.outputs))}"
+        )
     graph = run_passes(graph, level.passes)
     check_tensor_sizes(graph)
     stage = machine.constants_in_place
-    placed = place_tensors(graph, level.in_place, stage, DataType[input_type])
+    placed = place_tensors(graph, level.in_place, stage, DataType[input_type], channels_last)
     tasks = list_tasks(placed)
     job = Job(placed, tasks, machine, level)
     refuse_unsupported(job)

@@ -99,9 +99,11 @@ def _io_tensor(placed: PlacedGraph, name: str, space: Space) -> IoTensor:
     info = placed.graph.tensors[name]
     dtype = placed.buffers[io_name(space, name)].dtype
     batch, height, width, channels = info.shape
-    shape = (batch, channels, height, width)
+    last = name in placed.channels_last
+    layout = Layout.nhwc if last else Layout.nchw
+    shape = info.shape if last else (batch, channels, height, width)
     zero = UINT8_ZERO if dtype is DataType.uint8 else 0
-    return IoTensor(name, dtype, Layout.nchw, shape, info.scales, zero)
+    return IoTensor(name, dtype, layout, shape, info.scales, zero)
 
 
 def _metadata(graph: Graph, instructions: Sequence[Instruction]) -> dict[str, Any]:

@@ -65,16 +65,22 @@ class PlacedGraph:
     Attributes:
         places: by tensor; an input's place is the caller's array unless it is staged.
         staged: inputs of the program that are loaded as a whole into a buffer of their own.
+        channels_last: inputs and outputs whose arrays are NHWC; the others are NCHW.
     """
 
     graph: Graph
     buffers: dict[str, Buffer]
     places: dict[str, Place]
     staged: tuple[str, ...]
+    channels_last: tuple[str, ...] = ()
 
 
 def place_tensors(
-    graph: Graph, in_place: bool, stage_inputs: bool, input_type: DataType
+    graph: Graph,
+    in_place: bool,
+    stage_inputs: bool,
+    input_type: DataType,
+    channels_last: Iterable[str] = (),
 ) -> PlacedGraph:
     """Give every tensor its place.
 
@@ -82,9 +88,11 @@ def place_tensors(
         in_place: let concats and slices be buffers and views; otherwise each tensor has a buffer.
         stage_inputs: load inputs that layers read as a whole, instead of tile by tile.
         input_type: uint8 or int8, the type of the caller's inputs where the program's are int8.
+        channels_last: the inputs and outputs whose arrays are NHWC; the others are NCHW.
     """
     uses = use_counts(graph)
     made_by = producers(graph)
+    last = tuple(channels_last)
     buffers: dict[str, Buffer] = {}
     places: dict[str, Place] = {}
 
@@ -98,7 +106,8 @@ def place_tensors(
         dtype = DataType[info.dtype]
         if space is Space.input and dtype is DataType.int8:
             dtype = input_type
-        buffers[key] = nchw_buffer(key, space, dtype, info.shape, index)
+        strides = (nhwc_strides if name in last else nchw_strides)(info.shape, dtype)
+        buffers[key] = Buffer(key, space, dtype, info.shape, strides, index)
         return Place(key)
 
     staged = tuple(_read_by_layers(graph)) if stage_inputs else ()
@@ -125,7 +134,7 @@ def place_tensors(
             (piece,) = pieces_of(graph, node)
             source = places[node.inputs[piece.operand]]
             places[node.output] = source.moved(piece.axis, piece.source)
-    return PlacedGraph(graph, buffers, places, staged)
+    return PlacedGraph(graph, buffers, places, staged, last)
 
 
 def _read_by_layers(graph: Graph) -> Iterable[str]:
@@ -176,9 +185,15 @@ def dense_strides(shape: Quad, dtype: DataType) -> Quad:
     return height * row, row, pixel, dtype.size
 
 
-def nchw_buffer(name: str, space: Space, dtype: DataType, shape: Quad, index: int) -> Buffer:
-    """A caller's array: NCHW, dense, seen as NHWC."""
+def nchw_strides(shape: Quad, dtype: DataType) -> Quad:
+    """Bytes, of a caller's array NCHW without gaps, seen as NHWC."""
     _, height, width, channels = shape
     row = width * dtype.size
-    strides = (channels * height * row, row, dtype.size, height * row)
-    return Buffer(name, space, dtype, shape, strides, index)
+    return channels * height * row, row, dtype.size, height * row
+
+
+def nhwc_strides(shape: Quad, dtype: DataType) -> Quad:
+    """Bytes, of a caller's array NHWC without gaps."""
+    _, height, width, channels = shape
+    pixel = channels * dtype.size
+    return height * width * pixel, width * pixel, pixel, dtype.size

@@ -15,6 +15,7 @@ from horizon.runtime.model import (
     available_kernels,
     c_include_directory,
     c_library,
+    check_threads,
 )
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "available_kernels",
     "c_include_directory",
     "c_library",
+    "check_threads",
     "kernels_name",
 ]

@@ -93,11 +93,7 @@ class Model:
     """
 
     def __init__(self, source: str | os.PathLike[str] | bytes, threads: int | None = None) -> None:
-        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
-            raise InputError(
-                f"Model: threads: found {threads!r}, expected 1 to {MAX_THREADS}, or None for all "
-                f"cores; give the number of cores that a run may use"
-            )
+        check_threads(threads)
         kernels_name()
         count = threads or 0
         if isinstance(source, bytes):
@@ -178,6 +174,15 @@ class Model:
 
 
 MAX_THREADS = 1024
+
+
+def check_threads(threads: int | None) -> None:
+    """InputError unless ``threads`` is a number of threads for :class:`Model`."""
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
+        raise InputError(
+            f"Model: threads: found {threads!r}, expected 1 to {MAX_THREADS}, or None for all "
+            f"cores; give the number of cores that a run may use"
+        )
 
 
 def available_kernels() -> list[str]:

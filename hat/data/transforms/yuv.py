@@ -18,22 +18,19 @@ at most 1 after rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-
-_Y, _U, _V = (77, 150, 29), (-43, -85, 128), (128, -107, -21)
+from horizon_flow.colour import ROWS, fill_planes, yuv444
 
 
 def _integer_rows(r: Any, g: Any, b: Any) -> list[Any]:
     """Y, U, V before clamping; r, g, b are int32 tensors."""
-    rows = [(row[0] * r + row[1] * g + row[2] * b + 128) >> 8 for row in (_Y, _U, _V)]
+    rows = [(row[0] * r + row[1] * g + row[2] * b + 128) >> 8 for row in ROWS]
     return [rows[0], rows[1] + 128, rows[2] + 128]
 
 
@@ -54,9 +51,7 @@ def rgb_to_yuv444_uint8(image: np.ndarray, bgr: bool = False) -> np.ndarray:
         raise InputError(
             f"rgb_to_yuv444_uint8: expected uint8 (..., 3), found {image.dtype} {image.shape}"
         )
-    out = np.empty(image.shape, np.uint8)
-    _fill_rows(list(image.reshape(-1, 3).T), out.reshape(-1, 3).T, bgr)
-    return out
+    return yuv444(image.reshape(1, -1, 3), bgr).reshape(image.shape)
 
 
 def board_image(images: np.ndarray, bgr: bool = False) -> np.ndarray:
@@ -76,30 +71,10 @@ def board_image(images: np.ndarray, bgr: bool = False) -> np.ndarray:
         raise InputError(
             f"board_image: expected uint8 (H, W, 3 or 6), found {images.dtype} {images.shape}"
         )
-    planes = cv2.split(images)
-    out = np.empty((len(planes), *images.shape[:2]), np.uint8)
-    for first in range(0, len(planes), 3):
-        _fill_rows(planes[first : first + 3], out[first : first + 3], bgr)
+    out = np.empty((images.shape[2], *images.shape[:2]), np.uint8)
+    for first in range(0, len(out), 3):
+        fill_planes(images[..., first : first + 3], out[first : first + 3], bgr)
     return out
-
-
-def _fill_rows(planes: Sequence[np.ndarray], out: np.ndarray, bgr: bool) -> None:
-    """Write Y, U, V of three uint8 planes to ``out`` (3, ...).
-
-    In uint16, where numpy's vector instructions take twice as many values as in int32: a row's sum
-    plus 256 times its centre lies in 0..65408, whatever wraps around on the way to it. Adding 128
-    to that would not fit; (sum + 128) >> 8 is ((sum >> 7) + 1) >> 1.
-    """
-    r, g, b = planes[::-1] if bgr else planes
-    for row, centre, channel in zip((_Y, _U, _V), (0, 128, 128), out, strict=True):
-        total = r * np.uint16(row[0] & 0xFFFF)
-        total += g * np.uint16(row[1] & 0xFFFF)
-        total += b * np.uint16(row[2] & 0xFFFF)
-        total += np.uint16(centre << 8)
-        total >>= 7
-        total += 1
-        total >>= 1
-        np.minimum(total, 255, out=channel, casting="unsafe")
 
 
 @OBJECT_REGISTRY.register

@@ -14,7 +14,7 @@ from horizon.compiler import compile_program
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, verify
 from horizon.hbm import disassemble
-from horizon.hbm.records import DataType, Opcode, Space, Unit
+from horizon.hbm.records import DataType, Layout, Opcode, Space, Unit
 from horizon.march import Machine, load
 from tests.horizon.compiler.checks import LEVELS, ROOT, check, moved, opcodes, small
 from tests.horizon.compiler.random_graphs import random_graph
@@ -43,6 +43,22 @@ def test_random_programs_in_little_memory(seed: int, sram_bytes: int, opt: str) 
         return
     assert compiled.program.sram_bytes <= sram_bytes
     check(graph, compiled, seed)
+
+
+@pytest.mark.parametrize("opt", LEVELS)
+@pytest.mark.parametrize("machine", [load("host"), small(16384)], ids=lambda m: m.name)
+def test_arrays_with_their_channels_last(machine: Machine, opt: str) -> None:
+    graph = random_graph(3000, 12)
+    names = {*graph.inputs, *graph.outputs}
+    for last in (names, set(graph.outputs[:1]), set(graph.inputs[:1])):
+        compiled = compile_program(graph, machine, opt, channels_last=last)
+        check(graph, compiled)
+        for array in (*compiled.program.inputs, *compiled.program.outputs):
+            n, h, w, c = graph.tensors[array.name].shape
+            expected = (Layout.nhwc, (n, h, w, c)), (Layout.nchw, (n, c, h, w))
+            assert (array.layout, array.shape) == expected[array.name not in last]
+    with pytest.raises(InputError, match="channels_last: none; expected inputs and outputs of"):
+        compile_program(graph, machine, opt, channels_last=["none"])
 
 
 def test_most_random_programs_fit_the_smallest_memory() -> None:
