@@ -16,6 +16,8 @@ KINDS = {
     "C++ compiler": "apt-get install -y g++",
     "valgrind": "apt-get install -y valgrind",
     "CMake and Ninja": "make .venv/.installed",
+    "zsh": "apt-get install -y zsh",
+    "fish": "apt-get install -y fish",
     "Chromium": "apt-get install -y chromium",
     "wheel builder": "make .venv/.installed",
     "real samples": "put the folder shared/ (data, tutorial) beside the project",
@@ -29,6 +31,8 @@ TOOLS = {
     "gcc": "C++ compiler",
     "nm": "C++ compiler",
     "valgrind": "valgrind",
+    "zsh": "zsh",
+    "fish": "fish",
     "cmake": "CMake and Ninja",
     "ninja": "CMake and Ninja",
 }

@@ -26,6 +26,7 @@ class SinglePass(ABC):
     seed = 0
     total_steps = 0
     skipped_steps = 0
+    seconds_waiting = 0.0
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from hat.engine.callbacks.base import Callback
 from hat.registry import OBJECT_REGISTRY
 
 if TYPE_CHECKING:
+    from hat.engine.calibrator import Calibrator
     from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
@@ -38,29 +39,36 @@ class StatsMonitor(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         if trainer.step % self.log_freq == 0 or trainer.finished:
-            self._report(trainer)
-            self._restart(trainer)
+            self._report(trainer, trainer.step_in_epoch, trainer.total_steps)
 
-    def _restart(self, trainer: Trainer) -> None:
+    def on_calibration_step(self, trainer: Calibrator) -> None:
+        if trainer.step % self.log_freq == 0 or trainer.step == trainer.num_steps:
+            self._report(trainer, trainer.step, trainer.num_steps)
+
+    def _restart(self, trainer: Trainer | Calibrator) -> None:
         self._since = time.perf_counter()
         self._first_step = trainer.step
         self._waiting = trainer.seconds_waiting
 
-    def _report(self, trainer: Trainer) -> None:
+    def _report(self, trainer: Trainer | Calibrator, step_in_epoch: int, total: int) -> None:
+        self._log(trainer, step_in_epoch, total)
+        self._restart(trainer)
+
+    def _log(self, trainer: Trainer | Calibrator, step_in_epoch: int, total: int) -> None:
         steps = trainer.step - self._first_step
         seconds = time.perf_counter() - self._since
         if steps == 0 or not distributed.is_main():
             return
         samples = steps * (trainer.loader.batch_size or 1) * distributed.world_size()
         waiting = (trainer.seconds_waiting - self._waiting) / seconds
-        left = (trainer.total_steps - trainer.step) * seconds / steps
-        first = trainer.step_in_epoch - steps
+        left = (total - trainer.step) * seconds / steps
+        first = step_in_epoch - steps
         logger.info(
             "Epoch[%d] Step[%d-%d] Cost Time: %.2f s Speed: %.2f samples/sec "
             "Remaining Time: %s Data wait: %.1f %%",
             trainer.epoch,
             max(first, 0),
-            trainer.step_in_epoch - 1,
+            step_in_epoch - 1,
             seconds,
             samples / seconds,
             duration(left),
