@@ -3,7 +3,8 @@
 What a run writes (``ckpt_dir``) is relative to the working directory, always. What it only reads
 and a config names by a relative path (a data set, shipped checkpoints, images, a machine's
 description) is looked up in the working directory, then in the folder of the config and in those
-above it, up to the root of the project: the first folder with ``pyproject.toml`` or ``.git``.
+above it, up to the root of the project: the first folder with ``pyproject.toml`` or ``.git``. At
+last, a path that begins with ``models`` is looked up among the networks that came along.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.errors import InputError
+from hat.shipped import shipped_path
 
 ROOT_MARKS = ("pyproject.toml", ".git")
 _folders: list[Path] = []  # of the config that this process has read last
@@ -62,6 +64,8 @@ def tried_paths(path: str | os.PathLike[str]) -> list[Path]:
     found = {given.resolve(): given}
     for folder in _folders:
         found.setdefault((folder / given).resolve(), folder / given)
+    if came_along := shipped_path(given):
+        found.setdefault(came_along.resolve(), came_along)
     return list(found.values())
 
 

@@ -17,6 +17,8 @@ KINDS = {
     "valgrind": "apt-get install -y valgrind",
     "CMake and Ninja": "make .venv/.installed",
     "h5py": "pip install h5py",
+    "zsh": "apt-get install -y zsh",
+    "fish": "apt-get install -y fish",
     "Chromium": "apt-get install -y chromium",
     "wheel builder": "make .venv/.installed",
     "real samples": "put the folder shared/ (data, tutorial) beside the project",
@@ -31,6 +33,8 @@ TOOLS = {
     "gcc": "C++ compiler",
     "nm": "C++ compiler",
     "valgrind": "valgrind",
+    "zsh": "zsh",
+    "fish": "fish",
     "cmake": "CMake and Ninja",
     "ninja": "CMake and Ninja",
 }

@@ -31,6 +31,7 @@ QUANTIZATION_FLOORS = (
 )
 # The rooms of hat: ground floor first; rooms of one floor know nothing of each other.
 HAT_FLOORS = (
+    ("migration",),
     ("config",),
     ("data",),
     ("metrics", "models"),

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import horizon.march
 from hat import paths
-from hat.cli.checkpoints import stage_checkpoint
+from hat.cli.checkpoints import loading_converters, resolve_checkpoints, stage_checkpoint
 from hat.cli.compile_settings import machine_names
 from hat.cli.infer import parse_model_inputs
 from hat.cli.main import run_command
 from hat.config import Config
 from hat.data.datasets.flyingchairs import FlyingChairs
+from hat.data.synthesis.photographs import PhotographTextures
+from hat.data.synthesis.texture_bank import TextureBank
 from hat.engine.checkpoint import checkpoint_path
 from hat.errors import InputError
+from hat.registry import resolve
 from tests.data.raw_chairs import write_raw_chairs
 
 
@@ -113,3 +117,32 @@ def test_home_folders_on_a_command_line(tmp_path, monkeypatch, capsys):
     assert found == {"img1": f"{tmp_path}/a.png", "img2": "b~.png"}
     with pytest.raises(InputError, match=f"^{tmp_path}/m.toml"):
         horizon.march.load("~/m.toml")
+
+
+def test_textures_and_photographs_beside_the_config(project):
+    config_of(project, "a = 1\n")
+    folder = project / "configs/task"
+    np.save(folder / "textures.npy", np.zeros((1, 2, 2, 3), np.uint8))
+    assert TextureBank("textures.npy").path == folder.resolve() / "textures.npy"
+    (folder / "photos").mkdir()
+    with pytest.raises(InputError, match=f"^{folder.resolve()}/photos: no photographs"):
+        PhotographTextures("photos")
+
+
+def test_a_network_beside_the_config_and_the_run_s_own_checkpoints(project):
+    """Only the first is an input: a run goes on from what lies in its own folder."""
+    load = "dict(type='LoadCheckpoint', checkpoint_path={!r})"
+    texts = [load.format(path) for path in ("other.pth.tar", "./out/float-checkpoint-best.pth.tar")]
+    config = config_of(
+        project,
+        "ckpt_dir = './out'\ntrainer = dict(type=dict, model_convert_pipeline=dict(\n"
+        f"    type='ModelConvertPipeline', converters=[{', '.join(texts)}]))\n",
+    )
+    (project / "configs/task/other.pth.tar").touch()
+    checkpoint_path(project / "configs/task/out", "float").parent.mkdir()
+    checkpoint_path(project / "configs/task/out", "float").touch()
+    section = resolve(config.trainer, "trainer")
+    resolve_checkpoints(section, config, "qat")
+    found = [load.arguments["checkpoint_path"] for load in loading_converters(section)]
+    beside = project.resolve() / "configs/task/other.pth.tar"
+    assert found == [beside, "./out/float-checkpoint-best.pth.tar"]

@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    config = common.load_config(args)
-    settings = read_section(config, "calops_cfg", ("model", "input_shape"))
+    config = common.load_config(args, "float")
+    settings = read_section(config, "calops_cfg")
     shape = parse_shape(args.input_shape) if args.input_shape else settings["input_shape"]
     if args.json:
         check_outputs([args.json], reads(config), "--json")

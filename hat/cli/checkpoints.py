@@ -64,8 +64,9 @@ def resolve_checkpoints(
 ) -> None:
     """Decide which files the converters of a trainer or predictor load; changes ``section``.
 
-    ``ckpt`` replaces the last one's file. A file that does not exist gives way to its stage's in
-    ``shipped_ckpt_dir``, if there is one.
+    ``ckpt`` replaces the last one's file. Files outside of ``ckpt_dir`` are inputs, looked up near
+    the config as well. A file that does not exist gives way to its stage's in ``shipped_ckpt_dir``,
+    if there is one.
 
     Raises:
         InputError: ``ckpt`` without a converter that loads.
@@ -82,6 +83,8 @@ def resolve_checkpoints(
         path = Path(load.arguments["checkpoint_path"])
         loaded = stage_in_name(path) or stage
         own = checkpoint_path(config.section("ckpt_dir"), loaded)
+        if path.parent.resolve() != own.parent.resolve() and not path.exists():
+            load.arguments["checkpoint_path"] = path = find_input(path)
         if not path.exists() or path.resolve() == own.resolve():
             stand_in = stage_checkpoint(config, loaded)
             if stand_in.exists():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hat.config import Config, parse_opts
+from hat.engine import distributed
 from hat.engine.checkpoint import STAGES
+from hat.migration import Kind
 
 STAGE_VARIABLE = "HAT_TRAINING_STEP"
 
@@ -53,15 +56,25 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace, stage: str = "int_infer") -> Config:
     """The config that ``args.config`` names, with ``args.opts`` applied.
 
     Configs of several stages in one file choose by the environment variable HAT_TRAINING_STEP,
-    which holds the stage of the command.
+    which holds the stage of the command: its --stage, else ``stage``. What a config of the
+    original tool kit has in other words here is told on stderr.
     """
-    if getattr(args, "stage", None):
-        os.environ[STAGE_VARIABLE] = args.stage
-    return Config.fromfile(args.config, parse_opts(args.opts))
+    os.environ[STAGE_VARIABLE] = getattr(args, "stage", None) or stage
+    config = Config.fromfile(args.config, parse_opts(args.opts))
+    if config.notes and distributed.is_main():
+        changed = [note for note in config.notes if note.kind is Kind.CHANGED]
+        for note in changed:
+            print(f"warning: {config.path}: {note}", file=sys.stderr)
+        print(
+            f"{config.path}: a config of the original tool kit; 'hat config-check {config.path}' "
+            f"lists the {len(config.notes)} places that are read in another way here",
+            file=sys.stderr,
+        )
+    return config
 
 
 def print_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:

@@ -35,11 +35,12 @@ from hat.owned_folder import OwnedFolder
 from hat.processes import run_child
 from hat.provenance import versions
 from hat.run_log import read_log
+from hat.shipped import find_config, shipped_models
 from hat.visualize import plot_training_curve
 from hat.visualize.report import html_report
 
-CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_demo.py"
-SHIPPED = Path("models/pwcnet_lite_generated")
+CONFIG = "pwcnet_lite_demo"
+SHIPPED = shipped_models().get("pwcnet_lite_generated", Path("models/pwcnet_lite_generated"))
 STAGES = ("float", "calibration", "qat", "int_infer")
 ALIGNED_PAIRS = 32
 FLOAT_CKPT = checkpoint_path(SHIPPED, "float")
@@ -90,10 +91,11 @@ def run(args: argparse.Namespace) -> int:
             "expected 1 <= --num-pictures <= --num-val < --num-pairs, found "
             f"{args.num_pictures}, {args.num_val}, {args.num_pairs}"
         )
+    args.config = str(find_config(args.config))
     shipped = {stage: checkpoint_path(SHIPPED, stage) for stage in STAGES}
     for file in (args.config, args.ckpt, *shipped.values()):
         if not Path(file).is_file():
-            raise InputError(f"{file}: no such file; run the demo in the project's folder")
+            raise InputError(f"{file}: no such file; the demo needs its config and its networks")
     data_dir = args.data_dir or Path(Config.fromfile(args.config).section("data_dir"))
     check_data_set(data_dir, args.num_pairs, args.num_val)
     owned = OwnedFolder(args.out_dir, "hat demo", "--out-dir", ENTRIES)

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option} {getattr(args, name)}: expected a number above 0")
     config = common.load_config(args)
-    settings = read_section(config, "onnx_cfg", ("model", "out_dir"), ("opset_version",))
+    settings = read_section(config, "onnx_cfg")
     path = Path(args.output or Path(settings["out_dir"]) / f"{args.stage}.onnx")
     if args.random_weights and args.stage != "float":
         raise InputError(f"--random-weights: stage {args.stage} needs a checkpoint's scales")

@@ -17,6 +17,9 @@ from hat.provenance import project_version
 from horizon.files import FULL_DISK
 
 COMMANDS = {
+    "ls": "list configs, machines, trained networks and the components of configs",
+    "cp": "copy a shipped config, to change it",
+    "config_check": "check a config before anything runs (also: validate)",
     "demo": "run the whole chain on generated data and write a report",
     "flyingchairs_generator": "make a FlyingChairs-like data set",
     "flyingchairs_packer": "pack FlyingChairs into LMDB",
@@ -33,7 +36,9 @@ COMMANDS = {
     "widen": "begin a wider network with the weights of a trained one",
     "model_profiler": "find the layers where a quantised network leaves its float model",
     "export_network": "write an integer network to a file that horizon_flow.FlowModel runs",
+    "completion": "print the completion script of bash, zsh or fish",
 }
+ALIASES = {"validate": "config_check"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,10 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hat {project_version()}")
         return 0
     name = words[0].replace("-", "_")
+    name = ALIASES.get(name, name)
     if name not in COMMANDS:
         from hat.registry import nearest
 
-        print(f"hat: no command {words[0]!r}{nearest(name, COMMANDS)}", file=sys.stderr)
+        print(
+            f"hat: no command {words[0]!r}{nearest(name, [*COMMANDS, *ALIASES])}", file=sys.stderr
+        )
         return 2
     return run_command(name, words[1:], prog=f"hat {words[0]}")
 

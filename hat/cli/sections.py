@@ -23,15 +23,33 @@ from hat.errors import InputError
 from hat.registry import build_from_registry, nearest, resolve
 from hat.seeding import seed_everything
 
+SECTION_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "calops_cfg": (("model", "input_shape"), ()),
+    "infer_cfg": (
+        ("model", "process_inputs", "transforms", "process_outputs", "viz_func"),
+        ("infer_inputs",),
+    ),
+    "onnx_cfg": (("model", "out_dir"), ("opset_version",)),
+}
+"""Keys that sections need, and keys that they may have."""
+
 
 def read_section(
-    config: Config, name: str, required: Sequence[str], optional: Sequence[str] = ()
+    config: Config,
+    name: str,
+    required: Sequence[str] | None = None,
+    optional: Sequence[str] = (),
 ) -> Mapping[str, Any]:
     """The dict ``name`` of a config.
+
+    Args:
+        required, optional: its keys; those of SECTION_KEYS if ``required`` is not given.
 
     Raises:
         InputError: no such section, no dict, a key missing, or a key that nothing reads.
     """
+    if required is None:
+        required, optional = SECTION_KEYS[name]
     section = config.section(name)
     if not isinstance(section, Mapping):
         raise InputError(f"{config.path}: {name}: expected a dict, found {type(section).__name__}")

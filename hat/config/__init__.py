@@ -14,43 +14,52 @@ A variable that nothing reads and no file assigns is an error, not a new variabl
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hat.config.overrides import Overrides
 from hat.config.reading import read_sections
 from hat.errors import InputError
+from hat.migration import Note, translate
 from hat.paths import search_inputs_from
 from hat.registry import nearest
+from hat.shipped import find_config
 
 __all__ = ["Config", "parse_opts"]
 
 
 class Config(Mapping[str, Any]):
-    """The sections of one experiment: a read-only mapping with attribute access."""
+    """The sections of one experiment: a read-only mapping with attribute access.
 
-    def __init__(self, sections: dict[str, Any], path: str) -> None:
+    Attributes:
+        path: of the file.
+        notes: what a config in the words of the original tool kit has in other words here.
+    """
+
+    def __init__(self, sections: dict[str, Any], path: str, notes: Sequence[Note] = ()) -> None:
         self._sections = sections
         self.path = path
+        self.notes = list(notes)
 
     @classmethod
     def fromfile(cls, path: str | Path, opts: Mapping[str, Any] | None = None) -> Config:
         """Read a config file; from now on inputs are looked up near it as well (hat.paths).
 
         Args:
-            path: the ``.py`` file.
+            path: the ``.py`` file, or the name of one that came along (hat.shipped).
             opts: values by dotted key (``{"data_loader.batch_size": 4}``).
 
         Raises:
             InputError: no such file, an error inside it, or a key in ``opts`` that does not exist.
         """
-        path = Path(path).expanduser()
+        path = find_config(path)
         overrides = Overrides(opts or {})
         sections = read_sections(path, overrides)
         overrides.check_all_used(sections, str(path))
         search_inputs_from(path)
-        return cls(sections, str(path))
+        translated, notes = translate(sections)
+        return cls(translated, str(path), notes)
 
     def __getitem__(self, name: str) -> Any:
         return self._sections[name]

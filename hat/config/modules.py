@@ -30,6 +30,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hat.migration.modules import stand_in
+
 __path__: list[str] = []  # that other modules can be below this one
 CONFIG = f"{__name__}.c_"
 FOLDER = f"{__name__}.d_"
@@ -68,7 +70,10 @@ def forget(name: str) -> None:
 
 
 def _builtins_for(folder: Path) -> dict[str, Any]:
-    """Python's builtins with an ``import`` that looks into ``folder`` first."""
+    """Python's builtins with an ``import`` that looks into ``folder`` first.
+
+    Then come the modules of the original tool kit that have a counterpart here.
+    """
 
     def import_beside(
         name: str,
@@ -79,6 +84,8 @@ def _builtins_for(folder: Path) -> dict[str, Any]:
     ) -> ModuleType:
         top = name.partition(".")[0]
         if level or not _is_beside(folder, top):
+            if not level and (module := stand_in(name)):
+                return module if fromlist else stand_in(top) or module
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         package = FOLDER + _encode([str(folder)])
         found = builtins.__import__(f"{package}.{name}", globals, locals, fromlist or (), 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.errors import InputError
+from hat.shipped import shipped_config, shipped_configs
 
 HOOK = "_config_override"
 BASE = "_base_"
@@ -44,7 +45,7 @@ def parse(path: Path) -> Source:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot read this config: {error}") from error
     bases = [
-        path.parent / Path(base).expanduser()
+        _base_file(path, base)
         for statement in tree.body
         if isinstance(statement, ast.Assign)
         and any(isinstance(x, ast.Name) and x.id == BASE for x in statement.targets)
@@ -85,6 +86,12 @@ def chain(path: Path) -> list[Source]:
 def config_files(path: Path) -> list[Path]:
     """The files of :func:`chain`."""
     return [source.path for source in chain(path)]
+
+
+def _base_file(path: Path, base: str) -> Path:
+    """A file relative to the config's, or one that came along, by its name."""
+    beside = path.parent / Path(base).expanduser()
+    return beside if beside.is_file() else shipped_config(base) or beside
 
 
 def _base_names(statement: ast.Assign, path: Path) -> list[str]:
@@ -172,6 +179,10 @@ def _call(name: str, value: ast.expr) -> ast.Call:
 
 
 def _similar_file(path: Path) -> str:
+    if not path.suffix and path.parent == Path():
+        found = difflib.get_close_matches(path.name, shipped_configs(), n=1)
+        guess = f" (did you mean {found[0]}?)" if found else ""
+        return f"{guess}, nor a shipped one of that name; 'hat ls configs' lists those"
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist either"
     names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".py"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ class Calibrator(SinglePass):
     """Shows batches to a model in calibration state, then fixes the scales.
 
     The callbacks are called before the first batch and after the last one, when the scales are
-    fixed: Validation evaluates and Checkpoint saves the calibrated model.
+    fixed: Validation evaluates and Checkpoint saves the calibrated model. StatsMonitor logs during
+    the calibration as well.
 
     Args:
         model: the float model.
@@ -108,7 +110,9 @@ class Calibrator(SinglePass):
         bar = tqdm(total=self.num_steps, unit="batch", disable=hidden)
         # no_grad and not inference_mode: what the observers keep is used in training later
         with torch.no_grad(), bar, interruption.watched():
+            before = time.perf_counter()
             for batch in batches(self.loader):
+                self.seconds_waiting += time.perf_counter() - before
                 interruption.stop_if_requested(self.device)
                 prepared = self.batch_processor.prepare(batch, self.device)
                 self.batch_processor.forward(self.model, prepared, self.device)
@@ -116,8 +120,10 @@ class Calibrator(SinglePass):
                 bar.update(1)
                 if distributed.is_main() and self.step % self.log_interval == 0:
                     logger.info("Calibrated on batch %d of %d", self.step, self.num_steps)
+                self._call("on_calibration_step")
                 if self.step >= self.num_steps:
                     break
+                before = time.perf_counter()
         if self.step < self.num_steps:
             logger.warning(
                 "the data loader gave %d batches, fewer than the %d it promised",

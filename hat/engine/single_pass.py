@@ -27,6 +27,7 @@ class SinglePass(ABC):
     total_steps = 0
     seconds = 0.0
     skipped_steps = 0
+    seconds_waiting = 0.0
 
     def __init__(
         self,

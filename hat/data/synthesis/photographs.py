@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from hat.data.image_io import read_image
 from hat.data.synthesis.textures import MAX_SIDE, MIN_SIDE, procedural_texture
 from hat.errors import InputError
+from hat.paths import find_input
 
 __all__ = ["PhotographTextures"]
 
@@ -35,7 +35,7 @@ class PhotographTextures:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = find_input(folder)
         if not self.folder.is_dir():
             raise InputError(
                 f"{self.folder}: no such folder of photographs; --backgrounds takes a folder of "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from hat.data.file_lock import lock_alone
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.spectra import spectral_texture
 from hat.data.synthesis.textures import procedural_texture
+from hat.paths import find_input
 from hat.registry import OBJECT_REGISTRY
 
 __all__ = ["TextureBank"]
@@ -48,7 +48,7 @@ class TextureBank:
         photographs: str | None = None,
         seed: int = 0,
     ) -> None:
-        self.path, self.count = Path(path), count
+        self.path, self.count = find_input(path), count
         self.photographs, self.seed = photographs, seed
         if not self.path.exists():
             self._make()

@@ -10,6 +10,7 @@ from hat.engine import distributed
 from hat.errors import InputError
 
 if TYPE_CHECKING:
+    from hat.engine.calibrator import Calibrator
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
     from hat.interruption import Interrupted
 
@@ -29,6 +30,9 @@ class Callback:
     def on_step_begin(self, trainer: Trainer) -> None: ...
 
     def on_step_end(self, trainer: Trainer) -> None: ...
+
+    def on_calibration_step(self, trainer: Calibrator) -> None:
+        """After each batch of a calibration, which has none of the moments of a training step."""
 
     def on_epoch_end(self, trainer: Trainer) -> None: ...
 

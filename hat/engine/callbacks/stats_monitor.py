@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hat.engine import distributed
@@ -11,10 +12,14 @@ from hat.engine.callbacks.base import Callback
 from hat.registry import OBJECT_REGISTRY
 
 if TYPE_CHECKING:
+    from hat.engine.calibrator import Calibrator
     from hat.engine.pipeline_test import PipelineTest
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 logger = logging.getLogger(__name__)
+
+SecondsLeft = Callable[[int, float], float]
+"""Of the steps that are done and the seconds of a step."""
 
 
 @OBJECT_REGISTRY.register
@@ -38,32 +43,43 @@ class StatsMonitor(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         if trainer.step % self.log_freq == 0 or trainer.finished:
-            self._report(trainer)
-            self._restart(trainer)
+            self._report(trainer, trainer.step_in_epoch, trainer.run_length.seconds_left)
 
-    def _restart(self, trainer: Trainer) -> None:
+    def on_calibration_step(self, trainer: Calibrator) -> None:
+        if trainer.step % self.log_freq == 0 or trainer.step == trainer.num_steps:
+            steps = trainer.num_steps
+            self._report(trainer, trainer.step, lambda step, pace: (steps - step) * pace)
+
+    def _restart(self, trainer: Trainer | Calibrator) -> None:
         self._since = time.perf_counter()
         self._first_step = trainer.step
         self._waiting = trainer.seconds_waiting
 
-    def _report(self, trainer: Trainer) -> None:
+    def _report(
+        self, trainer: Trainer | Calibrator, step_in_epoch: int, seconds_left: SecondsLeft
+    ) -> None:
+        self._log(trainer, step_in_epoch, seconds_left)
+        self._restart(trainer)
+
+    def _log(
+        self, trainer: Trainer | Calibrator, step_in_epoch: int, seconds_left: SecondsLeft
+    ) -> None:
         steps = trainer.step - self._first_step
         seconds = time.perf_counter() - self._since
         if steps == 0 or not distributed.is_main():
             return
         samples = steps * (trainer.loader.batch_size or 1) * distributed.world_size()
         waiting = (trainer.seconds_waiting - self._waiting) / seconds
-        left = trainer.run_length.seconds_left(trainer.step, seconds / steps)
-        first = trainer.step_in_epoch - steps
+        first = step_in_epoch - steps
         logger.info(
             "Epoch[%d] Step[%d-%d] Cost Time: %.2f s Speed: %.2f samples/sec "
             "Remaining Time: %s Data wait: %.1f %%",
             trainer.epoch,
             max(first, 0),
-            trainer.step_in_epoch - 1,
+            step_in_epoch - 1,
             seconds,
             samples / seconds,
-            duration(left),
+            duration(seconds_left(trainer.step, seconds / steps)),
             100.0 * waiting,
         )
         trainer.record({"samples_per_second": samples / seconds, "data_wait": waiting})
