@@ -3,4 +3,4 @@
 from hat.data.collates import collates
 from hat.data.collates.collates import CollateBySize, collate_2d
 
-__all__ = ["CollateBySize", "collate_2d"]
+__all__ = ["CollateBySize", "collate_2d", "collates"]
