@@ -33,7 +33,7 @@ from hat.config import Config
 from hat.engine import distributed
 from hat.engine.autocast import forward_dtype
 from hat.engine.callbacks import Checkpoint, ProgressBar, TrainingLog, ZeroFlowWatch
-from hat.engine.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from hat.engine.checkpoint import checkpoint_path, load_checkpoint
 from hat.engine.convert import LoadCheckpoint, ModelConvertPipeline
 from hat.engine.pipeline_test import shorten
 from hat.engine.run_folder import RunFolder, Start
@@ -44,6 +44,7 @@ from hat.errors import InputError
 from hat.provenance import versions
 from hat.registry import Component, resolve
 from hat.seeding import seed_everything
+from hat.stages import STAGES
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from hat.data.files import write_json
-from hat.engine.checkpoint import STAGES
 from hat.errors import InputError
 from hat.provenance import clock
+from hat.stages import STAGES
 
 FORMAT = "hat-run"
 VERSION = 1
