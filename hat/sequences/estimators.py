@@ -63,14 +63,18 @@ class ProgramEstimator:
         return self._model.video(images)  # which converts each image once
 
     def describe(self, size: Size) -> str:
+        from horizon_flow.resize import fitting_size
+
         own = self._model.size
         if own is None:
             return self.text
         text = f"{self._model.name}, a program of {own[1]}x{own[0]} pixels"
-        scale = min(1.0, *(most / side for most, side in zip(own, size, strict=True)))
-        if scale < 1.0:
-            return f"{text}; images scaled down to {scale:.0%}"
-        return text if own == size else f"{text}; border repeated up to the program's size"
+        inner = fitting_size(size, own)
+        if inner != size:
+            text += f"; images scaled down to {inner[1]}x{inner[0]}"
+        if inner != own:
+            text += "; border repeated up to the program's size, flow cropped"
+        return text
 
 
 class PairEstimator:
