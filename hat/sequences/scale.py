@@ -11,11 +11,14 @@ from hat.sequences.frames import Frames
 from hat.visualize.painter import round_scale, typical_speed
 
 SAMPLES = 5
+# Speed, px, with full colour at the least. A network finds a few tenths of a pixel in the noise of a
+# camera and of a compressed video; where nothing else moves, that is to look nearly white.
+LEAST = 5.0
 STRIDE = 4  # pixels between those whose speed is looked at
 
 
 class Scale:
-    """A round speed, px, that nearly all pixels stay below.
+    """A round speed, px, that nearly all pixels stay below, ``LEAST`` at the least.
 
     It is fixed before anything is drawn, by a few pairs from all over the sequence. A camera's
     frames are not known before; its scale begins with the first pair and grows where it must.
@@ -34,12 +37,12 @@ class Scale:
             return
         speeds = [self._speed(flow) for flow in _flows(frames, estimate)]
         if speeds:
-            self.value, self.fixed = round_scale(max(speeds)), True
+            self.value, self.fixed = round_scale(max(speeds), LEAST), True
 
     def of(self, flow: np.ndarray) -> float:
         """The scale for the next flow of the sequence, (H, W, 2)."""
         if not self.fixed:
-            self.value = max(self.value, round_scale(self._speed(flow)))
+            self.value = max(self.value, round_scale(self._speed(flow), LEAST))
         return self.value
 
     @staticmethod
@@ -48,6 +51,8 @@ class Scale:
 
 
 def _flows(frames: Frames, estimate: Estimator) -> Iterator[np.ndarray]:
+    stride = frames.stride
     for first, second in frames.samples(SAMPLES):
         if first.shape == second.shape:  # if not, that is told when its turn comes
-            yield estimate(first, second)
+            # As the sequence will be computed, so that no other program is compiled for this.
+            yield from [estimate(first, second)] if stride == 2 else estimate.flows([first, second])

@@ -12,7 +12,7 @@ from hat.data.flow_io import read_flow
 from hat.errors import InputError
 from hat.sequences.find import find_files
 
-FLOW_SUFFIXES = (".flo", ".png", ".pfm")
+FLOW_SUFFIXES = (".flo", ".pfm", ".png")  # of several kinds in a folder the first is taken
 
 
 def match_truth(word: str, names: Sequence[str]) -> dict[int, Path]:
@@ -32,6 +32,9 @@ def match_truth(word: str, names: Sequence[str]) -> dict[int, Path]:
         InputError: no flows, or flows that match no pair.
     """
     files = find_files(word, FLOW_SUFFIXES, "flow files")
+    if Path(word).is_dir():  # the frames may lie beside them, and they may be .png
+        first = next(s for s in FLOW_SUFFIXES if any(file.suffix.lower() == s for file in files))
+        files = [file for file in files if file.suffix.lower() == first]
     for key in (_name, _first_number):
         found = _by_key(files, names, key)
         if found:

@@ -7,11 +7,11 @@ import numpy as np
 
 from hat.visualize.figure import INK, Sheet
 
-LONG_SIDE_ARROWS = 36  # along the longer side of a picture
+LONG_SIDE_ARROWS = 28  # along the longer side of a picture
 LEAST_SPACING = 12  # px
 REACH = 1.25  # length of the arrow of max_flow, in spacings
 LEAST_LENGTH = 2.0  # px; a shorter arrow is not drawn, so that where nothing moves nothing is shown
-HEAD_SHARE, HEAD_LIMITS = 0.35, (3.0, 10.0)  # length of an arrow's head, and its limits in px
+HEAD_SHARE, HEAD_LIMITS = 0.35, (2.0, 10.0)  # length of the head of an arrow, and its limits in px
 HEAD_ANGLE = np.deg2rad(28.0)
 SHIFT = 4  # fractional bits of coordinates
 OUTLINE, FILL, DARK = (0, 0, 0), (255, 221, 0), (20, 20, 20)
@@ -44,7 +44,7 @@ def draw_arrows(picture: np.ndarray, flow: np.ndarray, max_flow: float, outline:
     # What leaves the picture has no end that can be seen.
     vectors = vectors * np.minimum(1.0, max(height, width) / lengths)[:, None]
     lines = _lines(tails, vectors)
-    styles = [(OUTLINE, 3), (FILL, 1)] if outline else [(DARK, 1)]
+    styles = [(OUTLINE, 2), (FILL, 1)] if outline else [(DARK, 1)]
     for colour, thickness in styles:
         cv2.polylines(picture, lines, False, colour, thickness, cv2.LINE_AA, SHIFT)
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hat.visualize.arrows import REACH, draw_arrow_scale, draw_arrows, spacing
-from hat.visualize.colours import LEAST_SCALE, error_colours, flow_colours
+from hat.visualize.colours import error_colours, flow_colours
 from hat.visualize.figure import Sheet, attach, draw_error_steps, draw_wheel, legend_strip
 
 STYLES = ("colours", "arrows")
@@ -112,8 +112,8 @@ def typical_speed(flow: np.ndarray) -> float:
     return float(np.percentile(finite, TYPICAL_SHARE)) if finite.size else 0.0
 
 
-def round_scale(speed: float) -> float:
-    """The next round speed, px: 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15 ...; ``LEAST_SCALE`` at least."""
-    speed = max(speed, LEAST_SCALE)
+def round_scale(speed: float, least: float) -> float:
+    """The next round speed, px: 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15 ..., from that of ``least`` on."""
+    speed = max(speed, least)
     power = 10.0 ** np.floor(np.log10(speed))
     return float(power * next(step for step in ROUND_SPEEDS if step * power >= speed * (1 - 1e-9)))

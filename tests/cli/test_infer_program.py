@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -87,7 +88,8 @@ def test_mistakes_with_a_compiled_program(
         return error_of(capsys)
 
     assert "and there is no such file" in error(tmp_path / "no.hbm")
-    assert "does not begin with HBMFLOW" in error(image)
+    assert "expected a compiled program (.hbm" in error(image)
+    assert "does not begin with HBMFLOW" in error(Path(shutil.copy(image, tmp_path / "a.hbm")))
     hbm.write(short_program(), tmp_path / "other.hbm")
     assert "not the program of an optical flow network" in error(tmp_path / "other.hbm")
     assert "--stage with --model" in error(tmp_path / "other.hbm", stage="qat")
