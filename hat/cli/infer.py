@@ -129,7 +129,7 @@ def _add_network(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup
 
 
 def run(args: argparse.Namespace) -> int:
-    _check(args)
+    check(args)
     if args.config and not args.inputs:
         from hat.cli.infer_pair import run_pair  # loads torch, as the config's network needs it
 
@@ -139,8 +139,8 @@ def run(args: argparse.Namespace) -> int:
     return run_sequence(args)
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Refuse what contradicts itself, and an option that nothing reads."""
+def check(args: argparse.Namespace) -> None:
+    """InputError for options that contradict each other, and for one that nothing reads."""
     if args.model and args.ckpt:
         raise InputError("--ckpt with --model: a program has its weights; leave one of them out")
     if args.model and args.stage:

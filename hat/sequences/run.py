@@ -38,13 +38,11 @@ class Progress:
     Attributes:
         pairs: whose results are written.
         size: (H, W) of the frames.
-        seconds: since the beginning.
-        computing: seconds of these in which the flow was computed.
+        computing: seconds in which the flow was computed.
     """
 
     pairs: int = 0
     size: tuple[int, int] = (0, 0)
-    seconds: float = 0.0
     computing: float = 0.0
 
 
@@ -69,7 +67,8 @@ def run(
         told: called in the order of the pairs when the results of one are written.
 
     Raises:
-        InputError: of reading, computing or writing. Files of earlier pairs are whole.
+        InputError: of reading, computing or writing. What was computed before is written, as far
+            as it can be.
         Interrupted: at the end, after a signal.
     """
     started = time.perf_counter()
@@ -77,16 +76,18 @@ def run(
     writing = _Writer(results, video, progress, told)
     try:
         with interruption.watched():
-            for number, (first, second, flow) in enumerate(_flows(frames, reading, estimate)):
-                progress.size = flow.shape[:2]
-                progress.computing = time.perf_counter() - started - writing.waited - reading.waited
-                pair = Pair(number, first, second, flow, scale.of(flow), truths.get(number))
-                writing.put(pair)
-            writing.finish()
+            try:
+                for number, (first, second, flow) in enumerate(_flows(frames, reading, estimate)):
+                    waited = writing.waited + reading.waited
+                    progress.size = flow.shape[:2]
+                    progress.computing = time.perf_counter() - started - waited
+                    pair = Pair(number, first, second, flow, scale.of(flow), truths.get(number))
+                    writing.put(pair)
+            finally:  # what is computed is written, also when a frame cannot be read
+                writing.finish()
     finally:
         reading.stop()
         writing.stop()
-        progress.seconds = time.perf_counter() - started
 
 
 def _flows(

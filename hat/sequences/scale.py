@@ -11,8 +11,8 @@ from hat.sequences.frames import Frames
 from hat.visualize.painter import round_scale, typical_speed
 
 SAMPLES = 5
-# Speed, px, with full colour at the least. A network finds a few tenths of a pixel in the noise of a
-# camera and of a compressed video; where nothing else moves, that is to look nearly white.
+# Speed, px, with full colour at the least. A network finds a few tenths of a pixel in the noise of
+# cameras and compressed videos; where nothing else moves, that is to look nearly white.
 LEAST = 5.0
 STRIDE = 4  # pixels between those whose speed is looked at
 
