@@ -35,7 +35,7 @@ HAT_FLOORS = (
     ("data",),
     ("metrics", "models"),
     ("visualize", "engine"),
-    ("analysis", "export", "deploy", "host_fit", "sequences"),
+    ("analysis", "export", "deploy", "host_fit", "sequences", "run_page"),
     ("cli",),
 )
 # Files beside the rooms stand below all of them, but for these, each with the rooms it may use.

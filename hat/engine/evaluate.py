@@ -40,8 +40,12 @@ def evaluate(
     update: Callable[..., None] = update_flow_metrics,
     max_batches: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
+    seen: Callable[[dict, Any], None] | None = None,
 ) -> dict[str, float]:
     """The metrics of ``model`` over ``loader``, over all processes. Leaves the model in eval mode.
+
+    Args:
+        seen: called with each batch, as the data set gives it, and the model's outputs.
 
     Raises:
         InputError: the loader is empty in every process.
@@ -60,6 +64,8 @@ def evaluate(
                 interruption.stop_if_requested(device)
             prepared, outputs = batch_processor.evaluate(model, batch, device)
             update(metrics, prepared, outputs)
+            if seen is not None:
+                seen(batch, outputs)
             count += 1
     if distributed.everywhere(count == 0, device):
         raise InputError("nothing to evaluate: the data set is empty")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from hat.data.files import staging_folder, write_file
@@ -135,8 +134,11 @@ def names_of(kinds: Sequence[str], frame: str, truth: bool) -> list[str]:
 
 def check_finite(flow: np.ndarray, name: str) -> None:
     """InputError if a flow (H, W, 2) is NaN or infinite somewhere."""
-    if not cv2.checkRange(flow):  # ten times as quick as numpy's
-        bad = int(np.count_nonzero(~np.isfinite(flow).all(axis=2)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(flow.sum()):  # of a sum, twenty times as quick as of each value
+            return
+    bad = int(np.count_nonzero(~np.isfinite(flow).all(axis=2)))
+    if bad:
         raise InputError(
             f"{name}: the network's flow is NaN or infinite in {bad} of {flow[..., 0].size} "
             "pixels; its weights are damaged or its training failed: use another checkpoint"

@@ -80,7 +80,9 @@ def flow_colours(
     if not max_flow > 0:
         raise ValueError(f"max_flow: expected a speed above 0 px, found {max_flow!r}")
     flow = np.ascontiguousarray(flow, np.float32)
-    known = None if cv2.checkRange(flow) else np.isfinite(flow).all(axis=2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(flow.sum())  # of a sum, twenty times as quick as of each value
+    known = None if finite else np.isfinite(flow).all(axis=2)
     if known is not None:
         flow = np.where(known[..., None], flow, np.float32(0))
     if valid is not None:
@@ -91,7 +93,7 @@ def flow_colours(
     factor = np.float32(TABLE_RADIUS) / np.maximum(cv2.magnitude(u, v), rim)
     x, y = (component * factor + np.float32(TABLE_RADIUS) for component in (u, v))
     table = _wheel_table()
-    image = cv2.remap(table, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    image = cv2.remap(table, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     if known is not None:
         image[~known] = UNKNOWN_COLOUR
     return image

@@ -25,10 +25,10 @@ def test_same_picture_as_torchvision() -> None:
     expected = flow_to_image(torch.from_numpy(flow).permute(2, 0, 1)).permute(1, 2, 0).numpy()
     difference = np.abs(flow_colours(flow).astype(int) - expected).max(axis=2)
     # The wheel jumps from its last hue, (255, 0, 43), to its first, red, where v is zero and u is
-    # positive; there, and around zero, the table blends neighbours.
-    assert (difference <= 1).mean() > 0.997
+    # positive; the table rounds to its nearest place.
+    assert (difference <= 2).mean() > 0.997
     assert difference.max() <= 43
-    assert (difference[np.abs(flow[..., 1]) > 0.1] <= 1).all()
+    assert (difference[np.abs(flow[..., 1]) > 0.1] <= 3).all()
 
 
 def test_directions_differ_and_are_those_of_the_wheel() -> None:
