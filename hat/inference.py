@@ -42,11 +42,16 @@ def read_pair(inputs: Mapping[str, str | Path]) -> dict[str, Any]:
             f"{inputs['img1']} has {sizes[0]} pixels and {inputs['img2']} {sizes[1]}; flow needs "
             "two images of one size: resize or crop one of them"
         )
+    return pair_batch(first, second, Path(inputs["img1"]).stem)
+
+
+def pair_batch(first: np.ndarray, second: np.ndarray, name: str) -> dict[str, Any]:
+    """Two images, uint8 RGB (H, W, 3) of one size, as a batch of one, see :func:`read_pair`."""
     image = np.concatenate([first, second], axis=2)
     sample = {
         "img": image,
         "img_id": 0,
-        "img_name": Path(inputs["img1"]).stem,
+        "img_name": name,
         "img_shape": image.shape,
         "layout": "hwc",
         "color_space": "rgb",

@@ -26,15 +26,16 @@ def check_outputs(
             file, or one cannot be written.
     """
     seen: dict[str, Path] = {}
+    sources = _Sources(inputs)
     for output in map(Path, outputs):
         if is_device(output):
             continue
-        for name, path in inputs.items():
-            if path is not None and _is_part_of(output, Path(path)):
-                raise InputError(
-                    f"{output}: the result would overwrite the input {name} ({path}); choose "
-                    f"another {option}"
-                )
+        name = sources.with_part(output)
+        if name is not None:
+            raise InputError(
+                f"{output}: the result would overwrite the input {name} ({inputs[name]}); choose "
+                f"another {option}"
+            )
         real = os.path.realpath(output)
         if real in seen:
             raise InputError(
@@ -67,13 +68,35 @@ def check_writable(path: Path, option: str) -> None:
         discard(probe)
 
 
-def _is_part_of(output: Path, source: Path) -> bool:
-    """Whether writing ``output`` changes ``source``: the same file, or a file in that folder."""
-    if os.path.realpath(output) == os.path.realpath(source):
-        return True
+class _Sources:
+    """Inputs by what identifies them, so that thousands are compared with thousands of outputs."""
+
+    def __init__(self, inputs: Mapping[str, AnyPath | None]) -> None:
+        self._names: dict[object, str] = {}
+        self._folders: dict[Path, str] = {}
+        for name, path in inputs.items():
+            if path is None:
+                continue
+            for key in _identities(Path(path)):
+                self._names.setdefault(key, name)
+            if os.path.isdir(path):
+                self._folders.setdefault(Path(path).resolve(), name)
+
+    def with_part(self, output: Path) -> str | None:
+        """The input that writing ``output`` changes: the same file, or the folder of this file."""
+        for key in _identities(output):
+            if key in self._names:
+                return self._names[key]
+        if not self._folders or not output.exists():
+            return None
+        return next(filter(None, map(self._folders.get, output.resolve().parents)), None)
+
+
+def _identities(path: Path) -> list[object]:
+    """The path without links and, of a file that exists, its place on its disk."""
+    keys: list[object] = [os.path.realpath(path)]
     try:
-        if output.samefile(source):
-            return True
-    except OSError:  # one of them does not exist
-        return False
-    return source.is_dir() and source.resolve() in output.resolve().parents
+        status = os.stat(path)
+    except OSError:
+        return keys
+    return [*keys, (status.st_dev, status.st_ino)]

@@ -88,13 +88,7 @@ def staging_folder(folder: AnyPath) -> Iterator[Path]:
         InputError: as :func:`atomic_paths`, or the folder cannot be made.
     """
     final = Path(folder)
-    try:
-        final.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING[0], suffix=_STAGING[1], dir=final))
-    except OSError as error:
-        raise InputError(
-            f"{final}: cannot write to this folder: {error.strerror}; give another one"
-        ) from error
+    staging = new_staging_folder(final)
     try:
         yield staging
         files = sorted(path for path in staging.rglob("*") if path.is_file())
@@ -108,6 +102,22 @@ def staging_folder(folder: AnyPath) -> Iterator[Path]:
         raise InputError(str(error).replace(str(staging), str(final))) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def new_staging_folder(folder: AnyPath) -> Path:
+    """A new temporary folder in ``folder``, which is made if it is missing.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    final = Path(folder)
+    try:
+        final.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=_STAGING[0], suffix=_STAGING[1], dir=final))
+    except OSError as error:
+        raise InputError(
+            f"{final}: cannot write to this folder: {error.strerror}; give another one"
+        ) from error
 
 
 def json_text(content: Any, **options: Any) -> str:
@@ -138,7 +148,7 @@ def is_temporary(path: Path) -> bool:
 
 
 def is_staging(name: str) -> bool:
-    """Whether the name is one that :func:`staging_folder` gives."""
+    """Whether the name is one that :func:`new_staging_folder` gives."""
     return name.startswith(_STAGING[0]) and name.endswith(_STAGING[1])
 
 

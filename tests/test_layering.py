@@ -36,11 +36,12 @@ HAT_FLOORS = (
     ("data",),
     ("metrics", "models"),
     ("visualize", "engine"),
-    ("analysis", "export", "deploy", "host_fit"),
+    ("analysis", "export", "deploy", "host_fit", "sequences", "run_page"),
     ("cli",),
 )
 # Files beside the rooms stand below all of them, but for these, each with the rooms it may use.
 HAT_FILES = {
+    "own_files": ("data",),
     "run_log": ("data",),
     "inference": ("data", "metrics"),
     "components": ("data", "metrics", "models", "visualize", "engine", "deploy"),
@@ -160,6 +161,8 @@ TORCHLESS = [
     "horizon_flow.colour",
     "horizon_flow.compile",
     "horizon_flow.model",
+    "hat.cli.infer",
+    "hat.cli.infer_sequence",
     "hat.cli.flyingchairs_generator",
     "hat.config",
 ]

@@ -16,8 +16,8 @@ from torchvision.transforms import InterpolationMode
 import hat
 import horizon
 from hat.config import Config
-from hat.engine.checkpoint import STAGES
 from hat.registry import build_from_registry
+from hat.stages import STAGES
 from horizon.quantization import check_prepared, prepared_layers
 from tests.conftest import ROOT
 from tests.missing import skip_without

@@ -10,14 +10,17 @@ from typing import Any
 
 from hat.config import Config, parse_opts
 from hat.engine import distributed
-from hat.engine.checkpoint import STAGES
 from hat.migration import Kind
+from hat.stages import STAGES
 
 STAGE_VARIABLE = "HAT_TRAINING_STEP"
 
 
 def add_config_arguments(
-    parser: argparse.ArgumentParser, stages: Sequence[str] | None = STAGES, stage: str | None = None
+    parser: argparse.ArgumentParser,
+    stages: Sequence[str] | None = STAGES,
+    stage: str | None = None,
+    required: bool = True,
 ) -> None:
     """``--config``, ``--opts`` and, with ``stages``, ``--stage`` (required without a default)."""
     if stages:
@@ -29,7 +32,7 @@ def add_config_arguments(
             required=stage is None,
             help="stage of the model" + (f" (default: {stage})" if stage else ""),
         )
-    parser.add_argument("-c", "--config", required=True, help="config file of the experiment")
+    parser.add_argument("-c", "--config", required=required, help="config file of the experiment")
     parser.add_argument(
         "--opts",
         nargs="+",

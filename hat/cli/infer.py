@@ -1,191 +1,169 @@
-"""Estimate the flow between two images and draw it.
+"""Estimate the flow of what you have: two images, a folder of frames, a video, a camera.
 
-The integer model does it (stage int_infer) unless --stage names another stage, --ckpt gives another
-stage's file, or --model a compiled program. A program has one size: smaller images are padded by
-repeating their border, larger ones are scaled down to fit; the flow has the images' size anyway.
+  hat infer A.png B.png -o out                 two images: flow file, picture, figure
+  hat infer frames/ -o out                     a folder of frames, or 'frames/*.png'
+  hat infer clip.mp4 -o flow.mp4               a video to a video
+  hat infer 0 -o flow.mp4                      camera 0, until Ctrl-C
+  hat infer frames/ --truth flow/ -o out       with errors, error maps and a table
 
-Writes to --save-path, under the name of the first image:
+The compiled program of a network that comes with the package computes. --model takes another one,
+or a compiled program; --config takes the network of a config, in the stage int_infer unless --stage
+or --ckpt names another.
 
-  NAME.flo          flow at the images' size, px (Middlebury format)
-  NAME_flow.png     the same in the colours of the flow wheel
-  NAME_figure.png   images, flow and, with ground truth, error side by side
-  NAME_error.png    with ground truth: error map in KITTI's colours
+What is written, by --write (default: flo, picture and, of two images, figure; error where the true
+flow is known; of a video or a camera: video). NAME is that of the first image of the pair:
 
-Images may have any format and any size, the same for both. Ground truth is .flo, KITTI's 16-bit
-.png or .pfm:
+  flo       NAME.flo           flow in px (Middlebury format)
+  kitti     NAME_kitti.png     flow in KITTI's 16-bit format, steps of 1/64 px
+  npz       NAME.npz           flow as the numpy array "flow", float32 (H, W, 2)
+  picture   NAME_flow.png      flow in the colours of the wheel, or as arrows (--style, --layout)
+  figure    NAME_figure.png    images, flow and, with true flow, error side by side
+  error     NAME_error.png     with true flow: error map in KITTI's colours
+  video     SOURCE_flow.mp4    or FILE with -o FILE.mp4 (.avi, .mkv, .mov; .webm plays in browsers)
 
-  --model-inputs img1:A.png,img2:B.png,gt:A.flo
+With a config and --model-inputs img1:A.png,img2:B.png[,gt:A.flo] the config's infer_cfg reads the
+images and draws. True flow is .flo, KITTI's 16-bit .png or .pfm.
 """
 
 from __future__ import annotations
 
 import argparse
-import glob
 import re
-import sys
-import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-import torch
+from collections.abc import Callable
 
 from hat.cli import common
-from hat.cli.reads import reads
-from hat.cli.sections import read_section, stage_of_file, trained_model
-from hat.config import Config
-from hat.data.files import staging_folder
-from hat.data.flow_io import read_flow, write_flo
-from hat.deploy.board_program import BoardProgram, program_file
-from hat.engine import distributed
-from hat.engine.checkpoint import STAGES
-from hat.engine.processors import to_device
 from hat.errors import InputError
-from hat.metrics import FlowMetrics
-from hat.outputs import check_outputs
-from hat.paths import expand_home, find_input
-from hat.registry import build_from_registry
+from hat.paths import expand_home
+from hat.sequences.results import KINDS
+from hat.stages import STAGES
+from hat.visualize.painter import LAYOUTS, STYLES
 
 INPUT_KEYS = ("img1", "img2", "gt")
-REQUIRED = ("model", "process_inputs", "transforms", "process_outputs", "viz_func")
-OPTIONAL = ("infer_inputs",)
 DEFAULT_STAGE = "int_infer"
-OPTION = "--save-path"
+DEFAULT_MODEL = "pwcnet_lite"
+# Of a sequence, by their default: an option that says nothing about the config's pair is refused.
+SEQUENCE_OPTIONS = {
+    "pairs": False,
+    "start": 0,
+    "frames": None,
+    "every": 1,
+    "fps": None,
+    "truth": None,
+    "write": None,
+    "style": "colours",
+    "layout": None,
+    "max_flow": None,
+    "no_legend": False,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    common.add_config_arguments(parser, stages=None)
     parser.add_argument(
-        "-s",
-        "--stage",
-        choices=STAGES,
-        help=f"stage of the model (default: that of --ckpt, or {DEFAULT_STAGE})",
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="images, a folder or a quoted pattern of them, a video, or the number of a camera",
+    )
+    parser.add_argument(
+        "-o",
+        "--save-path",
+        required=True,
+        metavar="PATH",
+        help="folder of the results, or the file of a video",
     )
     parser.add_argument(
         "--model-inputs",
         metavar="img1:PATH,img2:PATH[,gt:PATH]",
-        help="the images and, if known, their true flow (default: infer_cfg.infer_inputs)",
+        help="two images and, if known, their true flow (default: infer_cfg.infer_inputs)",
     )
-    parser.add_argument("--save-path", required=True, metavar="DIR", help="folder of the results")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--ckpt", help="checkpoint (default: the stage's best in ckpt_dir)")
-    source.add_argument("--model", metavar="FILE.hbm", help="compiled program (compile_perf.py)")
+    _add_frames(parser.add_argument_group("frames"))
+    _add_results(parser.add_argument_group("results"))
+    _add_network(parser, parser.add_argument_group("network"))
+
+
+def _add_frames(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--pairs", action="store_true", help="images 1 and 2 are a pair, 3 and 4, and so on"
+    )
+    group.add_argument("--start", type=_count, default=0, help="frames to leave out at first")
+    group.add_argument("--frames", type=_at_least(2), metavar="N", help="use N frames at most")
+    group.add_argument("--every", type=_at_least(1), default=1, metavar="N", help="each Nth frame")
+    group.add_argument("--fps", type=_positive, help="frames per second of the input")
+
+
+def _add_results(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--truth", metavar="PATH", help="folder or quoted pattern of the true flows, or one file"
+    )
+    group.add_argument("--write", nargs="+", choices=KINDS, metavar="KIND", help="see above")
+    group.add_argument("--style", choices=STYLES, default="colours", help="default: colours")
+    group.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="flow alone, beside the image or over it (default: pictures alone, videos beside)",
+    )
+    group.add_argument(
+        "--max-flow",
+        type=_positive,
+        metavar="PX",
+        help="speed with full colour (default: found in a few pairs, then fixed)",
+    )
+    group.add_argument("--no-legend", action="store_true", help="pictures and videos without it")
+
+
+def _add_network(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model",
+        metavar="NAME|FILE.hbm",
+        help=f"network of the package, or compiled program (default: {DEFAULT_MODEL})",
+    )
+    group.add_argument("--threads", type=_at_least(1), help="of the program (default: all cores)")
+    common.add_config_arguments(parser, stages=None, required=False)
+    group.add_argument(
+        "-s",
+        "--stage",
+        choices=STAGES,
+        help=f"stage of the config's network (default: that of --ckpt, or {DEFAULT_STAGE})",
+    )
+    group.add_argument("--ckpt", help="checkpoint (default: the stage's best in ckpt_dir)")
 
 
 def run(args: argparse.Namespace) -> int:
+    check(args)
+    if args.config and not args.inputs:
+        from hat.cli.infer_pair import run_pair  # loads torch, as the config's network needs it
+
+        return run_pair(args)
+    from hat.cli.infer_sequence import run_sequence
+
+    return run_sequence(args)
+
+
+def check(args: argparse.Namespace) -> None:
+    """InputError for options that contradict each other, and for one that nothing reads."""
+    if args.model and args.ckpt:
+        raise InputError("--ckpt with --model: a program has its weights; leave one of them out")
     if args.model and args.stage:
         raise InputError("--stage with --model: a program is int_infer's; leave --stage out")
-    config = common.load_config(args)
-    settings = read_section(config, "infer_cfg", REQUIRED, OPTIONAL)
-    inputs = (
-        parse_model_inputs(args.model_inputs)
-        if args.model_inputs
-        else {
-            key: str(find_input(path, f"infer_cfg.infer_inputs.{key}"))
-            for key, path in settings.get("infer_inputs", {}).items()
-        }
-    )
-    folder = Path(args.save_path)
-    viz = build_from_registry(settings["viz_func"], "infer_cfg.viz_func")
-    name = Path(inputs.get("img1", "")).stem
-    outputs = output_files(viz, folder, name, inputs)
-    check_outputs(outputs, {**reads(config, model=args.model, ckpt=args.ckpt), **inputs}, OPTION)
-    batch = settings["process_inputs"](inputs)
-    height, width = batch["img"].shape[-2:]
-    truth = read_truth(inputs["gt"], (height, width)) if "gt" in inputs else None
-    pair = batch["img"][0].permute(1, 2, 0).numpy()  # before the transforms, as the figure shows it
-
-    estimate = by_program if args.model else by_network
-    flow, seconds, source = estimate(args, config, settings, batch)
-
-    gt_flow, gt_valid = truth if truth else (None, None)
-    with staging_folder(folder) as staging:
-        write_flo(staging / f"{name}.flo", flow)
-        drawn = viz(
-            pair[..., :3],
-            pair[..., 3:],
-            flow,
-            name,
-            gt_flow=gt_flow,
-            gt_valid=gt_valid,
-            save_path=staging,
-        )
-    pictures = {kind: folder / path.relative_to(staging) for kind, path in drawn.items()}
-    files = {"flo": folder / f"{name}.flo", **pictures}
-    speed = np.hypot(flow[..., 0], flow[..., 1])
-    print(f"{width}x{height} pixels, {seconds:.3f} s {source}")
-    print(f"Flow: mean {speed.mean():.2f} px, largest {speed.max():.2f} px")
-    if truth:
-        print(errors(flow, *truth))
-    for kind, path in files.items():
-        print(f"{kind:7}{path}")
-    return 0
-
-
-def by_network(
-    args: argparse.Namespace, config: Config, settings: Mapping[str, Any], batch: dict[str, Any]
-) -> tuple[np.ndarray, float, str]:
-    """Flow (H, W, 2) of a network in torch, its seconds, and what computed it."""
-    device = distributed.default_device()
-    stage = stage_of_file(args.ckpt, args.stage) if args.ckpt else args.stage or DEFAULT_STAGE
-    model, source = trained_model(config, "infer_cfg", stage, args.ckpt)
-    model = model.to(device)
-    transforms = build_from_registry(settings["transforms"], "infer_cfg.transforms")
-    started = time.perf_counter()
-    with torch.inference_mode():
-        batch = to_device(batch, device)
-        for transform in transforms:
-            batch = transform(batch)
-        flow = settings["process_outputs"](model(batch), batch)
-    return flow, time.perf_counter() - started, f"on {device.type}, stage {stage} ({source})"
-
-
-def by_program(
-    args: argparse.Namespace, config: Config, settings: Mapping[str, Any], batch: dict[str, Any]
-) -> tuple[np.ndarray, float, str]:
-    """The same of a compiled program, on the board's input."""
-    program = BoardProgram(program_file(args.model))
-    order = batch.get("color_space", ["rgb"])[0]
-    image = batch["img"][0].permute(1, 2, 0).numpy()
-    if image.dtype != np.uint8 or order not in ("rgb", "bgr"):
+    if not args.config and (args.stage or args.ckpt or args.opts):
+        option = "--stage" if args.stage else "--ckpt" if args.ckpt else "--opts"
+        raise InputError(f"{option} without --config: name the config of the network")
+    if args.threads and args.config and not args.model:
+        raise InputError("--threads is for a compiled program; leave it out with --config")
+    if args.inputs and args.model_inputs:
+        raise InputError("--model-inputs beside other inputs; leave one of them out")
+    if not (args.inputs or args.model_inputs or args.config):
         raise InputError(
-            f"infer_cfg.process_inputs gives {image.dtype} images in {order}; expected uint8 in "
-            "rgb or bgr, from which the board's input is made"
+            "no input: give two images, a folder of frames, a video or the number of a camera"
         )
-    size = image.shape[:2]
-    inner = fitting_size(size, program.size)
-    for warning in program.warnings(size, inner):
-        print(f"warning: {warning}", file=sys.stderr)
-    started = time.perf_counter()
-    if inner != size:
-        halves = [image[..., i : i + 3] for i in (0, 3)]
-        halves = [cv2.resize(x, inner[::-1], interpolation=cv2.INTER_AREA) for x in halves]
-        image = np.concatenate(halves, axis=2)
-    integers = program.run(program.prepare(image, bgr=order == "bgr"))
-    outputs = torch.from_numpy(program.flow(integers, inner))[None]
-    small = {**batch, "img": torch.from_numpy(image).permute(2, 0, 1)[None]}
-    flow = settings["process_outputs"](outputs, small)
-    if inner != size:
-        ratio = np.array([size[1] / inner[1], size[0] / inner[0]], np.float32)
-        flow = cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR) * ratio
-    seconds = time.perf_counter() - started
-    text = f"by {args.model}, a program of {program.size[1]}x{program.size[0]} pixels"
-    if inner != size:
-        text += f"; images scaled down to {inner[1]}x{inner[0]}"
-    if inner != program.size:
-        text += "; border repeated up to the program's size, flow cropped"
-    return flow, seconds, text
-
-
-def fitting_size(size: tuple[int, int], largest: tuple[int, int]) -> tuple[int, int]:
-    """``size`` (H, W), scaled down in both directions alike if it exceeds ``largest``."""
-    scale = min(1.0, *(most / side for most, side in zip(largest, size, strict=True)))
-    height, width = (
-        min(most, max(1, round(side * scale))) for most, side in zip(largest, size, strict=True)
-    )
-    return height, width
+    if args.config and not args.inputs:
+        for name, default in SEQUENCE_OPTIONS.items():
+            if getattr(args, name) != default:
+                option = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{option} with the config's inputs, which its viz_func draws; name the images "
+                    "as INPUT to choose what is written"
+                )
 
 
 def parse_model_inputs(text: str) -> dict[str, str]:
@@ -215,39 +193,32 @@ def parse_model_inputs(text: str) -> dict[str, str]:
     return inputs
 
 
-def output_files(viz: Any, folder: Path, name: str, inputs: Mapping[str, str]) -> list[Path]:
-    """What will be written to ``folder``.
-
-    Of a ``viz_func`` that does not say that by a method ``files``, as FlowViz has it, any file
-    that begins with the name of the first image.
-    """
-    flo = folder / f"{name}.flo"
-    if hasattr(viz, "files"):
-        return [flo, *viz.files(name, folder, "gt" in inputs).values()]
-    return [flo, *(path for path in folder.glob(f"{glob.escape(name)}*") if path.is_file())]
+def _count(text: str) -> int:
+    return _whole(text, 0)
 
 
-def read_truth(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """True flow and its mask; InputError unless it has the images' size (H, W)."""
-    flow, valid = read_flow(path)
-    if flow.shape[:2] != size:
-        raise InputError(
-            f"{path}: true flow of {flow.shape[1]}x{flow.shape[0]} pixels for images of "
-            f"{size[1]}x{size[0]}"
-        )
-    return flow, valid
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        return _whole(text, least)
+
+    return whole_number
 
 
-def errors(flow: np.ndarray, gt_flow: np.ndarray, gt_valid: np.ndarray) -> str:
-    """The main metrics of one pair, as a line."""
-    metric = FlowMetrics()
-    metric.update(
-        torch.from_numpy(gt_flow).permute(2, 0, 1)[None],
-        torch.from_numpy(flow).permute(2, 0, 1)[None],
-        torch.from_numpy(gt_valid)[None, None],
-    )
-    results = metric.results()
-    return (
-        f"EPE {results['EPE']:.2f} px (zero flow: {results['zero-flow EPE']:.2f} px), "
-        f"3px {results['3px']:.2f} %, Fl-all {results['Fl-all']:.2f} %"
-    )
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from {least}")
+    return value
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
+    return value

@@ -37,10 +37,10 @@ from hat.cli.reads import reads
 from hat.config import Config
 from hat.data.files import staging_folder, write_file, write_json
 from hat.engine import distributed
-from hat.engine.checkpoint import STAGES
 from hat.errors import InputError
 from hat.metrics import EndPointError
 from hat.outputs import check_outputs
+from hat.stages import STAGES
 from hat.visualize.profile_page import profile_page
 from hat.visualize.profile_tables import print_profile_table, write_csv
 from horizon.files import AnyPath

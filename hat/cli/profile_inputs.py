@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from hat.cli.infer import parse_model_inputs, read_truth
+from hat.cli.infer import parse_model_inputs
 from hat.cli.sections import read_section, trained_model, validation_loader
 from hat.config import Config
 from hat.engine.data_loading import batches
 from hat.engine.processors import to_device
 from hat.errors import InputError
 from hat.registry import build_from_registry
+from hat.sequences.truth import read_truth
 from horizon.quantization import check_fusing, convert
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from hat.config import Config
 from hat.config.source import config_files
-from hat.engine.checkpoint import STAGES, checkpoint_path
+from hat.engine.checkpoint import checkpoint_path
 from hat.paths import find_input
+from hat.stages import STAGES
 from horizon.files import AnyPath
 
 LOADERS = ("data_loader", "val_data_loader", "calibration_data_loader")

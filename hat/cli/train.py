@@ -33,7 +33,7 @@ from hat.config import Config
 from hat.engine import distributed
 from hat.engine.autocast import forward_dtype
 from hat.engine.callbacks import Checkpoint, ProgressBar, TrainingLog, ZeroFlowWatch
-from hat.engine.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from hat.engine.checkpoint import checkpoint_path, load_checkpoint
 from hat.engine.convert import LoadCheckpoint, ModelConvertPipeline
 from hat.engine.pipeline_test import shorten
 from hat.engine.run_folder import RunFolder, Start
@@ -43,7 +43,9 @@ from hat.engine.updater import TrainingDiverged
 from hat.errors import InputError
 from hat.provenance import versions
 from hat.registry import Component, resolve
+from hat.run_page import RunPage
 from hat.seeding import seed_everything
+from hat.stages import STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
     if hasattr(trainer, "batch_processor"):  # what enable_amp comes to depends on the processor
         chosen = forward_dtype(trainer.batch_processor.enable_amp, trainer.device)
         trainer.settings["batch_processor.forward_dtype"] = chosen
-    add_callbacks(trainer, folder)
+    add_callbacks(trainer, folder, str(config.get("task_name") or Path(args.config).stem))
     files = run_folder(config, trainer, folder, args)
     begin(files, how_to_start(recipe, trainer, folder, args), trainer, args)
     finished = False
@@ -159,9 +161,10 @@ def earlier_tests(
     return 0
 
 
-def add_callbacks(trainer: Any, folder: Path) -> None:
-    """The callbacks of every run: its log, and for training what watches it."""
+def add_callbacks(trainer: Any, folder: Path, title: str) -> None:
+    """The callbacks of every run: its log and its page, and for training what watches it."""
     trainer.callbacks.append(TrainingLog(folder, f"{trainer.stage}-"))
+    trainer.callbacks.append(RunPage(folder, trainer.stage, title))
     if isinstance(trainer, SinglePass):
         return
     trainer.callbacks.append(ZeroFlowWatch())

@@ -6,6 +6,7 @@ uint8 (H, W), 1 where the ground truth is known. All writers are atomic.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "read_pfm",
     "write_flo",
     "write_kitti_png",
+    "write_npz",
     "write_pfm",
 ]
 
@@ -199,6 +201,13 @@ def read_flow(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
         f"{os.fspath(path)}: {suffix or 'no suffix'} is no flow file; expected .flo, .png "
         "(KITTI), .pfm or .flo5"
     )
+
+
+def write_npz(path: PathLike, flow: np.ndarray) -> None:
+    """Write a flow field (H, W, 2) as numpy's ``.npz``: the float32 array ``flow``."""
+    content = io.BytesIO()
+    np.savez(content, flow=_as_flow(path, flow, finite=False))
+    write_file(path, content.getbuffer())
 
 
 def _as_flow(path: PathLike, flow: np.ndarray, finite: bool = True) -> np.ndarray:

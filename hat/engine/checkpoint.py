@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from hat.data.files import atomic_path
 from hat.errors import InputError
 from hat.registry import nearest
+from hat.stages import STAGES
 from horizon.quantization import IntegerModel, program_state
 
 FORMAT = "hat-checkpoint"
 VERSION = 1
-STAGES = ("float", "calibration", "qat", "int_infer")  # each begins with the one before it
 PREPARED = ("calibration", "qat")  # the same layers and the same names in both
 
 

@@ -45,10 +45,14 @@ def evaluate(
     update: Callable[..., None] = update_flow_metrics,
     max_batches: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
+    seen: Callable[[dict, Any], None] | None = None,
 ) -> dict[str, float]:
     """The metrics of ``model`` over ``loader``, over all processes. Leaves the model in eval mode.
 
     A batch may be a list of batches, of different image sizes.
+
+    Args:
+        seen: called with each batch, as the data set gives it, and the model's outputs.
 
     Raises:
         InputError: the loader is empty in every process.
@@ -68,6 +72,8 @@ def evaluate(
             for part in _of_one_size(batch):
                 prepared, outputs = batch_processor.evaluate(model, part, device)
                 update(metrics, prepared, outputs)
+                if seen is not None:
+                    seen(part, outputs)
             count += 1
     if distributed.everywhere(count == 0, device):
         raise InputError("nothing to evaluate: the data set is empty")

@@ -4,7 +4,8 @@ A run of one stage owns, in each folder that it writes to, what its manifest nam
 
     {stage}-run.json                           the manifest
     {prefix}checkpoint-{last,best,epoch-0000}.pth.tar
-    {stage}-log.txt, {stage}-log.jsonl, tensorboard/{stage}/
+    {stage}-log.txt, {stage}-log.jsonl, tensorboard/{stage}/, {stage}-pictures/
+    report.html                                the page of all stages in the folder
 
 A new run does not begin where the checkpoints of another one are, and no stage writes under the
 names of another stage. What is replaced (``--overwrite``) is what the manifest names and nothing
@@ -13,6 +14,7 @@ else in the folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -23,12 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from hat.data.files import write_json
-from hat.engine.checkpoint import STAGES
 from hat.errors import InputError
 from hat.provenance import clock
+from hat.stages import STAGES
 
 FORMAT = "hat-run"
 VERSION = 1
+PAGE_MARK = b'<meta name="generator" content="hat train">'
+PAGE_HEAD = 1024  # bytes in which it stands
 
 
 class Start(Enum):
@@ -65,6 +69,12 @@ class RunFolder:
             InputError: a name belongs to another stage, the run is going on in another process, or
                 there is a run that ``start`` would destroy.
         """
+        page = report_path(self.ckpt_dir)
+        if os.path.lexists(page) and not _is_own_page(page):
+            raise InputError(
+                f"{page}: is no page that hat train has written, and it would be replaced; move it "
+                "away or choose another folder: --opts ckpt_dir DIR"
+            )
         for folder, prefixes in self.prefixes.items():
             for prefix in sorted(prefixes):
                 self._check_prefix(folder, prefix)
@@ -143,6 +153,10 @@ class RunFolder:
         logs = folder / "tensorboard" / self.stage
         _unlink([folder / f"{self.stage}-log.txt", folder / f"{self.stage}-log.jsonl"])
         _unlink(logs.glob("events.out.tfevents.*"))
+        pictures = pictures_folder(folder, self.stage)
+        _unlink(pictures.glob("pair*.jpg"))
+        with contextlib.suppress(OSError):  # not there, or something else is in it
+            pictures.rmdir()
         _unlink([manifest_path(folder, self.stage)])
 
 
@@ -173,6 +187,25 @@ def read_manifest(folder: Path, stage: str) -> dict[str, Any] | None:
             "--opts ckpt_dir DIR"
         )
     return content
+
+
+def report_path(folder: Path) -> Path:
+    """The page of the runs in ``folder``."""
+    return folder / "report.html"
+
+
+def pictures_folder(folder: Path, stage: str) -> Path:
+    """Where the pictures of the run of ``stage`` are kept."""
+    return folder / f"{stage}-pictures"
+
+
+def _is_own_page(path: Path) -> bool:
+    """Whether the file says that this command has written it."""
+    try:
+        with open(path, "rb") as file:
+            return PAGE_MARK in file.read(PAGE_HEAD)
+    except OSError:
+        return False
 
 
 def saved_checkpoints(folder: Path, prefix: str) -> list[Path]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,6 +14,7 @@ from hat import interruption
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.convert import ModelConvertPipeline
+from hat.engine.samples import Sample
 
 
 class SinglePass(ABC):
@@ -80,6 +82,14 @@ class SinglePass(ABC):
     def record(self, scalars: dict[str, float]) -> None:
         """Hand named values to every callback that keeps or shows them."""
         self._call("on_scalars", scalars)
+
+    def show(self, samples: Sequence[Sample]) -> None:
+        """Hand pairs of a validation to every callback that draws them."""
+        self._call("on_samples", samples)
+
+    def record_pictures(self, pictures: dict[str, np.ndarray]) -> None:
+        """Hand pictures, uint8 RGB, to every callback that keeps them."""
+        self._call("on_pictures", pictures)
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,6 +27,7 @@ from hat.engine.ema import averaged_model
 from hat.engine.optimizer import build_optimizer, configured_groups, restore_optimizer
 from hat.engine.processors import BatchProcessor
 from hat.engine.run_length import RunLength
+from hat.engine.samples import Sample
 from hat.engine.settings import changed_settings
 from hat.engine.sync_batchnorm import convert_sync_batchnorm
 from hat.engine.updater import Updater
@@ -194,8 +196,15 @@ class DistributedDataParallelTrainer:
 
     def record(self, scalars: dict[str, float]) -> None:
         """Hand named values to every callback that keeps or shows them."""
-        for callback in self.callbacks:
-            callback.on_scalars(self, scalars)
+        self._call("on_scalars", scalars)
+
+    def show(self, samples: Sequence[Sample]) -> None:
+        """Hand pairs of a validation to every callback that draws them."""
+        self._call("on_samples", samples)
+
+    def record_pictures(self, pictures: dict[str, np.ndarray]) -> None:
+        """Hand pictures, uint8 RGB, to every callback that keeps them."""
+        self._call("on_pictures", pictures)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs besides ``eval_model``'s weights."""

@@ -3,13 +3,17 @@
 Flow: the colour wheel of Baker et al., "A Database and Evaluation Methodology for Optical Flow"
 (ICCV 2007), as torchvision draws it: hue is the direction, white is no motion. Error: the ten
 logarithmic steps of the KITTI 2015 development kit, blue below 3 px, yellow to red above.
+
+The wheel is looked up in a table, so that a frame of a video costs a few milliseconds, and nothing
+here waits for torch to load.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
+import cv2
 import numpy as np
-import torch
-from torchvision.utils import flow_to_image
 
 # Upper bounds of the error steps in px; the last step has none.
 ERROR_STEPS = tuple(3.0 * 2.0**power for power in range(-4, 5))
@@ -32,6 +36,9 @@ ERROR_COLOURS = np.array(
 # network finds noise of a fraction of a pixel, which is to look like it.
 LEAST_SCALE = 1.0
 UNKNOWN_COLOUR = np.zeros(3, np.uint8)
+# Colours between one hue and the next of red, yellow, green, cyan, blue, magenta (Baker et al.).
+WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
+TABLE_RADIUS = 255
 
 
 def largest_speed(flow: np.ndarray, valid: np.ndarray | None = None) -> float:
@@ -72,17 +79,55 @@ def flow_colours(
         max_flow = colour_scale((flow, valid))
     if not max_flow > 0:
         raise ValueError(f"max_flow: expected a speed above 0 px, found {max_flow!r}")
-    known = np.isfinite(flow).all(axis=2)
+    flow = np.ascontiguousarray(flow, np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(flow.sum())  # of a sum, twenty times as quick as of each value
+    known = None if finite else np.isfinite(flow).all(axis=2)
+    if known is not None:
+        flow = np.where(known[..., None], flow, np.float32(0))
     if valid is not None:
-        known &= valid > 0
-    shown = np.where(known[..., None], flow, 0.0).astype(np.float64) / max_flow
-    shown /= np.maximum(np.hypot(shown[..., 0], shown[..., 1]), 1.0)[..., None]
-    # flow_to_image scales by the largest speed of what it gets: a further row sets that to one.
-    scale_row = np.zeros((1, *shown.shape[1:]))
-    scale_row[..., 0] = 1.0
-    field = torch.from_numpy(np.concatenate([shown, scale_row])).float().permute(2, 0, 1)
-    image = flow_to_image(field).permute(1, 2, 0).numpy()[:-1]
-    return np.where(known[..., None], image, UNKNOWN_COLOUR)
+        known = (valid > 0) if known is None else known & (valid > 0)
+    u, v = cv2.split(flow)
+    rim = np.float32(max_flow)
+    # The speed is bounded by that of the rim, the direction kept.
+    factor = np.float32(TABLE_RADIUS) / np.maximum(cv2.magnitude(u, v), rim)
+    x, y = (component * factor + np.float32(TABLE_RADIUS) for component in (u, v))
+    table = _wheel_table()
+    image = cv2.remap(table, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    if known is not None:
+        image[~known] = UNKNOWN_COLOUR
+    return image
+
+
+@cache
+def _wheel_table() -> np.ndarray:
+    """Colours of all flows up to a speed of ``TABLE_RADIUS``, which is the rim: uint8 RGB.
+
+    Zero flow is in the middle. The corners, which are beyond the rim, continue it.
+    """
+    axis = np.arange(-TABLE_RADIUS, TABLE_RADIUS + 1) / TABLE_RADIUS
+    u, v = np.meshgrid(axis, axis)
+    hues = _hues()
+    place = (np.arctan2(-v, -u) / np.pi + 1.0) / 2.0 * (len(hues) - 1)
+    below = np.floor(place).astype(int)
+    part = (place - below)[..., None]
+    hue = (1.0 - part) * hues[below] + part * hues[(below + 1) % len(hues)]
+    speed = np.minimum(np.hypot(u, v), 1.0)[..., None]
+    return np.floor(255.0 * (1.0 - speed * (1.0 - hue))).astype(np.uint8)
+
+
+def _hues() -> np.ndarray:
+    """The colours of the rim, 0 to 1, (55, 3): one channel rises or falls in each of six parts."""
+    hues = []
+    for part, steps in enumerate(WHEEL_STEPS):
+        colours = np.zeros((steps, 3))
+        full, rising = (part + 1) // 2 % 3, part % 2 == 0
+        colours[:, full] = 1.0
+        changing = (full + 1) % 3 if rising else (full - 1) % 3
+        step = np.floor(255.0 * np.arange(steps) / steps) / 255.0
+        colours[:, changing] = step if rising else 1.0 - step
+        hues.append(colours)
+    return np.concatenate(hues)
 
 
 def wheel(size: int) -> np.ndarray:

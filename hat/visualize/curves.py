@@ -20,15 +20,28 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: safe fo
 
 
 def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw end-point error, loss and learning rate against the step.
+    """Draw :func:`training_curve` into the PNG file ``path``.
+
+    Raises:
+        InputError: no record has a step and a value to draw, or the file cannot be written.
+    """
+    figure = training_curve(records)
+    if figure is None:
+        raise InputError(
+            f"{path}: nothing to draw: no record of the log has 'step' and one of 'EPE', 'loss', "
+            "'lr'"
+        )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+    return Path(path)
+
+
+def training_curve(records: Iterable[Mapping[str, Any]]) -> Figure | None:
+    """Draw end-point error, loss and learning rate against the step; None: there is none of them.
 
     Args:
         records: ``step`` with any of ``EPE``, ``loss``, ``lr``, and of the same with a prefix
             (``val/EPE``), each in a curve of its own. Values that are not finite leave a gap.
-        path: the PNG file.
-
-    Raises:
-        InputError: no record has a step and a value to draw, or the file cannot be written.
     """
     series = collect(records)
     panels = [
@@ -41,10 +54,7 @@ def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) 
     ]
     panels = [panel for panel in panels if panel[1]]
     if not panels:
-        raise InputError(
-            f"{path}: nothing to draw: no record of the log has 'step' and one of 'EPE', 'loss', "
-            "'lr'"
-        )
+        return None
     heights = [1.0 if title == "Learning rate" else 2.2 for title, _, _ in panels]
     figure = Figure(figsize=(9, 1.0 + 1.3 * sum(heights)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -52,9 +62,7 @@ def plot_training_curve(records: Iterable[Mapping[str, Any]], path: str | Path) 
     for (title, curves, log), axis in zip(panels, axes[:, 0], strict=True):
         draw(axis, title, curves, log)
     axes[-1, 0].set_xlabel("Step", color=INK)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return Path(path)
+    return figure
 
 
 def collect(records: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:

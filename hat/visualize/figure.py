@@ -123,13 +123,26 @@ def beside(
 ) -> np.ndarray:
     """An image with a legend at its right, on white; at least as high as the legend needs."""
     height, width = image.shape[:2]
-    font = float(np.clip(min(height, width) / 20, 12, 32))
-    size = round(8 * font), max(height, MIN_LEGEND)
-    sheet = Sheet(*size)
-    draw_legend(sheet, size, font)
-    picture = np.full((size[1], width + size[0], 3), 255, np.uint8)
+    return attach(image, legend_strip((height, width), draw_legend))
+
+
+def legend_strip(
+    size: tuple[int, int], draw_legend: Callable[[Sheet, tuple[int, int], float], None]
+) -> np.ndarray:
+    """A legend for an image of ``size`` (H, W), uint8 RGB; at least as high as it needs."""
+    font = float(np.clip(min(size) / 20, 12, 32))
+    strip = round(8 * font), max(size[0], MIN_LEGEND)
+    sheet = Sheet(*strip)
+    draw_legend(sheet, strip, font)
+    return sheet.rgb()
+
+
+def attach(image: np.ndarray, strip: np.ndarray) -> np.ndarray:
+    """A legend, not lower than the image, at the right of the image."""
+    height, width = image.shape[:2]
+    picture = np.full((strip.shape[0], width + strip.shape[1], 3), 255, np.uint8)
     picture[:height, :width] = image
-    picture[:, width:] = sheet.rgb()
+    picture[:, width:] = strip
     return picture
 
 

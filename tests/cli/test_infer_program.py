@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from hat.cli.infer import fitting_size
 from hat.cli.main import run_command
 from hat.cli.sections import trained_model
 from hat.config import Config
@@ -18,7 +18,7 @@ from hat.data.image_io import read_image
 from hat.data.transforms import rgb_to_yuv444_uint8
 from hat.metrics import full_resolution
 from horizon import hbm
-from tests.cli.test_infer import error_of, infer, write_image
+from tests.cli.test_infer import error_of, infer, write_image, written
 from tests.horizon.hbm.programs import short_program
 
 
@@ -59,8 +59,7 @@ def test_a_compiled_program(
     expected = board_flow(four_stages, first, second, size)
     np.testing.assert_allclose(flow, expected, atol=1e-4)
     assert np.ptp(flow) > 0.01
-    written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"0.flo", "0_flow.png", "0_figure.png"}
+    assert written(tmp_path / "out") == {"0.flo", "0_flow.png", "0_figure.png"}
 
 
 def test_a_compiled_program_and_larger_images(
@@ -78,21 +77,6 @@ def test_a_compiled_program_and_larger_images(
     np.testing.assert_allclose(read_flo(tmp_path / "out" / "0.flo"), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("size", "largest", "expected"),
-    [
-        ((50, 70), (128, 192), (50, 70)),
-        ((256, 300), (128, 192), (128, 150)),
-        ((100, 400), (128, 192), (48, 192)),
-        ((1, 4000), (64, 64), (1, 64)),
-    ],
-)
-def test_sizes_that_fit(
-    size: tuple[int, int], largest: tuple[int, int], expected: tuple[int, int]
-) -> None:
-    assert fitting_size(size, largest) == expected
-
-
 def test_mistakes_with_a_compiled_program(
     four_stages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,11 +87,12 @@ def test_mistakes_with_a_compiled_program(
         assert infer(four_stages, inputs, out, "--model", str(file), stage=stage) == 2
         return error_of(capsys)
 
-    assert "no such program; make one with" in error(tmp_path / "no.hbm")
-    assert "does not begin with HBMFLOW" in error(image)
+    assert "and there is no such file" in error(tmp_path / "no.hbm")
+    assert "expected a compiled program (.hbm" in error(image)
+    assert "does not begin with HBMFLOW" in error(Path(shutil.copy(image, tmp_path / "a.hbm")))
     hbm.write(short_program(), tmp_path / "other.hbm")
     assert "not the program of an optical flow network" in error(tmp_path / "other.hbm")
     assert "--stage with --model" in error(tmp_path / "other.hbm", stage="qat")
-    with pytest.raises(SystemExit):
-        infer(four_stages, inputs, out, "--model", "a", "--ckpt", "b")
+    assert infer(four_stages, inputs, out, "--model", "a", "--ckpt", "b", stage=None) == 2
+    assert "--ckpt with --model" in error_of(capsys)
     assert not out.exists() or list(out.iterdir()) == []

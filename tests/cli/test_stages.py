@@ -18,10 +18,11 @@ from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
-from hat.engine.checkpoint import STAGES, load_checkpoint
+from hat.engine.checkpoint import load_checkpoint
 from hat.engine.data_loading import build_eval_loader
 from hat.registry import build_from_registry, resolve
 from hat.run_log import read_log
+from hat.stages import STAGES
 from tests.conftest import ROOT
 
 

@@ -21,10 +21,14 @@ def one(u: float, v: float, **options: float) -> tuple[int, ...]:
 
 
 def test_same_picture_as_torchvision() -> None:
-    flow = np.random.default_rng(0).normal(0, 5, (20, 30, 2)).astype(np.float32)
+    flow = np.random.default_rng(0).normal(0, 5, (200, 300, 2)).astype(np.float32)
     expected = flow_to_image(torch.from_numpy(flow).permute(2, 0, 1)).permute(1, 2, 0).numpy()
-    # Scaling first rounds differently, which floor() may turn into one step of 255.
-    assert np.abs(flow_colours(flow).astype(int) - expected).max() <= 1
+    difference = np.abs(flow_colours(flow).astype(int) - expected).max(axis=2)
+    # The wheel jumps from its last hue, (255, 0, 43), to its first, red, where v is zero and u is
+    # positive; the table rounds to its nearest place.
+    assert (difference <= 2).mean() > 0.997
+    assert difference.max() <= 43
+    assert (difference[np.abs(flow[..., 1]) > 0.1] <= 3).all()
 
 
 def test_directions_differ_and_are_those_of_the_wheel() -> None:

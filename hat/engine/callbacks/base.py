@@ -10,7 +10,10 @@ from hat.engine import distributed
 from hat.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hat.engine.calibrator import Calibrator
+    from hat.engine.samples import Sample
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
     from hat.interruption import Interrupted
 
@@ -43,6 +46,12 @@ class Callback:
 
     def on_scalars(self, trainer: Trainer, scalars: dict[str, float]) -> None:
         """Values that another callback has recorded with ``trainer.record``."""
+
+    def on_samples(self, trainer: Trainer, samples: Sequence[Sample]) -> None:
+        """The first pairs of a validation with their flow; in the main process, else none."""
+
+    def on_pictures(self, trainer: Trainer, pictures: dict[str, np.ndarray]) -> None:
+        """Pictures, uint8 RGB (H, W, 3), that another callback has drawn, by name."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

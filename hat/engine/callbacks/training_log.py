@@ -16,6 +16,8 @@ from hat.registry import OBJECT_REGISTRY
 from hat.run_log import not_written, read_log
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hat.engine.trainer import DistributedDataParallelTrainer as Trainer
 
 
@@ -58,6 +60,16 @@ class TrainingLog(Callback):
                 self._writer.add_scalar(name, value, trainer.step)
         except OSError as error:
             raise not_written(self.path, error) from error
+
+    def on_pictures(self, trainer: Trainer, pictures: dict[str, np.ndarray]) -> None:
+        if not distributed.is_main():
+            return
+        self._open(trainer)
+        try:
+            for name, picture in pictures.items():
+                self._writer.add_image(name, picture, trainer.step, dataformats="HWC")
+        except OSError as error:
+            raise not_written(self.tensorboard_dir, error) from error
 
     def on_loop_end(self, trainer: Trainer) -> None:
         if self._writer is not None:

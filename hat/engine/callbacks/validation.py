@@ -15,6 +15,7 @@ from hat.engine.callbacks.intervals import Interval
 from hat.engine.data_loading import build_eval_loader
 from hat.engine.evaluate import evaluate, metric_update
 from hat.engine.processors import BatchProcessor
+from hat.engine.samples import SHOWN, Sample, samples_of
 from hat.registry import OBJECT_REGISTRY, Component
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ class Validation(Callback):
             self.val_model.load_state_dict(model.state_dict())
             model = self.val_model.to(trainer.device)
         distributed.share_buffers(model)
+        samples: list[Sample] = []
+
+        def keep(batch: dict, outputs: Any) -> None:
+            if distributed.is_main() and isinstance(batch, dict) and len(samples) < SHOWN:
+                samples.extend(samples_of(batch, outputs, SHOWN - len(samples)))
+
         was_training = model.training
         started = time.perf_counter()
         results = evaluate(
@@ -105,6 +112,7 @@ class Validation(Callback):
             trainer.device,
             update=self.update,
             max_batches=self.max_batches,
+            seen=keep,
         )
         self._unfinished = False
         model.train(was_training)
@@ -119,6 +127,7 @@ class Validation(Callback):
                 time.perf_counter() - started,
             )
         trainer.record({f"val/{name}": value for name, value in results.items()})
+        trainer.show(samples)
 
     def state_dict(self) -> dict[str, Any]:
         return {"unfinished": self._unfinished}

@@ -1,0 +1,1 @@
+"""Flow of a sequence of frames: pictures or a video in, files, pictures or a video out."""

@@ -1,0 +1,228 @@
+"""Flow of a sequence: reading, computing, drawing and encoding go on at the same time.
+
+One thread reads frames a little ahead; the caller's computes, by the program's own threads; a few
+draw and write files; one takes the drawn frames in order to the video. Each waits for the next one
+when it is too far ahead, so that memory does not grow with the sequence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hat import interruption
+from hat.sequences.estimators import Estimator
+from hat.sequences.frames import Frame, Frames, pairs
+from hat.sequences.results import Pair, Results
+from hat.sequences.scale import Scale
+from hat.sequences.video_file import VideoFile
+
+AHEAD = 4  # pairs that wait before the computation, and after it
+DRAWING_THREADS = 4
+POLL_SECONDS = 0.1
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        pairs: whose results are written.
+        size: (H, W) of the frames.
+        computing: seconds in which the flow was computed.
+    """
+
+    pairs: int = 0
+    size: tuple[int, int] = (0, 0)
+    computing: float = 0.0
+
+
+def run(
+    frames: Frames,
+    estimate: Estimator,
+    results: Results,
+    scale: Scale,
+    video: VideoFile | None,
+    truths: Mapping[int, Path],
+    progress: Progress,
+    told: Callable[[], None],
+) -> None:
+    """Compute and write the flow of all pairs of a source.
+
+    A signal (Ctrl-C) ends it when the pairs that are computed by then are written. The video is
+    left open, whole as far as it goes.
+
+    Args:
+        truths: files of true flows by the number of their pair.
+        progress: is kept up to date, after an error too.
+        told: called in the order of the pairs when the results of one are written.
+
+    Raises:
+        InputError: of reading, computing or writing. What was computed before is written, as far
+            as it can be.
+        Interrupted: at the end, after a signal.
+    """
+    started = time.perf_counter()
+    reading = _Reader(frames)
+    writing = _Writer(results, video, progress, told)
+    try:
+        with interruption.watched():
+            try:
+                for number, (first, second, flow) in enumerate(_flows(frames, reading, estimate)):
+                    waited = writing.waited + reading.waited
+                    progress.size = flow.shape[:2]
+                    progress.computing = time.perf_counter() - started - waited
+                    pair = Pair(number, first, second, flow, scale.of(flow), truths.get(number))
+                    writing.put(pair)
+            finally:  # what is computed is written, also when a frame cannot be read
+                writing.finish()
+    finally:
+        reading.stop()
+        writing.stop()
+
+
+def _flows(
+    frames: Frames, reading: _Reader, estimate: Estimator
+) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
+    """Pairs and their flows, until they end or a signal comes."""
+    if frames.stride == 2:
+        for first, second in reading.pairs():
+            yield first, second, estimate(first.image, second.image)
+        return
+    latest: tuple[Frame, Frame] | None = None
+
+    def images() -> Iterator[np.ndarray]:
+        nonlocal latest
+        for pair in reading.pairs():
+            if latest is None:
+                yield pair[0].image
+            latest = pair
+            yield pair[1].image
+
+    for flow in estimate.flows(images()):
+        assert latest is not None
+        yield (*latest, flow)
+
+
+class _Reader:
+    """Reads pairs ahead in a thread of its own."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._pairs: queue.Queue[tuple[Frame, Frame] | BaseException | None] = queue.Queue(AHEAD)
+        self._stopped = threading.Event()
+        self.waited = 0.0  # seconds that the caller had to
+        self._thread = threading.Thread(target=self._read, args=(frames,), daemon=True)
+        self._thread.start()
+
+    def pairs(self) -> Iterator[tuple[Frame, Frame]]:
+        """The pairs, to their end or until a signal comes."""
+        while interruption.pending() is None:
+            asked = time.perf_counter()
+            try:
+                found = self._pairs.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            finally:
+                self.waited += time.perf_counter() - asked
+            if isinstance(found, BaseException):
+                raise found
+            if found is None:
+                return
+            yield found
+
+    def stop(self) -> None:
+        self._stopped.set()
+        # A camera that gives nothing may keep its thread for ever; it ends with the process.
+        self._thread.join(timeout=1.0)
+
+    def _read(self, frames: Frames) -> None:
+        try:
+            for pair in pairs(frames):
+                if not self._put(pair):
+                    return
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, one: tuple[Frame, Frame] | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                self._pairs.put(one, timeout=POLL_SECONDS)
+                return True
+        return False
+
+
+class _Writer:
+    """Draws and writes in several threads, and encodes the video in order in one."""
+
+    def __init__(
+        self,
+        results: Results,
+        video: VideoFile | None,
+        progress: Progress,
+        told: Callable[[], None],
+    ) -> None:
+        self._results, self._video, self._progress, self._told = results, video, progress, told
+        count = min(DRAWING_THREADS, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="draw")
+        self._drawn: queue.Queue[Future[np.ndarray | None] | None] = queue.Queue(AHEAD + count)
+        self._error: BaseException | None = None
+        self.waited = 0.0  # seconds that the caller had to
+        self._thread = threading.Thread(target=self._encode, daemon=True)
+        self._thread.start()
+
+    def put(self, pair: Pair) -> None:
+        """Hand a pair over; waits while too many are not written yet."""
+        self._put(self._pool.submit(self._results.write, pair))
+
+    def finish(self) -> None:
+        """Wait until all is written."""
+        self._put(None)
+        self._thread.join()
+        self._raise()
+
+    def stop(self) -> None:
+        """End the threads; what is not begun is not written."""
+        self._pool.shutdown(cancel_futures=True)
+        while self._thread.is_alive():
+            self._error = self._error or RuntimeError("stopped")
+            with contextlib.suppress(queue.Full):
+                self._drawn.put_nowait(None)
+            self._thread.join(timeout=POLL_SECONDS)
+
+    def _put(self, one: Future[np.ndarray | None] | None) -> None:
+        asked = time.perf_counter()
+        while True:
+            self._raise()
+            try:
+                self._drawn.put(one, timeout=POLL_SECONDS)
+                break
+            except queue.Full:
+                continue
+        self.waited += time.perf_counter() - asked
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _encode(self) -> None:
+        while (future := self._drawn.get()) is not None:
+            if self._error is not None:
+                continue
+            try:
+                image = future.result()
+                if self._video is not None and image is not None:
+                    self._video.write(image)
+                self._progress.pairs += 1
+                self._told()
+            except BaseException as error:
+                self._error = error
