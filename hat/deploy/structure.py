@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from horizon.hbir import Graph
+from horizon.hbir import Graph, Node
+from horizon.hbir.operators import operator_of
 
 
 def first_difference(saved: Graph, described: Graph) -> str | None:
@@ -35,13 +36,13 @@ def _layers(graph: Graph) -> list[dict[str, Any]]:
             **{
                 key: value.shape if isinstance(value, np.ndarray) else value
                 for key, value in node.attributes.items()
-                if not _is_value(key)
+                if key not in _values(node)
             },
         }
         for node in graph.nodes
     ]
 
 
-def _is_value(attribute: str) -> bool:
-    """Whether it follows from weights and scales; all others are the network's."""
-    return attribute in ("lo", "hi") or attribute.endswith(("multiplier", "shift"))
+def _values(node: Node) -> set[str]:
+    """The attributes that follow from weights and scales; all others are the network's."""
+    return {"lo", "hi", *operator_of(node).columns.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hat.deploy.structure import first_difference
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 from horizon import hbm
+from horizon.hbir.operators import operator_of
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization import (
     IntegerModel,
@@ -161,3 +163,15 @@ def test_configs_without_such_a_network(tmp_path: Path, text: str, message: str)
     path.write_text(text + "\n")
     with pytest.raises(InputError, match=message):
         random_program(Config.fromfile(path))
+
+
+def test_other_scales_are_the_same_network() -> None:
+    config = Config.fromfile("pwcnet_lite_generated")
+    graph = random_program(config).graph
+    nodes = []
+    for node in graph.nodes:
+        columns = set(operator_of(node).columns.values()) & set(node.attributes)
+        changed = {key: node.attributes[key] + 1 for key in columns}
+        nodes.append(replace(node, attributes={**node.attributes, **changed}))
+    assert {"add", "warp", "conv2d", "correlation", "rescale"} <= {node.op for node in nodes}
+    assert first_difference(replace(graph, nodes=tuple(nodes)), graph) is None
