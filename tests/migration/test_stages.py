@@ -76,5 +76,5 @@ def test_the_picture_of_a_pair(config, generated_chairs):
     words = ["--config", str(config), "--ckpt", checkpoint(config, "int_infer")]
     words += ["--model-inputs", f"img1:{pair[0]},img2:{pair[1]}"]
     assert run_command("infer", [*words, "--save-path", str(config.parent / "out")]) == 0
-    drawn = sorted(path.suffix for path in (config.parent / "out").iterdir())
+    drawn = sorted(path.suffix for path in (config.parent / "out").glob("[!.]*"))
     assert drawn == [".flo", ".png", ".png"]
