@@ -19,6 +19,7 @@ from typing import Any
 from hat.data.files import write_json
 from hat.errors import InputError
 from hat.provenance import clock
+from horizon.files import discard
 
 SHOWN = 5  # files that a message names
 
@@ -85,7 +86,10 @@ class OwnFiles:
         finally:
             noted.update({path.name: _state(path) for path in self._matching(patterns)})
             with contextlib.suppress(InputError):  # a full disk must not hide what went wrong
-                self._write(noted, [])
+                if noted:
+                    self._write(noted, [])
+                else:
+                    discard(self.manifest)
 
     def _matching(self, patterns: Iterable[str]) -> list[Path]:
         """Existing files with such names, in order."""

@@ -71,6 +71,12 @@ def test_files_are_noted_after_an_error(tmp_path: Path) -> None:
     own(tmp_path).check(["a.flo"])
 
 
+def test_where_nothing_was_made_nothing_is_left(tmp_path: Path) -> None:
+    with own(tmp_path).making(["a.flo"]):
+        assert own(tmp_path).manifest.is_file()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_damaged_list_is_told(tmp_path: Path) -> None:
     own(tmp_path).manifest.write_text("{}")
     with pytest.raises(InputError, match=r"\.hat-infer\.json: cannot be used"):

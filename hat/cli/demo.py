@@ -55,9 +55,9 @@ ENTRIES = (
 COMPILED = ("model.hbm", "model.hbir", "*.html", "*.json")
 TRAINED = (
     *("{stage}-checkpoint-*.pth.tar", "{stage}-log.txt", "{stage}-log.jsonl", "{stage}-run.json"),
-    "tensorboard/{stage}/events.out.tfevents.*",
+    *("tensorboard/{stage}/events.out.tfevents.*", "{stage}-pictures/pair*.jpg", "report.html"),
 )
-PICTURES = ("*.flo", "*_flow.png", "*_figure.png", "*_error.png")
+PICTURES = ("*.flo", "*_flow.png", "*_figure.png", "*_error.png", ".hat-infer.json")
 MACHINES = ("bayes", "bayes-e", "nash-e", "nash-m")
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 Metrics = dict[str, float | None]  # None: not finite

@@ -68,7 +68,8 @@ class RunPage(Callback):
         trainer.record_pictures(
             {f"val/pair {number}": picture for number, picture in enumerate(figures, 1)}
         )
-        self._write(trainer)
+        if time.monotonic() >= self._next_time:
+            self._write(trainer)
 
     def on_loop_end(self, trainer: Trainer) -> None:
         if distributed.is_main():

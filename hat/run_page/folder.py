@@ -115,14 +115,16 @@ def _values(record: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
-    stride = -(-len(records) // LONGEST_CURVE) if records else 1
+    if len(records) < 2:
+        return None
+    stride = -(-len(records) // LONGEST_CURVE)
     kept = [
         record
         for number, record in enumerate(records)
         if number % stride == 0 or "val/EPE" in record or number == len(records) - 1
     ]
     figure = training_curve(kept)
-    if figure is None or len(records) < 2:
+    if figure is None:
         return None
     content = io.BytesIO()
     figure.savefig(content, format="png")

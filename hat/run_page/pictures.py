@@ -12,7 +12,7 @@ import numpy as np
 from hat.data.files import write_file
 from hat.engine.samples import Sample
 from hat.visualize.colours import colour_scale, flow_colours
-from hat.visualize.figure import Pair, pair_figure
+from hat.visualize.figure import Pair, pair_sheet
 from hat.visualize.run_page import Strip
 
 FIGURE_SIDE, SMALL_SIDE = 360, 160  # px of the longer side
@@ -25,9 +25,7 @@ def figure(sample: Sample) -> np.ndarray:
     """Images, flows and error of a pair side by side: uint8 RGB."""
     pair = shown(sample, FIGURE_SIDE)
     scale = colour_scale((sample.gt_flow, sample.gt_valid), (sample.flow, None))
-    bgr = cv2.imdecode(np.frombuffer(pair_figure(pair, scale), np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None  # of a PNG that was just made
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return pair_sheet(pair, scale).rgb()
 
 
 def small_flow(sample: Sample) -> np.ndarray:

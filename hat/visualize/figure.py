@@ -147,6 +147,11 @@ def attach(image: np.ndarray, strip: np.ndarray) -> np.ndarray:
 
 
 def pair_figure(pair: Pair, max_flow: float) -> bytes:
+    """:func:`pair_sheet` as PNG."""
+    return pair_sheet(pair, max_flow).png()
+
+
+def pair_sheet(pair: Pair, max_flow: float) -> Sheet:
     """Draw a pair.
 
     Without ground truth one row: image 1, image 2, predicted flow, legend. With it two rows of
@@ -155,9 +160,6 @@ def pair_figure(pair: Pair, max_flow: float) -> bytes:
     Args:
         pair: what to show.
         max_flow: speed with full colour, px, for all flows.
-
-    Returns:
-        The figure as PNG.
     """
     height, width = pair.image1.shape[:2]
     scale = float(np.clip(max(height, width), *LONG_SIDE)) / max(height, width)
@@ -192,7 +194,7 @@ def pair_figure(pair: Pair, max_flow: float) -> bytes:
         show(0, 1, pair.image2, "Image 2")
         show(0, 2, predicted, "Predicted flow")
         draw_wheel(sheet, place(0, 3), (legend_w, panel_h), max_flow, font)
-        return sheet.png()
+        return sheet
 
     show(1, 0, pair.image2, "Image 2")
     show(0, 1, predicted, "Predicted flow")
@@ -203,7 +205,7 @@ def pair_figure(pair: Pair, max_flow: float) -> bytes:
     half = panel_w // 2
     draw_wheel(sheet, (left, top), (half, panel_h), max_flow, font)
     draw_error_steps(sheet, (left + half, top), (panel_w - half, panel_h), font)
-    return sheet.png()
+    return sheet
 
 
 def draw_wheel(
