@@ -136,8 +136,8 @@ val_data_loader = dict(
     dataset=dict(
         type="GeneratedPairs",
         textures=textures,
-        length=48,
-        stages=[dict(motions=judged, size=(384, 512), objects=(1, 16))],
+        length=96,
+        stages=[dict(motions=judged, size=(384, 512), objects=(1, 16), **scenery)],
         transforms=[dict(type="ToTensor", to_yuv=False)],
         seed=1,
         fixed=True,
@@ -171,9 +171,9 @@ float_trainer = dict(
     sync_bn=False,
 )
 warmup_epochs = 0.5
-qat_lr = 1e-4
+qat_lr = 2e-4
 qat_lr_callback = dict(
-    lr_decay_id=[300, 450], update_by="step", warmup_len=50, step_log_interval=100
+    lr_decay_id=[1700, 2200], update_by="step", warmup_len=50, step_log_interval=100
 )
 qat_trainer = dict(
     data_loader=dict(
@@ -187,7 +187,7 @@ qat_trainer = dict(
     ),
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
-    num_steps=500,
+    num_steps=2500,
     clip_grad_norm=1.0,
     ema_decay=0.99,
     sync_bn=False,
