@@ -27,7 +27,7 @@ COMMANDS = {
     "calops": "count parameters and MACs",
     "train": "train a stage of a model",
     "predict": "compute the metrics of a trained model",
-    "infer": "estimate and draw the flow between two images",
+    "infer": "estimate and draw the flow of images, folders, videos and cameras",
     "model_checker": "check a network against machines, op by op, before anything is trained",
     "compile_perf": "compile the integer model to a program for a board or this machine",
     "fit_host": "fit a machine description to this CPU, so that its time can be estimated",
