@@ -178,7 +178,6 @@ def test_the_results_are_kept_in_the_folder_of_checkpoints(
         (["--ckpt", "no.pth.tar"], "no.pth.tar: no such checkpoint"),
         (["--march", "no_such_machine"], "no_such_machine"),
         (["--opts", "val_data_loader.dataset.transforms.0.to_yuv", "True"], "'yuv444'; set to_yuv"),
-        (["--opts", "align_bpu_predictor.type", "Predictor"], "expected a BoardPredictor"),
     ],
 )
 def test_mistakes_exit_with_2(
