@@ -117,7 +117,11 @@ def _add_network(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup
         metavar="NAME|FILE.hbm",
         help=f"network of the package, or compiled program (default: {DEFAULT_MODEL})",
     )
-    group.add_argument("--threads", type=_at_least(1), help="of the program (default: all cores)")
+    group.add_argument(
+        "--threads",
+        type=_at_least(1),
+        help="of the program (default: all cores but one, of two images all)",
+    )
     common.add_config_arguments(parser, stages=None, required=False)
     group.add_argument(
         "-s",

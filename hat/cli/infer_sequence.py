@@ -30,6 +30,7 @@ from hat.sequences.scale import Scale
 from hat.sequences.truth import match_truth
 from hat.sequences.video_file import VideoFile, is_video_name
 from hat.visualize.painter import FlowPainter
+from horizon.cpus import usable_cpus
 
 OPTION = "--save-path"
 MADE_BY = "hat infer"
@@ -57,7 +58,7 @@ def run_sequence(args: argparse.Namespace) -> int:
     frames, truths, given = _sources(args)
     planned = plan(args, frames, truths)
     own = OwnFiles(planned.folder, MADE_BY, OPTION)
-    estimate, more = _estimator(args)
+    estimate, more = _estimator(args, frames)
     check_outputs(_outputs(planned), {**given, **more, "model": estimate.file}, OPTION)
     own.check(planned.patterns)
 
@@ -140,13 +141,18 @@ def _sources(
     return frames, truths, given
 
 
-def _estimator(args: argparse.Namespace) -> tuple[Estimator, Mapping[str, Any]]:
+def _estimator(args: argparse.Namespace, frames: Frames) -> tuple[Estimator, Mapping[str, Any]]:
     """What computes the flow, and the further files that it reads."""
     if args.config and not args.model:
         from hat.cli.infer_pair import network_estimator  # loads torch
 
         return network_estimator(args)
-    return ProgramEstimator(args.model or DEFAULT_MODEL, args.threads), {"config": args.config}
+    # Of a longer sequence one core is for reading, drawing and encoding: a program whose threads
+    # wait for each other loses much more where they have to share it.
+    threads = args.threads
+    if threads is None and pairs_of(frames) != 1:
+        threads = max(1, usable_cpus() - 1)
+    return ProgramEstimator(args.model or DEFAULT_MODEL, threads), {"config": args.config}
 
 
 def plan(args: argparse.Namespace, frames: Frames, truths: Mapping[int, Path]) -> Plan:
