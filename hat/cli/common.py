@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hat.config import Config, parse_opts
-from hat.engine import distributed
 from hat.migration import Kind
 from hat.stages import STAGES
 
@@ -68,7 +67,16 @@ def load_config(args: argparse.Namespace, stage: str = "int_infer") -> Config:
     """
     os.environ[STAGE_VARIABLE] = getattr(args, "stage", None) or stage
     config = Config.fromfile(args.config, parse_opts(args.opts))
-    if config.notes and distributed.is_main():
+    if config.notes:
+        tell_of_translation(config)
+    return config
+
+
+def tell_of_translation(config: Config) -> None:
+    """Say on stderr, in one of several processes, what is read in another way."""
+    from hat.engine import distributed  # loads torch, as such a config does
+
+    if distributed.is_main():
         changed = [note for note in config.notes if note.kind is Kind.CHANGED]
         for note in changed:
             print(f"warning: {config.path}: {note}", file=sys.stderr)
@@ -77,7 +85,6 @@ def load_config(args: argparse.Namespace, stage: str = "int_infer") -> Config:
             f"lists the {len(config.notes)} places that are read in another way here",
             file=sys.stderr,
         )
-    return config
 
 
 def print_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:

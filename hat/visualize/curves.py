@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from typing import TYPE_CHECKING, Any
 
 from hat.data.files import atomic_path
 from hat.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#222222"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: safe for all eyes
@@ -56,6 +55,9 @@ def training_curve(records: Iterable[Mapping[str, Any]]) -> Figure | None:
     if not panels:
         return None
     heights = [1.0 if title == "Learning rate" else 2.2 for title, _, _ in panels]
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 1.0 + 1.3 * sum(heights)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
@@ -98,6 +100,8 @@ def draw(
     positive = all(v > 0 for _, values in curves.values() for v in values if math.isfinite(v))
     if log and positive:
         axis.set_yscale("log")
+        from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
         axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.yaxis.set_major_formatter(ScalarFormatter())
         axis.yaxis.set_minor_formatter(NullFormatter())

@@ -1,15 +1,16 @@
-"""The flow picture with its legend, and the figure of a pair with flow, truth and error."""
+"""The flow picture with its legend, and the figure of a pair with flow, truth and error.
+
+matplotlib, which takes a quarter of a second to load, is loaded where the first figure is drawn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from hat.visualize.colours import (
     ERROR_COLOURS,
@@ -18,6 +19,9 @@ from hat.visualize.colours import (
     flow_colours,
     wheel,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DPI = 100
 # Limits of a panel's longer side, px: small images are enlarged to be seen, large ones reduced.
@@ -55,6 +59,9 @@ class Sheet:
     """A figure whose parts are placed in pixels from its top left corner."""
 
     def __init__(self, width: int, height: int) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
@@ -84,6 +91,8 @@ class Sheet:
 
     def rgb(self) -> np.ndarray:
         """The drawn pixels, uint8 (height, width, 3)."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
         canvas = FigureCanvasAgg(self.figure)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -281,3 +283,9 @@ def test_without_a_video_nothing_is_left_of_one(
     monkeypatch.setattr(VideoFile, "write", full)
     assert infer(clip, "-o", tmp_path / "out") == 2
     assert written(tmp_path / "out") == set()
+
+
+def test_frames_need_neither_torch_nor_matplotlib_to_begin() -> None:
+    code = "import sys, hat.cli.infer_sequence; print({'torch', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
