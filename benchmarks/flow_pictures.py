@@ -54,7 +54,7 @@ class Case:
 
 def sheet(cases: list[Case]) -> Figure:
     """A row for each case."""
-    figure = Figure(figsize=(5 * WIDTH, 0.82 * WIDTH * len(cases)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(5 * WIDTH, 0.82 * WIDTH * len(cases)), dpi=75, layout="constrained")
     grid = figure.subplots(len(cases), 5, squeeze=False)
     for row, case in zip(grid, cases, strict=True):
         first, _, truth = case.pair
