@@ -121,6 +121,7 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
                 files.end(finished)
     if distributed.is_main():
         report(trainer, folder, args.stage)
+    distributed.barrier()  # whatever comes next finds the files, in all processes
     return 0
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from hat.data.image_io import write_png
 from tests.conftest import ROOT
 from tests.other_processes import WATCHDOG_SECONDS
 
@@ -26,9 +28,12 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=WATCHDOG_SECONDS)
 
 
-@pytest.mark.parametrize("command", ["fit_host", "infer"])
-def test_a_command_says_in_one_line_how_to_build_it(command):
-    found = run(f"from hat.cli.main import main\nsys.exit(main([{command!r}, '--help']))")
+@pytest.mark.parametrize("words", [["fit_host", "--help"], ["infer", "a.png", "b.png", "-o", "x"]])
+def test_a_command_says_in_one_line_how_to_build_it(words, tmp_path):
+    for name in ("a.png", "b.png"):
+        write_png(tmp_path / name, np.zeros((32, 32, 3), np.uint8))
+    words = [str(tmp_path / word) if word in ("a.png", "b.png", "x") else word for word in words]
+    found = run(f"from hat.cli.main import main\nsys.exit(main({words!r}))")
     assert found.returncode == 2, found.stderr
     assert found.stderr.count("\n") == 1
     assert found.stderr.startswith("error: horizon._native, the compiled part of this package")

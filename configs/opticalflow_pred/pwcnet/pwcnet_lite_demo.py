@@ -1,8 +1,9 @@
 """pwcnet_lite_generated.py a few steps further, on the packed pairs that `hat demo` generates.
 
     hat demo
+    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_demo.py --ckpt models/pwcnet_lite_generated/float-checkpoint-best.pth.tar
 
-What is assigned here replaces the variable of the same name there.
+The second command trains on the pairs of the first. What is assigned here replaces the variable of the same name there.
 """
 
 _base_ = "pwcnet_lite_generated.py"

@@ -21,6 +21,7 @@ from hat.data.packers.lmdb_reader import LmdbReader
 from hat.errors import InputError
 from hat.paths import also_tried, find_input
 from hat.registry import OBJECT_REGISTRY
+from hat.seeding import check_seed
 
 __all__ = ["FlyingChairs"]
 
@@ -63,6 +64,7 @@ class FlyingChairs(FlowPairs):
     ) -> None:
         if split_name is not None and split_name not in SPLITS:
             raise ValueError(f"split_name is {split_name!r}; expected 'train' or 'val'")
+        check_seed(seed)
         self.data_path = find_input(data_path)
         self._reader: LmdbReader | None = None
         if (self.data_path / "data.mdb").exists():

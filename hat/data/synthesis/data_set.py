@@ -91,7 +91,8 @@ def _check_earlier_run(paths: DataSetPaths, settings: GeneratorSettings) -> None
         if not note.exists():
             continue
         earlier, wanted = read_settings(note), settings.as_dict()
-        for key in wanted.keys() | earlier.keys():
+        # the format last: it may differ because of another setting, which says more
+        for key in sorted(wanted.keys() | earlier.keys(), key=lambda key: (key == "format", key)):
             if earlier.get(key) != wanted.get(key):
                 raise InputError(
                     f"{paths.target}: was generated with {key} = {earlier.get(key)!r}, now "

@@ -77,12 +77,13 @@ def restore_callbacks(
     """
     own = _named(callbacks)
     if isinstance(states, list):
-        if len(states) != len(own):
+        added = list(own.values())[len(states) :]  # those of a later version have no past
+        if len(states) > len(own) or any(callback.state_dict() for callback in added):
             raise InputError(
                 f"callbacks: the run that is resumed has {len(states)}, this one has {len(own)}, "
                 "and the checkpoint does not name them; resume with the callbacks of the run"
             )
-        states = {name: state for name, state in zip(own, states, strict=True) if state}
+        states = {name: state for name, state in zip(own, states, strict=False) if state}
     for name, callback in own.items():
         if name in states:
             callback.load_state_dict(states[name])
