@@ -16,13 +16,15 @@ from hat.config import Config
 from hat.engine.checkpoint import save_checkpoint
 from hat.models.widen import widen_weights
 from hat.outputs import check_outputs
-from hat.paths import find_input
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_config_arguments(parser, stages=None)
     parser.add_argument(
-        "--from-config", required=True, metavar="FILE", help="config of the trained network"
+        "--from-config",
+        required=True,
+        metavar="FILE",
+        help="config of the trained network, or the name of one that comes along",
     )
     parser.add_argument(
         "--ckpt", help="its float checkpoint (default: the best in its config's ckpt_dir)"
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
-    narrow = Config.fromfile(find_input(args.from_config, "--from-config"))
+    narrow = Config.fromfile(args.from_config)
     old, source = trained_model(narrow, "infer_cfg", "float", args.ckpt)
     output = Path(args.output)
     check_outputs([output], {"config": config.path, "--ckpt": str(source)}, "--output")
