@@ -105,6 +105,7 @@ class DistributedDataParallelTrainer:
         self.train_metrics = [metric.to(self.device) for metric in train_metrics]
         self.val_metrics = [metric.to(self.device) for metric in val_metrics]
         self.loader, self._sampler = build_train_loader(data_loader, seed)
+        self._clock_decides = False
         self.run_length = RunLength(stop_by, num_epochs, num_steps, num_minutes, len(self.loader))
         if model_convert_pipeline is not None:
             model = model_convert_pipeline(model)
@@ -185,6 +186,9 @@ class DistributedDataParallelTrainer:
             self.load_state_dict(self._resume_from, *self._resume_parts)
         with interruption.watched():
             self.run_length.start_clock()
+            self._clock_decides = self.run_length.by_time or any(
+                callback.by_minutes for callback in self.callbacks
+            )
             try:
                 self._call("on_loop_begin")
                 while not self.finished:
@@ -310,7 +314,9 @@ class DistributedDataParallelTrainer:
             self.ema.update_parameters(self.model)
         self.step += 1
         self.step_in_epoch += 1
-        clock = distributed.greatest(self.run_length.read_clock(), self.device)
+        clock = self.run_length.read_clock()
+        if self._clock_decides:  # then all processes have to see the same
+            clock = distributed.greatest(clock, self.device)
         self.run_length.step_done(self.step, clock)
         self._call("on_step_end")
 

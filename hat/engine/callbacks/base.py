@@ -24,7 +24,12 @@ class Callback:
     """Base of all callbacks: override the moments that matter.
 
     ``state_dict`` and ``load_state_dict`` carry what a resumed run needs (plain values only).
+
+    Attributes:
+        by_minutes: it acts by the run's clock, which several processes then have to agree on.
     """
+
+    by_minutes = False
 
     def on_loop_begin(self, trainer: Trainer) -> None: ...
 

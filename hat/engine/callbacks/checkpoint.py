@@ -60,6 +60,7 @@ class Checkpoint(Callback):
         self.save_dir = Path(save_dir)
         self.name_prefix = name_prefix
         self.interval = Interval(save_interval, interval_by, ("save_interval", "interval_by"))
+        self.by_minutes = interval_by == "minutes"
         self.strict_match = strict_match
         self.mode = mode
         self.monitor_metric_key = monitor_metric_key

@@ -57,6 +57,7 @@ class Validation(Callback):
         val_on_train_begin: bool = False,
     ) -> None:
         self.interval = Interval(val_interval, interval_by, ("val_interval", "interval_by"))
+        self.by_minutes = interval_by == "minutes"
         self.loader = build_eval_loader(data_loader, by_size=True)
         self.batch_processor = batch_processor
         self.update = metric_update(callbacks)
