@@ -164,11 +164,7 @@ struct Avx2Columns {
   using Scale = Scale8;
   static constexpr int kLanes = 8;
 
-  static bool fits(const Channel& channel) {
-    const Channel same[8] = {channel, channel, channel, channel,
-                             channel, channel, channel, channel};
-    return make_scale8(same).integer;
-  }
+  static bool fits(const Channel& channel) { return fits_integers8(channel); }
   static Scale make_scale(const Channel (&same)[8]) { return make_scale8(same); }
   static Vector all(std::int32_t value) { return _mm256_set1_epi32(value); }
   static Vector requantize(Vector acc, const Scale& scale, Vector lo, Vector hi) {

@@ -23,6 +23,11 @@ struct Scale8 {
   bool integer;  // every ratio is below 1 and every multiplier below 2^24
 };
 
+// Whether a channel is one for integers.
+inline bool fits_integers8(const Channel& c) {
+  return c.shift >= 25 && c.multiplier < 1 << 24 && c.residual_multiplier < 1 << 24;
+}
+
 inline Scale8 make_scale8(const Channel (&channels)[8]) {
   Scale8 scale;
   alignas(32) std::int64_t values[3][2][4];
@@ -30,8 +35,7 @@ inline Scale8 make_scale8(const Channel (&channels)[8]) {
   scale.integer = true;
   for (int i = 0; i < 8; ++i) {
     const Channel& c = channels[i];
-    scale.integer =
-        scale.integer && c.shift >= 25 && c.multiplier < 1 << 24 && c.residual_multiplier < 1 << 24;
+    scale.integer = scale.integer && fits_integers8(c);
     values[0][i % 2][i / 2] = std::int64_t{c.multiplier} << 7;
     values[1][i % 2][i / 2] = std::int64_t{c.residual_multiplier} << 7;
     values[2][i % 2][i / 2] =
