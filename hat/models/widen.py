@@ -2,11 +2,14 @@
 
 The wider network begins with the flow of the trained one: what it has more begins at random, and
 what there was before does not listen to it yet. Its training then starts where the other one's
-ended, instead of at zero flow.
+ended, instead of at zero flow. It may also have coarser levels: their features begin at random, and
+their decoder is that of the level that was the coarsest, so that the flow begins close to the
+trained one's only after some hundreds of steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from hat.errors import InputError
 from hat.models.backbones.match_pyramid import MatchFeatures
 from hat.models.conv_module import ConvModule
-from hat.models.heads.residual_head import FlowCorrector
+from hat.models.heads.residual_head import FlowCorrector, ResidualHead
 
 NEW_MATCH = 0.05
 """Size of new match features, over that of the old ones. With 0 they would stay at 0: the gradient
@@ -29,23 +32,26 @@ def widen_weights(
 
     Args:
         old: the trained network; a task of :class:`MatchPyramid` and :class:`ResidualHead`.
-        new: as it is initialised, with the same layers, each at least as wide, and a cost volume at
-            least as large.
+        new: as it is initialised, with the same layers, each at least as wide, a cost volume at
+            least as large, and perhaps coarser levels.
         new_match: size of the match features that ``old`` lacks; with 0 the flow is the same.
 
     Raises:
         InputError: layers that the other one does not have, or that are narrower.
     """
     before, after = old.state_dict(), {k: v.clone() for k, v in new.state_dict().items()}
-    if before.keys() != after.keys():
-        differing = sorted(before.keys() ^ after.keys())
+    layers = matching_layers(old, new)
+    sources = dict(_entries(before, after, layers))
+    if lost := before.keys() - set(sources.values()):
         raise InputError(
-            f"the networks have different layers ({len(differing)} entries, first {differing[0]}); "
-            "expected the same layers with more channels"
+            f"the networks have different layers ({len(lost)} entries of the trained one are "
+            f"nowhere in the wider one, first {min(lost)}); expected the same layers with more "
+            "channels, and at least as many levels"
         )
-    inputs = concatenated_inputs(old, new)
+    inputs = concatenated_inputs(old, new, layers)
     modules = dict(new.named_modules())
-    for name, value in before.items():
+    for name, source in sources.items():
+        value = before[source]
         if any(many < few for many, few in zip(after[name].shape, value.shape, strict=True)):
             raise InputError(
                 f"{name}: {tuple(after[name].shape)} in the wider network and "
@@ -54,15 +60,51 @@ def widen_weights(
         layer, _, _ = name.rpartition(".")
         transposed = isinstance(modules[layer], nn.ConvTranspose2d)
         after[name] = _widened(value, after[name], inputs.get(layer), transposed)
+    narrow = dict(old.named_modules())
     for name, module in new.named_modules():
-        if isinstance(module, MatchFeatures):
+        if isinstance(module, MatchFeatures) and name in narrow:
             for kind in ("weight", "bias"):
                 after[f"{name}.bn.{kind}"][len(before[f"{name}.bn.{kind}"]) :] *= new_match
     return after
 
 
-def concatenated_inputs(old: nn.Module, new: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
+    """Of each level's decoder in ``new``: the one of ``old`` whose weights it continues.
+
+    The coarsest one, which receives no flow, continues the coarsest one. Levels between that are
+    new continue the coarsest one that receives a flow.
+    """
+    found = {}
+    heads = {name: head for name, head in old.named_modules() if isinstance(head, ResidualHead)}
+    for name, head in new.named_modules():
+        if not isinstance(head, ResidualHead) or name not in heads:
+            continue
+        few, many = len(heads[name].correctors), len(head.correctors)
+        for index in range(many):
+            source = few - 1 if index == many - 1 else min(index, few - 2)
+            found[f"{name}.correctors.{index}"] = f"{name}.correctors.{source}"
+    return found
+
+
+def _entries(
+    before: dict[str, Tensor], after: dict[str, Tensor], layers: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Names in the wider network's state dict, and the trained one's that they continue."""
+    for name in after:
+        prefix = next((layer for layer in layers if name.startswith(f"{layer}.")), "")
+        source = layers.get(prefix, "") + name.removeprefix(prefix)
+        if source in before:
+            yield name, source
+
+
+def concatenated_inputs(
+    old: nn.Module, new: nn.Module, layers: dict[str, str]
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Of layers that read several tensors side by side: the new place of each old input channel.
+
+    Args:
+        old, new: the networks.
+        layers: see :func:`matching_layers`.
 
     Returns:
         By the layer's name: places (old channels,), and factors (old channels,), because the cost
@@ -73,7 +115,7 @@ def concatenated_inputs(old: nn.Module, new: nn.Module) -> dict[str, tuple[Tenso
     for name, module in new.named_modules():
         if not isinstance(module, FlowCorrector):
             continue
-        one = cast(FlowCorrector, narrow[name])
+        one = cast(FlowCorrector, narrow[layers[name]])
         reach, before = module.correlation.max_displacement, one.correlation.max_displacement
         side = torch.arange(2 * before + 1) + reach - before
         cost = (side[:, None] * (2 * reach + 1) + side).flatten()

@@ -63,6 +63,22 @@ def test_the_wider_network_computes_the_same() -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_a_coarser_level_continues_the_coarsest_decoder() -> None:
+    old, new = network(), network((8, 16, 24, 32, 40), match=12, md=3, hidden=5, pyr_lvls=5)
+    weights = widen_weights(old, new)
+    new.load_state_dict(weights)
+    before = old.state_dict()
+    first, second = "head.correctors.{}.convs.0.conv.weight", "head.correctors.{}.flow.weight"
+    for index, source in enumerate((0, 1, 1, 2)):
+        assert torch.equal(weights[second.format(index)], before[second.format(source)])
+    cost = slice(0, 49)
+    assert weights[first.format(3)].shape[1] == 49 + 12  # the coarsest receives no flow
+    inner = weights[first.format(3)][:, cost].reshape(-1, 7, 7, 3, 3)[:, 1:6, 1:6].flatten(1, 2)
+    torch.testing.assert_close(inner, before[first.format(2)][:, :25] * 12 / 8)
+    flows = new({"img": torch.rand(1, 6, 64, 96) * 2 - 1}, all_levels=True)
+    assert [flow.shape[-1] for flow in flows] == [24, 12, 6, 3]
+
+
 def test_all_that_is_new_learns() -> None:
     old, new = network(), wide()
     new.load_state_dict(widen_weights(old, new))

@@ -12,8 +12,12 @@ _base_ = "pwcnet_lite_generated.py"
 task_name = "pwcnet_small_generated"
 shipped_ckpt_dir = "./models/pwcnet_small_generated"  # none yet
 
-# 0.83 M parameters, 5.0 GMAC at 384x512
-out_channels = [16, 32, 64, 96, 128]
+# 1.1 M parameters, 5.0 GMAC at 384x512. Levels 1/64 to 1/4.
+pyr_lvls = 6
+train_scales = [4, 8, 16, 32, 64]
+loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625]
+out_channels = [16, 32, 64, 96, 128, 128]
+depths = [1, 2, 2, 2, 2, 2]
 match_channels = 32
 max_displacement = 4
 predictor_channels = [96, 64, 64, 48, 32]
