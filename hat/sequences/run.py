@@ -20,13 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from hat import interruption
+from hat.opencv_threads import one_opencv_thread
 from hat.sequences.estimators import Estimator
 from hat.sequences.frames import Frame, Frames, pairs
 from hat.sequences.results import Pair, Results
 from hat.sequences.scale import Scale
 from hat.sequences.video_file import VideoFile
 
-AHEAD = 4  # pairs that wait before the computation, and after it
+AHEAD = 4
 DRAWING_THREADS = 4
 POLL_SECONDS = 0.1
 
@@ -75,7 +76,7 @@ def run(
     reading = _Reader(frames)
     writing = _Writer(results, video, progress, told)
     try:
-        with interruption.watched():
+        with interruption.watched(), one_opencv_thread():
             try:
                 for number, (first, second, flow) in enumerate(_flows(frames, reading, estimate)):
                     waited = writing.waited + reading.waited

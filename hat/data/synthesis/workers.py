@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 
@@ -22,6 +21,7 @@ from hat.data.synthesis.settings import DataSetPaths, GeneratorSettings
 from hat.data.synthesis.statistics import FlowStatistics
 from hat.data.synthesis.textures import procedural_texture
 from hat.errors import InputError
+from hat.opencv_threads import one_opencv_thread
 from hat.processes import LOOK_SECONDS, end_with_parent, interrupts_blocked
 
 __all__ = ["file_sizes", "generate_pairs", "is_complete"]
@@ -67,7 +67,7 @@ def _in_this_process(
     work: partial[FlowStatistics], tasks: list[range]
 ) -> Iterator[tuple[FlowStatistics, int]]:
     for task in tasks:
-        with _one_opencv_thread():
+        with one_opencv_thread():
             result = work(task), len(task)
         yield result
 
@@ -103,16 +103,6 @@ def _start_worker(work: partial[FlowStatistics]) -> None:
 
 def _run_in_worker(task: range) -> FlowStatistics:
     return _work(task)
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _generate_task(
