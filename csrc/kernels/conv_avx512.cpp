@@ -92,9 +92,7 @@ void convolve(const ConvArgs& a, const Part& part) {
 std::size_t avx512::conv_scratch(const ConvArgs& a) {
   if (conv_fits_columns(a)) return conv_columns_scratch(a);
   if (!fits_vnni(a)) return avx2::conv_scratch(a);
-  const std::int64_t constants =
-      kConstants * outputs_padded(a) * static_cast<std::int64_t>(sizeof(std::int32_t));
-  return static_cast<std::size_t>(constants + a.kernel[0] * longest_row(a));
+  return static_cast<std::size_t>(constants_bytes(a) + a.kernel[0] * longest_row(a));
 }
 
 void avx512::conv(const ConvArgs& a, Part part) {

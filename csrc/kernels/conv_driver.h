@@ -7,7 +7,8 @@
 //   pixel_bytes(args)           of a packed pixel
 //   pack(from, pixels, to)      pixels of the input, one after the other
 //   row(phase, row, first, last)  units first .. last - 1 of kOutputs outputs of one output row
-// Packed columns outside of the input are 0.
+//   flush()                     where a set puts work off: the rest of it, at the end
+// Packed columns outside of the input are 0, and so are 64 bytes behind the last one.
 #pragma once
 
 #include "kernels/conv_plan.h"
@@ -32,7 +33,7 @@ std::int64_t packed_row_bytes(const ConvArgs& a) {
     const std::int64_t span = make_phase(a, i).x.span();
     if (span > longest) longest = span;
   }
-  // Kernels may read a vector from the last element on.
+  // Kernels may read a vector from the last element on, and from where the row ends.
   return round_up(longest * Set::pixel_bytes(a) + 64, 64);
 }
 
@@ -52,7 +53,7 @@ void pack_input_row(const ConvArgs& a, const Set& set, const Axis& x, std::int32
   std::int64_t end = width - lowest < span ? width - lowest : span;  // one past the last
   if (y < 0 || y >= a.in.shape[1] || begin >= end) begin = end = span;
   __builtin_memset(to, 0, static_cast<std::size_t>(begin * bytes));
-  __builtin_memset(to + end * bytes, 0, static_cast<std::size_t>((span - end) * bytes));
+  __builtin_memset(to + end * bytes, 0, static_cast<std::size_t>((span - end) * bytes + 64));
   if (begin == end) return;
   set.pack(pixel(a.in, image, y, lowest + begin), end - begin, to + begin * bytes);
 }
@@ -66,7 +67,7 @@ void convolve(const ConvArgs& a, const Part& part) {
   for (std::int32_t i = 0; i < phase_count(a); ++i) units += make_phase(a, i).y.count;
   const Range mine = share(units * images * groups, part);
   if (mine.begin == mine.end) return;
-  const Set set(a, part.scratch);
+  Set set(a, part.scratch);
   std::int64_t unit = 0;  // of the row that comes next
   for (std::int32_t index = 0; index < phase_count(a); ++index) {
     const Phase phase = make_phase(a, index);
@@ -94,6 +95,7 @@ void convolve(const ConvArgs& a, const Part& part) {
       }
     }
   }
+  if constexpr (requires { set.flush(); }) set.flush();
 }
 
 // The stretches of packed rows that meet weights which follow each other: all taps of a row at

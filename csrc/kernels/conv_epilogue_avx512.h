@@ -3,8 +3,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/conv_work_avx512.h"
-#include "kernels/requantize_avx512.h"
+#include "kernels/conv_constants_avx512.h"
 
 namespace horizon {
 namespace {
@@ -19,11 +18,11 @@ struct Ratios {
   __m512d ratio_lo, ratio_hi, residual_lo, residual_hi;
 
   Ratios() = default;
-  HORIZON_INLINE Ratios(const Work& work, std::int64_t first_output) {
-    const __m512i multiplier = _mm512_loadu_si512(work.multiplier + first_output);
-    const __m512i residual = _mm512_loadu_si512(work.residual_multiplier + first_output);
-    const __m512i shifts = _mm512_loadu_si512(work.shift + first_output);
-    if (work.integer) {
+  HORIZON_INLINE Ratios(const Constants& constants, std::int64_t first_output) {
+    const __m512i multiplier = _mm512_loadu_si512(constants.multiplier + first_output);
+    const __m512i residual = _mm512_loadu_si512(constants.residual_multiplier + first_output);
+    const __m512i shifts = _mm512_loadu_si512(constants.shift + first_output);
+    if (constants.integer) {
       multiplier_even = _mm512_slli_epi32(multiplier, 7);
       multiplier_odd = _mm512_srli_epi64(multiplier_even, 32);
       residual_even = _mm512_slli_epi32(residual, 7);
@@ -52,18 +51,19 @@ struct Ratios {
 
 // The same for two slopes.
 struct SlopedRatios {
-  __m512i multiplier, negative, residual, negative_residual;  // times 2^7 where work.integer
+  __m512i multiplier, negative, residual, negative_residual;  // times 2^7 where constants.integer
   __m512i half_even, half_odd, shift;
   __m512d unit_lo, unit_hi;  // 2^-shift
 
   SlopedRatios() = default;
-  HORIZON_INLINE SlopedRatios(const Work& work, std::int64_t first_output)
-      : multiplier(_mm512_loadu_si512(work.multiplier + first_output)),
-        negative(_mm512_loadu_si512(work.negative_multiplier + first_output)),
-        residual(_mm512_loadu_si512(work.residual_multiplier + first_output)),
-        negative_residual(_mm512_loadu_si512(work.negative_residual_multiplier + first_output)) {
-    const __m512i shifts = _mm512_loadu_si512(work.shift + first_output);
-    if (work.integer) {
+  HORIZON_INLINE SlopedRatios(const Constants& constants, std::int64_t first_output)
+      : multiplier(_mm512_loadu_si512(constants.multiplier + first_output)),
+        negative(_mm512_loadu_si512(constants.negative_multiplier + first_output)),
+        residual(_mm512_loadu_si512(constants.residual_multiplier + first_output)),
+        negative_residual(
+            _mm512_loadu_si512(constants.negative_residual_multiplier + first_output)) {
+    const __m512i shifts = _mm512_loadu_si512(constants.shift + first_output);
+    if (constants.integer) {
       for (__m512i* value : {&multiplier, &negative, &residual, &negative_residual}) {
         *value = _mm512_slli_epi32(*value, 7);
       }
@@ -84,8 +84,8 @@ struct Epilogue {
   const Type out, residual_type;
   const __m512i lo, hi;
 
-  Epilogue(const ConvArgs& a, const Work& work)
-      : integer(work.integer),
+  Epilogue(const ConvArgs& a, const Constants& constants)
+      : integer(constants.integer),
         out(a.out.type),
         residual_type(a.residual.type),
         lo(_mm512_set1_epi32(a.lo)),

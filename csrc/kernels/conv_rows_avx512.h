@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "kernels/conv_epilogue_avx512.h"
+#include "kernels/conv_work_avx512.h"
 
 namespace horizon {
 namespace {

@@ -3,30 +3,19 @@
 
 #include <immintrin.h>
 
+#include "kernels/conv_constants_avx512.h"
 #include "kernels/conv_plan.h"
-#include "kernels/elements.h"
-#include "kernels/requantize_avx512.h"
 
 namespace horizon {
 namespace {
 
 constexpr int kMaxTaps = 64;
-constexpr int kLanes = 16;
-
-constexpr std::int64_t kConstants = 6;  // of each output
 
 // What a part works with, laid out in its scratch.
-struct Work {
-  std::int32_t* start;  // per output: bias - 128 sum w
-  std::int32_t* multiplier;
-  std::int32_t* residual_multiplier;
-  std::int32_t* negative_multiplier;
-  std::int32_t* negative_residual_multiplier;
-  std::int32_t* shift;
-  std::uint8_t* rows;  // packed rows
+struct Work : Constants {  // start: bias - 128 sum w
+  std::uint8_t* rows;      // packed rows
   std::int64_t row_bytes;
   std::int64_t pixel;  // bytes of a packed pixel
-  bool integer;        // requantisation in integers: all channels fit
 };
 
 // Few input channels of neighbouring pixels share a vector (conv_narrow_avx512.h).
@@ -55,24 +44,9 @@ std::int64_t longest_row(const ConvArgs& a) {
   return round_up(longest * channels_padded(a), 64) + 64;
 }
 
-std::int64_t outputs_padded(const ConvArgs& a) { return round_up(a.out.shape[3], kLanes); }
-
 Work make_work(const ConvArgs& a, std::byte* scratch) {
-  const std::int64_t outputs = outputs_padded(a);
-  Work work;
-  work.start = reinterpret_cast<std::int32_t*>(scratch);
-  work.multiplier = work.start + outputs;
-  work.residual_multiplier = work.multiplier + outputs;
-  work.negative_multiplier = work.residual_multiplier + outputs;
-  work.negative_residual_multiplier = work.negative_multiplier + outputs;
-  work.shift = work.negative_residual_multiplier + outputs;
-  work.rows = reinterpret_cast<std::uint8_t*>(work.shift + outputs);
-  work.pixel = channels_padded(a);
-  work.row_bytes = longest_row(a);
-  work.integer = true;
-  for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
-    work.integer &= fits_integers(a.table[o], a.two_slopes);
-  }
+  Work work{Constants(a, scratch), nullptr, longest_row(a), channels_padded(a)};
+  work.rows = reinterpret_cast<std::uint8_t*>(scratch) + constants_bytes(a);
   return work;
 }
 
@@ -108,16 +82,7 @@ void prepare(const ConvArgs& a, const Work& work, const Phase& phase) {
     _mm512_store_si512(sums, sum[0]);
     for (std::int32_t o = 0; o < 4 && !blocked; ++o) sums[o] = _mm512_reduce_add_epi32(sum[o]);
     for (std::int32_t lane = 0; lane < kLanes; ++lane) {
-      const std::int64_t o = first + lane;
-      Channel channel = o < outputs ? a.table[o] : Channel{0, 0, 0, kSmallestIntegerShift};
-      if (a.residual.data == nullptr) channel = by_sign(channel);
-      work.start[o] = static_cast<std::int32_t>(static_cast<std::uint32_t>(channel.bias) -
-                                                128u * static_cast<std::uint32_t>(sums[lane]));
-      work.multiplier[o] = channel.multiplier;
-      work.residual_multiplier[o] = channel.residual_multiplier;
-      work.negative_multiplier[o] = channel.negative_multiplier;
-      work.negative_residual_multiplier[o] = channel.negative_residual_multiplier;
-      work.shift[o] = channel.shift;
+      work.set(a, first + lane, 128u * static_cast<std::uint32_t>(sums[lane]));
     }
   }
 }

@@ -118,6 +118,7 @@ struct ResizeArgs {
 
 struct Kernels {
   const char* name;
+  bool for_comparison;  // with others only: never the choice where nobody names it
 #define HORIZON_MEMBER(function, Args) void (*function)(const Args&, Part);
 #define HORIZON_MEMBERS(function, Args) \
   HORIZON_MEMBER(function, Args)        \
@@ -127,8 +128,8 @@ struct Kernels {
 #undef HORIZON_MEMBER
 };
 
-// Those that this build and this CPU have, the best first; the last is scalar, what the others are
-// compared with.
+// Those that this build and this CPU have: the best first, then those for comparison; the last is
+// scalar, what the others are compared with.
 std::span<const Kernels* const> available_kernels();
 inline const Kernels* scalar_kernels() { return available_kernels().back(); }
 

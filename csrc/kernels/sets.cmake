@@ -38,6 +38,12 @@ kernel_set(neon aarch64 dotprod)
 # Compilers take 256 bits where they are not told.
 list(APPEND flags_avx512 -mprefer-vector-width=512)
 
+# AMX's files; whether it can be had is asked by kernels/amx.h, and sets.h says what it consists of.
+list(PREPEND set_names "\"amx\"")
+if(processor STREQUAL "x86_64")
+  set(flags_amx ${flags_avx512} -mamx-tile -mamx-int8)
+endif()
+
 list(LENGTH kernel_sets set_count)
 list(JOIN set_names ", " set_names)
 string(REGEX REPLACE "\"([a-z0-9]+)\"" "\\1" set_choice "${set_names}")

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/amx.h"
+
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -23,31 +25,54 @@ bool cpu_has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 
 #define HORIZON_ENTRY(function, Args) function,
 #define HORIZON_ENTRIES(function, Args) function, function##_scratch,
-#define HORIZON_TABLE(set, needs)                                                                \
-  const Kernels* set##_table() {                                                                 \
-    using namespace set;                                                                         \
-    static constexpr Kernels kTable = {#set, HORIZON_OPERATORS(HORIZON_ENTRY, HORIZON_ENTRIES)}; \
-    return (needs) ? &kTable : nullptr;                                                          \
+#define HORIZON_TABLE(set, needs)                                                          \
+  const Kernels* set##_table() {                                                           \
+    using namespace set;                                                                   \
+    static constexpr Kernels kTable = {#set, false,                                        \
+                                       HORIZON_OPERATORS(HORIZON_ENTRY, HORIZON_ENTRIES)}; \
+    return (needs) ? &kTable : nullptr;                                                    \
   }
 HORIZON_SETS(HORIZON_TABLE)
 HORIZON_TABLE(scalar, true)
 
+#define HORIZON_VARIANT_TABLE(set, base, needs, compared)      \
+  const Kernels* set##_table() {                               \
+    if (base##_table() == nullptr || !(needs)) return nullptr; \
+    static const Kernels table = [] {                          \
+      Kernels kernels = *base##_table();                       \
+      kernels.name = #set;                                     \
+      kernels.for_comparison = compared;                       \
+      kernels.conv = set::conv;                                \
+      kernels.conv_scratch = set::conv_scratch;                \
+      return kernels;                                          \
+    }();                                                       \
+    return &table;                                             \
+  }
+HORIZON_VARIANTS(HORIZON_VARIANT_TABLE)
+
+#define HORIZON_ONE(...) +1
+constexpr std::size_t kMost = HORIZON_SET_COUNT + 1 HORIZON_VARIANTS(HORIZON_ONE);
+
 struct Available {
-  const Kernels* sets[HORIZON_SET_COUNT + 1];
+  const Kernels* sets[kMost];
   std::size_t count = 0;
 
   Available() {
-    const auto add = [this](const Kernels* set) {
-      if (set != nullptr) sets[count++] = set;
+    const auto add = [this](const Kernels* set, bool compared) {
+      if (set != nullptr && set->for_comparison == compared) sets[count++] = set;
     };
-#define HORIZON_ADD(set, needs) add(set##_table());
+#define HORIZON_ADD(set, needs) add(set##_table(), false);
+#define HORIZON_ADD_BETTER(set, base, needs, compared) add(set##_table(), false);
+#define HORIZON_ADD_COMPARED(set, base, needs, compared) add(set##_table(), true);
+    HORIZON_VARIANTS(HORIZON_ADD_BETTER)
     HORIZON_SETS(HORIZON_ADD)
-    add(scalar_table());
+    HORIZON_VARIANTS(HORIZON_ADD_COMPARED)
+    add(scalar_table(), false);
   }
 };
 
 bool is_known(const char* name) {
-  for (const char* known : {HORIZON_SET_NAMES, "scalar"}) {
+  for (const char* known : {HORIZON_SET_NAMES, "amx_always", "matrix_avx512", "matrix", "scalar"}) {
     if (std::strcmp(name, known) == 0) return true;
   }
   return false;
@@ -65,7 +90,7 @@ const Kernels* choose_kernels(const char** error) {
   const char* wanted = std::getenv("HORIZON_KERNELS");
   const bool any = wanted == nullptr || *wanted == '\0';
   for (const Kernels* kernels : available_kernels()) {
-    if (any || std::strcmp(wanted, kernels->name) == 0) return kernels;
+    if (any ? !kernels->for_comparison : std::strcmp(wanted, kernels->name) == 0) return kernels;
   }
   if (error != nullptr) {
     *error = is_known(wanted)

@@ -92,7 +92,8 @@ inline Case conv_case(Random& random) {
   const Box in = make_box(random, in_type, {batch, side(random, 9), side(random, 20), inputs},
                           chance(random, 50));
   fill(random, in);
-  const int shape[4] = {batch, side(random, 9), side(random, 30), outputs};
+  const int width = side(random, chance(random, 20) ? 90 : 30);
+  const int shape[4] = {batch, side(random, 9), width, outputs};
   const Box out = make_box(random, any_type(random), shape, chance(random, 50));
   Box residual{};
   if (chance(random, 30)) {

@@ -10,6 +10,7 @@
 #include "executor/executor.h"
 #include "executor/names.h"
 #include "hbm/program.h"
+#include "kernels/amx.h"
 #include "tools/array_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
@@ -110,8 +111,8 @@ void infer(std::span<char* const> arguments) {
   Session session(program, threads);
   session.run(in, out);
 
-  std::printf("kernels %s, %d threads, %.3f ms\n", session.kernels().name, session.threads(),
-              static_cast<double>(session.counters().nanoseconds) * 1e-6);
+  std::printf("kernels %s%s, %d threads, %.3f ms\n", session.kernels().name, amx_remark(),
+              session.threads(), static_cast<double>(session.counters().nanoseconds) * 1e-6);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     print_summary(program, i, outputs[i]);
     if (!directory) continue;

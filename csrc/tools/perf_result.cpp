@@ -7,6 +7,7 @@
 
 #include "executor/names.h"
 #include "executor/step.h"
+#include "kernels/amx.h"
 
 namespace horizon {
 namespace {
@@ -79,7 +80,7 @@ void print(const PerfResult& result) {
   std::printf("  Thread number is: %d\n", result.thread_num);
   std::printf("  Frame count   is: %zu\n", result.latencies.size());
   std::printf("  Core number   is: %d\n", result.core_num);
-  std::printf("  Kernels      are: %s\n", result.kernels.c_str());
+  std::printf("  Kernels      are: %s%s\n", result.kernels.c_str(), amx_remark());
   std::printf("  Program run time: %.3f ms\n", milliseconds(result.wall_nanoseconds));
   std::printf("Perf result:\n");
   std::printf("  Average latency is: %.3f ms\n", mean(result));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from pathlib import Path
@@ -27,11 +28,19 @@ def run(command: list[str | Path], sets: list[str], **environment: str) -> None:
     assert compared == " ".join([*sets, "equal to scalar\n"])
 
 
+REQUEST_PERMISSION, TILE_DATA = 0x1023, 18  # of Linux's arch_prctl on x86-64, system call 158
+
+
 def fast_sets() -> list[str]:
-    """The sets that this CPU can run, the best first, by what Linux says of it."""
+    """The sets that this CPU can run, in their order, by what Linux says of it."""
     flags = set(Path("/proc/cpuinfo").read_text().split())
     needed = {"avx512": "avx512_vnni", "avx2": "avx2", "neon": "asimddp"}
-    return [name for name, flag in needed.items() if flag in flags]
+    found = [name for name, flag in needed.items() if flag in flags]
+    compared = ["matrix_avx512"] if "avx512" in found else []
+    if "amx_int8" in flags and not ctypes.CDLL(None).syscall(158, REQUEST_PERMISSION, TILE_DATA):
+        found.insert(0, "amx")
+        compared.insert(0, "amx_always")
+    return [*found, *compared, "matrix"]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -45,8 +54,8 @@ def test_without_bad_accesses_or_undefined_behaviour():
     run([program, "60", "3"], fast_sets(), UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
 
 
-# "max" has the dot product; without it there is nothing but scalar.
-@pytest.mark.parametrize(("cpu", "sets"), [("max", ["neon"]), ("cortex-a53", [])])
+# "max" has the dot product; without it there is nothing but scalar, and its twin for comparison.
+@pytest.mark.parametrize(("cpu", "sets"), [("max", ["neon", "matrix"]), ("cortex-a53", ["matrix"])])
 def test_aarch64(cpu, sets):
     tool("aarch64-linux-gnu-g++")
     toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'csrc/aarch64-toolchain.cmake'}"
@@ -56,7 +65,7 @@ def test_aarch64(cpu, sets):
     run([tool("qemu-aarch64-static"), "-cpu", cpu, program, "100"], sets)
 
 
-@pytest.mark.parametrize("name", ["avx2", "avx512", "neon"])
+@pytest.mark.parametrize("name", ["amx", "avx2", "avx512", "neon"])
 def test_no_function_is_shared_between_instruction_sets(name):
     """The linker keeps one copy of what two files define; it must not be one that some CPUs lack.
 
