@@ -142,9 +142,6 @@ void MatrixConvolution<Unit, Finish>::row(const Phase& phase, const ConvRow& row
   const std::int64_t columns = phase.x.count, tiles = (columns + kBlock - 1) / kBlock;
   const std::int64_t rows = (columns + tiles - 1) / tiles;
   configure(rows);
-  constexpr decltype(&MatrixConvolution::step<1, 1>) kSteps[2][2] = {
-      {&MatrixConvolution::step<1, 1>, &MatrixConvolution::step<1, 2>},
-      {&MatrixConvolution::step<2, 1>, &MatrixConvolution::step<2, 2>}};
   const std::int64_t pixel = pixel_bytes(a_), stride = phase.x.in_step * pixel;
   const std::int64_t until = 2 * last < blocks(a_) ? 2 * last : blocks(a_);
   Pending next{};
@@ -167,8 +164,14 @@ void MatrixConvolution<Unit, Finish>::row(const Phase& phase, const ConvRow& row
       next.pixel = next.skipped[0];
       const Stretches stretches(a_, phase, row, next.first[0], pixel, pixel / 4);
       const std::int64_t second = (next.first[1] - next.first[0]) * stride;
-      (this->*kSteps[next.tiles - 1][next.blocks - 1])(stretches, phase, stride, second, block,
-                                                       next);
+      const auto run = [&]<int P, int N>() {
+        step<P, N>(stretches, phase, stride, second, block, next);
+      };
+      if (next.tiles == 2) {
+        next.blocks == 2 ? run.template operator()<2, 2>() : run.template operator()<2, 1>();
+      } else {
+        next.blocks == 2 ? run.template operator()<1, 2>() : run.template operator()<1, 1>();
+      }
     }
   }
 }
