@@ -30,8 +30,8 @@ import numpy as np
 import torch
 
 import horizon.march
+from benchmarks.peaks import peak_of
 from benchmarks.training_step import machine as cpu_name
-from benchmarks.vnni_peak import VnniPeak, available
 from hat.cli.common import print_table
 from hat.config import Config, parse_opts
 from hat.data.files import write_json
@@ -176,7 +176,7 @@ def time_cases(cases: Sequence[Case], rounds: int) -> list[float]:
         {t.name: rng.integers(0, 256, t.shape, np.uint8) for t in case.model.inputs}
         for case in cases
     ]
-    peak = VnniPeak() if available() else None
+    peak = peak_of("avx512")
     peaks = []
     for number in range(rounds):
         for place in order.sample(range(len(cases)), len(cases)):

@@ -40,8 +40,10 @@ from horizon.quantization import (
 WARM_UP = 2
 
 
-def make_sides(image: Tensor) -> dict[str, Callable[[Any], Tensor]]:
-    network: Any = settled_network(smooth_pair(2, image.shape[2], image.shape[3])).eval()
+def make_sides(image: Tensor, network: Any = None) -> dict[str, Callable[[Any], Tensor]]:
+    """Of a float network in evaluation mode, None: the tutorial's with random weights."""
+    if network is None:
+        network = settled_network(smooth_pair(2, image.shape[2], image.shape[3])).eval()
     folded = copy.deepcopy(network)
     folded.fuse_model()
     prepared = copy.deepcopy(folded)

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bandwidth import Bandwidth
 from benchmarks.runtimes import Network
 from horizon import hbm
-from horizon.perf.work import products
+from horizon.perf.work import products, touched
 from horizon.runtime import Model
 
-SIZES = ((128, 192), (256, 384), (384, 512), (448, 1024), (768, 1024))
+SIZES = ((128, 192), (256, 384), (384, 512), (448, 1024), (768, 1024), (1088, 1920))
 LINEAR = 0.15
 # In a small process of its own: a new process counts what its parent had resident at the fork.
 RESIDENT = """
@@ -28,42 +29,57 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def layers(
-    program: hbm.Program, model: Model, image: np.ndarray, rounds: int, limit: float | None
+    program: hbm.Program,
+    model: Model,
+    image: np.ndarray,
+    rounds: int,
+    peak: float | None,
+    bandwidth: Bandwidth,
 ) -> list[dict[str, Any]]:
-    """Median time of every instruction over ``rounds`` runs, the longest first.
+    """Median time of every instruction over ``rounds`` runs, the longest first, and its bound.
 
-    ``limit`` is the peak in MAC/s, for the share of it; instructions that do not multiply have
-    neither rate nor share.
+    The bound is the longer one of its products at the peak and its bytes at the bandwidth.
+
+    Args:
+        peak: MAC/s; None: not known, then bytes alone bound.
     """
     inputs = {model.inputs[0].name: image}
     runs = [model.run_counted(inputs)[1].instruction_nanoseconds for _ in range(rounds)]
     rows = []
     for instruction, times in zip(program.instructions, zip(*runs, strict=True), strict=True):
         seconds = statistics.median(times) / 1e9
-        work = products(instruction)
+        work, moved = products(instruction), touched(instruction)
+        bound = max(bandwidth.seconds(moved), work / peak if peak else 0.0)
         row: dict[str, Any] = {
             "layer": instruction.layer,
             "instruction": instruction.opcode.name,
             "output": "x".join(map(str, instruction.out.shape)),
             "ms": round(seconds * 1e3, 4),
+            "MMAC": round(work / 1e6, 2) if work else None,
+            "KB": round(moved / 1e3, 1),
+            "bound ms": round(bound * 1e3, 4),
+            "of bound": round(bound / seconds, 3),
         }
-        if work:
-            row["MMAC"] = round(work / 1e6)
-            row["GMAC/s"] = round(work / seconds / 1e9)
-            if limit:
-                row["share of peak"] = round(work / seconds / limit, 3)
         rows.append(row)
     return sorted(rows, key=lambda row: -row["ms"])
 
 
 def by_kind(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Number of instructions and their ms by opcode."""
+    """Number of instructions, their ms, and the share of it that their bounds are, by opcode."""
     kinds: dict[str, dict[str, float]] = {}
     for row in rows:
-        entry = kinds.setdefault(row["instruction"], {"instructions": 0, "ms": 0.0})
+        entry = kinds.setdefault(row["instruction"], {"instructions": 0, "ms": 0.0, "bound": 0.0})
         entry["instructions"] += 1
         entry["ms"] += row["ms"]
-    return kinds
+        entry["bound"] += row["bound ms"]
+    return {
+        kind: {
+            "instructions": entry["instructions"],
+            "ms": round(entry["ms"], 4),
+            "of bound": round(entry["bound"] / entry["ms"], 3),
+        }
+        for kind, entry in kinds.items()
+    }
 
 
 def peak_memory(file: Path, image: np.ndarray, folder: Path) -> dict[str, Any]:
@@ -128,3 +144,12 @@ def image_sizes(network: Network, threads: int, rounds: int) -> dict[str, Any]:
         "proportional within 15 %": bool(np.abs(proportional).max() <= LINEAR),
         "linear within 15 %": bool(np.abs(line).max() <= LINEAR),
     }
+
+
+def products_share(rows: list[dict[str, Any]], peak: float, largest: int | None = None) -> float:
+    """Products per second of the convolutions, of ``largest`` only if given, over ``peak``."""
+    convolutions = sorted(
+        (row for row in rows if row["instruction"] == "conv"), key=lambda row: -row["MMAC"]
+    )[:largest]
+    seconds = sum(row["ms"] for row in convolutions) / 1e3
+    return sum(row["MMAC"] for row in convolutions) * 1e6 / seconds / peak

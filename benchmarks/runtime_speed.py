@@ -1,17 +1,20 @@
-"""Time of the compiled program beside other runtimes on the same network, and the CPU's limit.
+"""Time of a compiled program beside other runtimes on the same network, and the CPU's limits.
 
-``python -m benchmarks.runtime_speed [--size H W] [--rounds N] [--threads N] [--sizes] ...``
+``python -m benchmarks.runtime_speed [--network full|lite] [--kernels NAME] [--size H W] [--sizes]``
 
-The tutorial's full network with random weights, calibrated on one smooth image pair, batch 1. In
-one process and in an order that is drawn anew for every round: the program compiled for this
-machine; ONNX Runtime and, where the package ``openvino`` is there, OpenVINO on the file with
-QuantizeLinear and DequantizeLinear that this project exports of the same integers; the float
-network in PyTorch, batch normalisation folded, in both memory formats; and a loop of VPDPBUSD on
-registers, which nothing on this CPU can beat. Prints the median time of each, the median over the
-rounds of the program's ratio to each, the time of every layer, and the peak memory of
-``hrt_model_exec``. Stops if the program's integers are not those of the integer model.
+The tutorial's full network with random weights, or the lite one as it is shipped, calibrated on one
+smooth image pair, batch 1. In one process and in an order that is drawn anew for every round: the
+program compiled for this machine, on all threads and on one; ONNX Runtime and, where the package
+``openvino`` is there, OpenVINO on the file with QuantizeLinear and DequantizeLinear that this
+project exports of the same integers, and OpenVINO on the float network in bfloat16; the float
+network in PyTorch, batch normalisation folded, in both memory formats; OpenCV's DIS; and a loop of
+the instruction that multiplies, on registers alone, which nothing on this CPU can beat.
 
-``--sizes`` adds the program's time at five image sizes.
+``--kernels`` holds the program to an instruction set (``HORIZON_KERNELS``) and OpenVINO to the same
+one. ``--sizes`` adds the program's time at six image sizes. Prints the median time of each, the
+median over the rounds of the program's ratio to each, the time of every instruction beside its
+bound, and the peak memory of ``hrt_model_exec``. Stops if the program's integers are not those of
+the integer model. ``python -m benchmarks.cpu_speed`` runs all that belong to one CPU.
 """
 
 from __future__ import annotations
@@ -29,12 +32,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.bandwidth import Bandwidth
 from benchmarks.command import network_parser, run
-from benchmarks.program_tables import by_kind, image_sizes, layers, peak_memory
+from benchmarks.peaks import Peak, peak_of
+from benchmarks.program_tables import by_kind, image_sizes, layers, peak_memory, products_share
 from benchmarks.runtimes import (
+    NETWORKS,
     Network,
     OpenVino,
     Run,
+    dense_inverse_search,
     float_convolutions,
     host_program,
     onnx_runtime,
@@ -42,43 +49,52 @@ from benchmarks.runtimes import (
     with_openvino,
 )
 from benchmarks.training_step import machine
-from benchmarks.vnni_peak import VnniPeak, available
 from hat.cli.common import print_table
 from horizon import hbm
 from horizon.perf.work import products
-from horizon.runtime import Model, kernels_name
+from horizon.runtime import Model, available_kernels, kernels_name
 
 WARM_UP = 3
-COLUMNS = ("layer", "instruction", "output", "ms", "MMAC", "GMAC/s", "share of peak")
-PROGRAM = "host program"
+COLUMNS = ("layer", "instruction", "output", "ms", "MMAC", "KB", "bound ms", "of bound")
+PROGRAM, ONE_THREAD = "host program", "host program, one thread"
 FLOAT = ("PyTorch fp32", "PyTorch fp32, channels last")
+OPENVINO = {"OpenVINO int8": "bf16", "OpenVINO int8, the rest f32": "f32"}
+OPENVINO_BF16 = "OpenVINO bf16"
+SAME_SET = {"avx512": "AVX512_CORE_FP16", "avx2": "AVX2"}
+"""The most that oneDNN, which OpenVINO computes with, may use beside our kernels of that name."""
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     threads = arguments.threads
-    network = Network(*arguments.size)
+    network = Network(arguments.network, *arguments.size)
     program = network.compiled()
     work = sum(products(i) for i in program.instructions)
-    model = Model(hbm.to_bytes(program), threads)
-    image = network.image.numpy()
+    image, board = network.image.numpy(), network.board_image()
+    model, alone = (Model(hbm.to_bytes(program), count) for count in (threads, 1))
     with tempfile.TemporaryDirectory() as folder:
-        qdq, file = Path(folder) / "qdq.onnx", Path(folder) / "model.hbm"
+        qdq, floating, file = (Path(folder) / name for name in ("qdq.onnx", "f.onnx", "model.hbm"))
         network.write_qdq(qdq)
         hbm.write(program, file)
         sides: dict[str, Run] = {
-            PROGRAM: host_program(model, network.board_image()),
+            PROGRAM: host_program(model, board),
+            ONE_THREAD: host_program(alone, board),
             "ONNX Runtime int8": onnx_runtime(qdq, image, threads),
             FLOAT[0]: pytorch(network.floating, network.image, False),
             FLOAT[1]: pytorch(network.floating, network.image, True),
+            "OpenCV DIS medium": dense_inverse_search(image, threads),
         }
-        openvino = OpenVino(qdq, image, threads) if with_openvino() else None
-        if openvino is not None:
-            sides["OpenVINO int8"] = openvino
+        openvino = None
+        if with_openvino():
+            network.write_float(floating)
+            for name, precision in OPENVINO.items():
+                sides[name] = openvino = OpenVino(qdq, image, threads, precision)
+            sides[OPENVINO_BF16] = OpenVino(floating, image, threads, "bf16")
         differences = check(network, model, sides)
-        peak = VnniPeak() if available() else None
+        peak = peak_of(kernels_name())
         times, peaks = timed(sides, peak, threads, arguments.rounds)
-        memory = peak_memory(file, network.board_image(), Path(folder))
+        memory = peak_memory(file, board, Path(folder))
     result = {
+        "network": arguments.network,
         "size": list(arguments.size),
         "rounds": arguments.rounds,
         "threads": threads,
@@ -88,21 +104,29 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "GMAC": work / 1e9,
         "ms": {name: 1e3 * statistics.median(values) for name, values in times.items()},
         "ratio of the program": ratios(times),
+        "one thread to all": statistics.median(
+            one / all_ for one, all_ in zip(times[ONE_THREAD], times[PROGRAM], strict=True)
+        ),
         "GMAC/s of the program": work / statistics.median(times[PROGRAM]) / 1e9,
-        "mean difference from the integer model, px": differences,
+        "mean difference from the program, px": differences,
     }
     if openvino is not None:
-        kinds = openvino.kinds()
+        kinds = sides["OpenVINO int8"].kinds()  # type: ignore[attr-defined]
         result["OpenVINO"] = {"version": openvino.version, "executed": kinds}
         result["OpenVINO"]["convolutions not in int8"] = float_convolutions(kinds)
-    if peak is not None:
-        result["GMAC/s of VPDPBUSD on registers"] = statistics.median(peaks) / 1e9
-        result["share of that"] = statistics.median(
-            work / own / limit for own, limit in zip(times[PROGRAM], peaks, strict=True)
-        )
     limit = statistics.median(peaks) if peaks else None
-    rows = layers(program, model, network.board_image(), arguments.rounds, limit)
-    print_table([tuple(row.get(c, "") for c in COLUMNS) for row in rows], COLUMNS)
+    rows = layers(program, model, board, arguments.rounds, limit, Bandwidth(threads))
+    print_table(
+        [tuple("" if (v := row[c]) is None else v for c in COLUMNS) for row in rows], COLUMNS
+    )
+    if peak is not None and limit is not None:
+        result[f"GMAC/s of {peak.loop.name} on registers"] = limit / 1e9
+        result[f"GMAC/s of {peak.loop.name} on registers, one thread"] = (
+            max(peak.macs_per_second(1) for _ in range(5)) / 1e9
+        )
+        result["share of that"] = work / statistics.median(times[PROGRAM]) / limit
+        result["share of that, convolutions"] = products_share(rows, limit)
+        result["share of that, the twenty largest"] = products_share(rows, limit, 20)
     result["by instruction"], result["layers"] = by_kind(rows), rows
     result["hrt_model_exec"] = memory
     if arguments.sizes:
@@ -111,7 +135,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def check(network: Network, model: Model, sides: dict[str, Run]) -> dict[str, float]:
-    """Mean distance of every side from the integer model; exits unless the program's is none."""
+    """Mean distance of every side from the program; exits unless its integers are the model's."""
     expected = network.integer.integers(network.image).numpy()
     found = model.run({model.inputs[0].name: network.board_image()})[model.outputs[0].name]
     different = int(np.count_nonzero(found != expected))
@@ -123,7 +147,7 @@ def check(network: Network, model: Model, sides: dict[str, Run]) -> dict[str, fl
 
 
 def timed(
-    sides: dict[str, Run], peak: VnniPeak | None, threads: int, rounds: int
+    sides: dict[str, Run], peak: Peak | None, threads: int, rounds: int
 ) -> tuple[dict[str, list[float]], list[float]]:
     """Seconds of every side, and the peak in MAC/s, in every round."""
     order = random.Random(0)
@@ -155,14 +179,24 @@ def ratios(times: dict[str, list[float]]) -> dict[str, float]:
         return statistics.median(own / theirs for own, theirs in pairs)
 
     worse = max(FLOAT, key=ratio)
-    best = {name: ratio(name) for name in times if name not in (PROGRAM, *FLOAT)}
+    ours = (PROGRAM, ONE_THREAD)
+    best = {name: ratio(name) for name in times if name not in (*ours, *FLOAT, *OPENVINO)}
+    quicker = [name for name in OPENVINO if name in times]
+    if quicker:
+        best["OpenVINO int8, the quicker precision of the rest"] = max(map(ratio, quicker))
     best["PyTorch fp32, the quicker format"] = ratio(worse)
     return {f"to {name}": value for name, value in best.items()}
 
 
 def main() -> None:
     parser = network_parser(__doc__ or "", None, (384, 512), 15)
-    parser.add_argument("--sizes", action="store_true", help="time five image sizes as well")
+    parser.add_argument("--network", choices=NETWORKS, default="full")
+    parser.add_argument("--kernels", choices=available_kernels(), default=kernels_name())
+    parser.add_argument("--sizes", action="store_true", help="time six image sizes as well")
+    kernels = parser.parse_args().kernels
+    os.environ["HORIZON_KERNELS"] = kernels
+    if kernels in SAME_SET:  # read when the library is loaded
+        os.environ["ONEDNN_MAX_CPU_ISA"] = SAME_SET[kernels]
     run(parser, measure)
 
 

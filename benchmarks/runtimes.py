@@ -1,5 +1,5 @@
-"""The full network as every runtime takes it, for ``runtime_speed``: each a function without
-arguments that runs one image pair and returns the flow in px, (1, 2, H / 4, W / 4).
+"""A network as every runtime takes it, for ``runtime_speed``: each a function without arguments
+that runs one image pair and returns the flow in px, (1, 2, H / 4, W / 4).
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
 from benchmarks.integer_forward import make_sides
 from benchmarks.training_step import smooth_pair
+from hat.cli.sections import trained_model
+from hat.config import Config
 from hat.deploy.build import compile_model
+from hat.export.onnx_export import export_onnx
 from horizon import hbm
 from horizon.hbir import resized
 from horizon.hbir.onnx_common import session
@@ -27,8 +31,13 @@ from horizon.runtime import Model
 Run = Callable[[], np.ndarray]
 
 
+CONFIGS = Path("configs/opticalflow_pred/pwcnet")
+NETWORKS = {"full": None, "lite": CONFIGS / "pwcnet_lite_generated.py"}
+"""Names and configs; without one the tutorial's network with random weights."""
+
+
 class Network:
-    """The tutorial's network with random weights, calibrated on one smooth pair.
+    """A network, calibrated on one smooth pair.
 
     Attributes:
         image: that pair on the grid of the board's input, float32 (1, 6, H, W).
@@ -36,10 +45,14 @@ class Network:
         integer: the integer model.
     """
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, name: str, height: int, width: int) -> None:
         image, _ = smooth_pair(1, height, width)
         self.image = ((image * 128).round() / 128).clamp(-1, 127 / 128)
-        sides = make_sides(self.image)
+        config = NETWORKS[name]
+        trained = None
+        if config is not None:
+            trained, _ = trained_model(Config.fromfile(config), "infer_cfg", "float")
+        sides = make_sides(self.image, trained)
         self.floating: Any = sides["float, BN folded"]
         integer = sides["integer"]
         assert isinstance(integer, IntegerModel)
@@ -57,6 +70,9 @@ class Network:
 
     def write_qdq(self, path: Path) -> None:
         export_qdq(resized(self.integer.graph, 1, *self.size), path)
+
+    def write_float(self, path: Path) -> None:
+        export_onnx(self.floating, path)
 
 
 def host_program(model: Model, image: np.ndarray) -> Run:
@@ -90,16 +106,40 @@ def pytorch(network: Any, image: torch.Tensor, channels_last: bool) -> Run:
     return run
 
 
-class OpenVino:
-    """OpenVINO on a file with QuantizeLinear and DequantizeLinear, tuned for latency."""
+def dense_inverse_search(image: np.ndarray, threads: int) -> Run:
+    """OpenCV's DIS, preset medium, on the pair's grey images (1, 6, H, W)."""
+    grey = np.rint(image[0, [0, 3]] * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
+    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def __init__(self, path: Path, image: np.ndarray, threads: int) -> None:
+    def run() -> np.ndarray:
+        cv2.setNumThreads(threads)
+        flow: np.ndarray = method.calc(grey[0], grey[1], None)
+        return flow[2::4, 2::4].transpose(2, 0, 1)[None]
+
+    return run
+
+
+class OpenVino:
+    """OpenVINO on an ONNX file, tuned for latency: one stream, its threads bound to cores.
+
+    Args:
+        precision: of what the file does not say, "bf16" or "f32".
+    """
+
+    def __init__(self, path: Path, image: np.ndarray, threads: int, precision: str) -> None:
         import openvino
 
         self.version = openvino.get_version()
         core = openvino.Core()
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": True,
+            "INFERENCE_PRECISION_HINT": precision,
+        }
         model = core.read_model(path)
+        model.reshape(list(image.shape))
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         self._image = image
         counted = core.compile_model(model, "CPU", {**settings, "PERF_COUNT": True})

@@ -2,13 +2,10 @@
 //
 // 24 accumulators, more than latency times throughput asks for, and both factors stay in registers;
 // nothing is loaded or stored in the loop. They are named one by one because GCC keeps an array of
-// them in memory. benchmarks/vnni_peak.py builds this, checks the machine code and calls it.
+// them in memory. benchmarks/peaks.py builds this, checks the machine code and calls it.
 #include <immintrin.h>
 
-#include <atomic>
-#include <chrono>
-#include <thread>
-#include <vector>
+#include "threads.h"
 
 namespace {
 
@@ -35,23 +32,8 @@ __attribute__((noinline)) void steps(long count) {
 }  // namespace
 
 // Seconds by the clock in which `threads` threads do `count` steps each.
-extern "C" double vnni_seconds(int threads, long count) {
-  std::atomic<int> ready{0};
-  std::atomic<bool> go{false};
-  std::vector<std::thread> workers;
-  for (int t = 0; t < threads; ++t) {
-    workers.emplace_back([&] {
-      ++ready;
-      while (!go) std::this_thread::yield();
-      steps(count);
-    });
-  }
-  while (ready < threads) std::this_thread::yield();
-  const auto start = std::chrono::steady_clock::now();
-  go = true;
-  for (std::thread& worker : workers) worker.join();
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-  return passed.count();
+extern "C" double peak_seconds(int threads, long count) {
+  return seconds_of(threads, [count] { steps(count); });
 }
 
-extern "C" long vnni_macs_per_step() { return kMacsPerStep; }
+extern "C" long peak_macs_per_step() { return kMacsPerStep; }

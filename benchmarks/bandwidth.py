@@ -1,0 +1,46 @@
+"""How quickly the cores copy memory that lies in their caches, or does not."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+SIZES = tuple(2**power for power in range(14, 26))  # bytes that are read, as many are written
+LONG_SECONDS = 0.01
+
+
+class Bandwidth:
+    """Bytes read and written per second, by how many one operation moves.
+
+    Args:
+        threads: that copy at the same time, each its share.
+    """
+
+    def __init__(self, threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            self._rates = [_rate(size, threads, pool) for size in SIZES]
+
+    def seconds(self, moved: int) -> float:
+        """The least time in which ``moved`` bytes, read and written, pass through the cores."""
+        rate = np.interp(np.log(max(moved, 1) / 2), np.log(SIZES), self._rates)
+        return moved / float(rate)
+
+
+def _rate(size: int, threads: int, pool: ThreadPoolExecutor) -> float:
+    share = size // threads
+    pairs = [(np.zeros(share, np.uint8), np.ones(share, np.uint8)) for _ in range(threads)]
+    count = max(1, int(LONG_SECONDS * 2e10 / size))
+
+    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
+        to, source = pair
+        for _ in range(count):
+            np.copyto(to, source)
+
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        list(pool.map(copy, pairs))
+        best = min(best, time.perf_counter() - started)
+    return 2 * share * threads * count / best

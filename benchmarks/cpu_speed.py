@@ -1,0 +1,121 @@
+"""Every speed figure of this CPU, in one file of its own, and the table of all CPUs measured.
+
+``python -m benchmarks.cpu_speed [--rounds N]``  measures and writes ``results/cpus/NAME.json``
+``python -m benchmarks.cpu_speed --table``       prints the table of what is there
+
+For both networks, and for each instruction set that the CPU has, ``runtime_speed`` runs in a
+process of its own: which instructions OpenVINO may use is settled when its library is loaded.
+Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.runtimes import NETWORKS
+from benchmarks.training_step import machine
+from hat.data.files import write_json
+from horizon.cpus import usable_cpus
+from horizon.runtime import available_kernels
+
+FOLDER = Path(__file__).parent / "results" / "cpus"
+SETS = ("amx", "avx512", "avx2", "neon")
+TITLES = {"amx": "AMX", "avx512": "AVX-512 VNNI", "avx2": "AVX2", "neon": "NEON"}
+OPENVINO = "to OpenVINO int8, the quicker precision of the rest"
+HEADER = (
+    "| CPU, threads | instructions | network | ms | to OpenVINO int8 | to ONNX Runtime int8 "
+    "| to PyTorch float32 | to DIS medium | of the peak |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def cpu() -> dict[str, Any]:
+    """What this CPU is."""
+    fields = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    name = machine(torch.device("cpu"))
+    numbers = [fields[key] for key in ("cpu family", "model") if key in fields]
+    return {
+        "name": name,
+        "family and model": " ".join(numbers),
+        "cores": usable_cpus(),
+        "kernels": [name for name in SETS if name in available_kernels()],
+    }
+
+
+def measure(rounds: int) -> Path:
+    found = cpu()
+    runs = []
+    for network in NETWORKS:
+        for kernels in found["kernels"]:
+            print(f"--- {network}, {kernels}", file=sys.stderr)
+            best = kernels == found["kernels"][0]
+            with tempfile.TemporaryDirectory() as folder:
+                result = Path(folder) / "result.json"
+                words = [sys.executable, "-m", "benchmarks.runtime_speed", "--network", network]
+                words += ["--kernels", kernels, "--rounds", str(rounds), "--json", str(result)]
+                words += ["--sizes"] * best
+                subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+                runs.append(json.loads(result.read_text()))
+    words = f"{found['name']} {found['family and model']} {found['cores']} cores"
+    name = re.sub("[^a-z0-9]+", "-", words.lower()).strip("-")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    write_json(path, {"cpu": found, "runs": runs})
+    return path
+
+
+def table() -> list[str]:
+    """Rows in Markdown for every CPU that was measured."""
+    lines = list(HEADER)
+    for path in sorted(FOLDER.glob("*.json")):
+        result = json.loads(path.read_text())
+        found = result["cpu"]
+        for run in result["runs"]:
+            ratios = run["ratio of the program"]
+
+            def ratio(name: str, ratios: dict[str, float] = ratios) -> str:
+                return f"{ratios[name]:.2f}" if name in ratios else ""
+
+            share = run.get("share of that")
+            cells = [
+                f"{found['name']} ({found['family and model']}), {run['threads']}",
+                TITLES[run["kernels"]],
+                run["network"],
+                f"{run['ms']['host program']:.1f}",
+                ratio(OPENVINO),
+                ratio("to ONNX Runtime int8"),
+                ratio("to PyTorch fp32, the quicker format"),
+                ratio("to OpenCV DIS medium"),
+                "" if share is None else f"{share:.2f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--table", action="store_true", help="measure nothing, print the table")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds: expected 1 or more, found {arguments.rounds}")
+    if not arguments.table:
+        print(f"written: {measure(arguments.rounds)}", file=sys.stderr)
+    print("\n".join(table()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
