@@ -194,7 +194,8 @@ def main() -> None:
     parser.add_argument("--kernels", choices=available_kernels(), default=kernels_name())
     parser.add_argument("--sizes", action="store_true", help="time six image sizes as well")
     kernels = parser.parse_args().kernels
-    os.environ["HORIZON_KERNELS"] = kernels
+    if kernels != kernels_name():
+        os.environ["HORIZON_KERNELS"] = kernels
     if kernels in SAME_SET:  # read when the library is loaded
         os.environ["ONEDNN_MAX_CPU_ISA"] = SAME_SET[kernels]
     run(parser, measure)

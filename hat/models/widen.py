@@ -60,12 +60,25 @@ def widen_weights(
         layer, _, _ = name.rpartition(".")
         transposed = isinstance(modules[layer], nn.ConvTranspose2d)
         after[name] = _widened(value, after[name], inputs.get(layer), transposed)
+    check_shared(new, after)
     narrow = dict(old.named_modules())
     for name, module in new.named_modules():
         if isinstance(module, MatchFeatures) and name in narrow:
             for kind in ("weight", "bias"):
                 after[f"{name}.bn.{kind}"][len(before[f"{name}.bn.{kind}"]) :] *= new_match
     return after
+
+
+def check_shared(new: nn.Module, weights: dict[str, Tensor]) -> None:
+    """InputError where levels that share a parameter in ``new`` would continue different ones."""
+    names: dict[int, str] = {}
+    for name, parameter in new.named_parameters(remove_duplicate=False):
+        first = names.setdefault(id(parameter), name)
+        if not torch.equal(weights[first], weights[name]):
+            raise InputError(
+                f"{first} and {name} are one parameter in the wider network and two in the trained "
+                "one; expected levels that share it there too (at_zero_levels)"
+            )
 
 
 def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
@@ -120,12 +133,17 @@ def concatenated_inputs(
         side = torch.arange(2 * before + 1) + reach - before
         cost = (side[:, None] * (2 * reach + 1) + side).flatten()
         places, start = [cost], module.correlation.out_channels
-        for few, many in zip(_parts(one), _parts(module), strict=True):
+        few_parts, many_parts = _parts(one), _parts(module)
+        for few, many in zip(few_parts, many_parts, strict=True):
             places.append(torch.arange(few) + start)
             start += many
+        if one.at_zero and module.at_zero:
+            places.append(cost + start)
         place = torch.cat(places)
         factor = torch.ones(len(place))
-        factor[: len(cost)] = _parts(module)[0] / _parts(one)[0]
+        matching = few_parts[0]
+        factor[: len(cost)] = many_parts[0] / matching
+        factor[len(cost) + sum(few_parts) :] = many_parts[0] / matching
         found[f"{name}.convs.0.conv"] = place, factor
     return found
 
@@ -133,7 +151,8 @@ def concatenated_inputs(
 def _parts(corrector: FlowCorrector) -> list[int]:
     """Channels of match features and, but for the coarsest level, of flow and hidden features."""
     first = cast(ConvModule, corrector.convs[0]).conv
-    rest = first.in_channels - corrector.correlation.out_channels
+    costs = corrector.correlation.out_channels * (1 + corrector.at_zero)
+    rest = first.in_channels - costs
     hidden = corrector.received
     return [rest - 2 - hidden, 2, hidden] if hidden else [rest]
 

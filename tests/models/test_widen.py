@@ -24,6 +24,7 @@ def network(
     channels: tuple[int, ...] = (16, 16, 8),
     hidden: int = 3,
     pyr_lvls: int = 4,
+    at_zero: tuple[int, ...] = (),
 ) -> tasks.PwcnetTask:
     torch.manual_seed(sum(levels))
     common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "flow_pred_lvl": 2, "act_type": nn.ReLU()}
@@ -36,6 +37,7 @@ def network(
             channels=channels,
             dilations=[1, 2, 1],
             hidden_channels=hidden,
+            at_zero_levels=at_zero,
             **common,
         ),
         losses.RobustFlowLoss(),
@@ -48,12 +50,14 @@ def network(
     return model.eval()
 
 
-def wide() -> tasks.PwcnetTask:
-    return network((8, 16, 24, 32), match=12, md=3, channels=(24, 32, 16), hidden=5)
+def wide(at_zero: tuple[int, ...] = ()) -> tasks.PwcnetTask:
+    width = {"match": 12, "md": 3, "channels": (24, 32, 16), "hidden": 5}
+    return network((8, 16, 24, 32), at_zero=at_zero, **width)
 
 
-def test_the_wider_network_computes_the_same() -> None:
-    old, new = network(), wide()
+@pytest.mark.parametrize(("few", "many"), [((), ()), ((), (2, 3)), ((3,), (3,))])
+def test_the_wider_network_computes_the_same(few: tuple[int, ...], many: tuple[int, ...]) -> None:
+    old, new = network(at_zero=few), wide(many)
     batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
     with torch.no_grad():
         wanted, different = old(batch), new(batch)
@@ -80,7 +84,7 @@ def test_a_coarser_level_continues_the_coarsest_decoder() -> None:
 
 
 def test_all_that_is_new_learns() -> None:
-    old, new = network(), wide()
+    old, new = network(), wide(at_zero=(3,))
     new.load_state_dict(widen_weights(old, new))
     before = {name: p.detach().clone() for name, p in new.named_parameters()}
     optimizer = torch.optim.SGD(new.train().parameters(), lr=1e-2)
@@ -106,6 +110,11 @@ def test_all_that_is_new_learns() -> None:
 def test_what_does_not_fit_is_refused(other: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         widen_weights(network(), network(**other))
+
+
+def test_levels_that_begin_to_share_are_refused() -> None:
+    with pytest.raises(InputError, match=r"one parameter in the wider network.*at_zero_levels"):
+        widen_weights(network(at_zero=(3,)), wide(at_zero=(2, 3)))
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ max_displacement = 3
 predictor_channels = [32, 32, 32, 32, 16]
 dilations = [1, 1, 2, 4, 1]
 hidden_channels = 5
+at_zero_levels = []
 loss_weights = [1.0, 0.5, 0.25, 0.125]
 
 model = dict(
@@ -67,6 +68,7 @@ model = dict(
         channels=predictor_channels,
         dilations=dilations,
         hidden_channels=hidden_channels,
+        at_zero_levels=at_zero_levels,
         _delete_=True,
     ),
     loss=dict(type="RobustFlowLoss", power=0.9, epsilon=0.1, _delete_=True),

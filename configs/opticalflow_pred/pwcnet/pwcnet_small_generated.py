@@ -20,6 +20,7 @@ out_channels = [16, 32, 64, 96, 128, 128]
 depths = [1, 2, 2, 2, 2, 2]
 match_channels = 32
 max_displacement = 4
+at_zero_levels = [3, 4]  # small things that move far are not there at coarser levels
 predictor_channels = [96, 64, 64, 48, 32]
 hidden_channels = 7
 

@@ -42,12 +42,17 @@ class FlowCorrector(nn.Module):
         *,
         coarsest: bool,
         finest: bool,
+        at_zero: bool,
         **layer: Any,
     ) -> None:
         super().__init__()
         self.correlation = Correlation(md)
         self.concat = FloatFunctional()
         before = self.correlation.out_channels + match_channels
+        self.at_zero = at_zero
+        if at_zero:
+            self.correlation_at_zero = Correlation(md)
+            before += self.correlation_at_zero.out_channels
         if not coarsest:
             self.warp_scale = FloatFunctional()
             self.warp = GridSample()
@@ -87,6 +92,8 @@ class FlowCorrector(nn.Module):
             offset = self.warp_scale.mul_scalar(widen(up_flow), scale)
             cost = self.correlation(first, self.warp(second, offset))
             known = [cost, first, up_flow.to(cost.dtype), up_feat.to(cost.dtype)]
+            if self.at_zero:
+                known.append(self.correlation_at_zero(first, second))
         x = self.concat.cat(known)
         for conv in self.convs:
             x = conv(x)
@@ -117,8 +124,15 @@ class ResidualHead(nn.Module):
         pyr_lvls, flow_pred_lvl: coarsest and finest level.
         channels, dilations: the convolutions of each level.
         hidden_channels: up-sampled features that a level receives from the one before.
-        shared: all levels have the same convolutions (but for the coarsest's first, which sees no
-            flow); they become layers of their own when the network is quantised.
+        shared: all levels have the same convolutions, as far as what they read has as many
+            channels (the coarsest sees no flow); they become layers of their own when the network
+            is quantised.
+        at_zero_levels: levels that also see a cost volume around zero flow, not only around that of
+            the level before. A small thing that moves far is not there at coarser levels; without
+            it, the level where it appears looks for it in the wrong place.
+
+    Raises:
+        ValueError: levels that are not there, or the coarsest, which has no other cost volume.
     """
 
     def __init__(
@@ -134,6 +148,7 @@ class ResidualHead(nn.Module):
         dilations: Sequence[int],
         hidden_channels: int,
         shared: bool = True,
+        at_zero_levels: Sequence[int] = (),
     ) -> None:
         super().__init__()
         check_channels("channels", channels)
@@ -142,6 +157,11 @@ class ResidualHead(nn.Module):
             raise ValueError(
                 f"dilations needs one entry per convolution ({len(channels)}), "
                 f"found {len(dilations)}: {list(dilations)}"
+            )
+        if wrong := [level for level in at_zero_levels if not flow_pred_lvl <= level < pyr_lvls]:
+            raise ValueError(
+                f"at_zero_levels: found {wrong[0]}, expected levels from {flow_pred_lvl} to "
+                f"{pyr_lvls - 1}"
             )
         self.pyr_lvls = pyr_lvls
         self.flow_pred_lvl = flow_pred_lvl
@@ -154,6 +174,7 @@ class ResidualHead(nn.Module):
                 hidden_channels,
                 coarsest=level == pyr_lvls,
                 finest=level == flow_pred_lvl,
+                at_zero=level in at_zero_levels,
                 use_bn=use_bn,
                 bn_kwargs=bn_kwargs,
                 act_type=act_type,
@@ -181,14 +202,12 @@ class ResidualHead(nn.Module):
 
 
 def share_weights(correctors: Sequence[nn.Module]) -> None:
-    """Give all levels the finest level's convolutions, as far as the shapes agree."""
-    source = dict(correctors[0].named_modules())
-    for corrector in correctors[1:]:
+    """Give all levels the convolutions of the finest one that has them in the same shape."""
+    first: dict[tuple[str, torch.Size], nn.Conv2d] = {}
+    for corrector in correctors:
         for name, layer in corrector.named_modules():
-            one = source.get(name)
-            if not isinstance(layer, nn.Conv2d) or not isinstance(one, nn.Conv2d):
-                continue
-            if layer.weight.shape == one.weight.shape:
+            if isinstance(layer, nn.Conv2d):
+                one = first.setdefault((name, layer.weight.shape), layer)
                 layer.weight, layer.bias = one.weight, one.bias
 
 
