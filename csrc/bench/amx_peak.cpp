@@ -1,7 +1,7 @@
 // How many int8 multiply-accumulates per second the cores can do with AMX: TDPBSSD on tiles alone.
 //
-// Four tiles of sums, more than latency over throughput asks for, and nothing is loaded or stored in
-// the loop. benchmarks/peaks.py builds this, checks the machine code and calls it.
+// Four tiles of sums, more than latency over throughput asks for, and nothing is loaded or stored
+// in the loop. benchmarks/peaks.py builds this, checks the machine code and calls it.
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,8 +33,8 @@ __attribute__((noinline)) void steps(long count) {
 
 }  // namespace
 
-// Seconds by the clock in which `threads` threads do `count` steps each; negative without permission
-// to use tiles.
+// Seconds by the clock in which `threads` threads do `count` steps each; negative without
+// permission to use tiles.
 extern "C" double peak_seconds(int threads, long count) {
   constexpr long kRequestPermission = 0x1023, kTileContents = 18;
   if (syscall(SYS_arch_prctl, kRequestPermission, kTileContents) != 0) return -1;

@@ -13,7 +13,7 @@ UNITS = ("load", "store", "vector", "aux", "transform")
 ARRAYS = ("conv", "narrow", "correlation")
 # Of a step, to choose from: those of the registers of all instruction sets.
 SIZES = {
-    "pixels": (1, 2, 4, 8, 16),
+    "pixels": (1, 2, 4, 8, 16, 32),
     "inputs": (1, 2, 4, 8, 16, 32, 64),
     "outputs": (1, 2, 4, 8, 16, 32),
 }
