@@ -1,0 +1,161 @@
+"""Flat tensors (N, C) in a graph of maps (N, C, H, W): linear layers become convolutions.
+
+Fixed point knows maps only. A flat tensor is kept as the map that it was made of; a linear layer on
+it is a convolution whose kernel is as large as the map, and what follows has maps of 1x1. It
+becomes flat where it leaves the network.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from horizon.nn import FloatFunctional
+from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
+
+FLATTENING = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze")
+MEANS = (torch.mean, "mean")
+ELEMENTWISE = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.SiLU),
+    *(nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.ELU, nn.Softplus, nn.Dropout, nn.Identity),
+)
+
+
+def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
+    """Change the graph so that maps run through it.
+
+    Returns:
+        Of every node that gave a flat tensor and is still used: the node that gives its map.
+    """
+    maps: dict[fx.Node, fx.Node] = {}
+    for node in list(module.graph.nodes):
+        with module.graph.inserting_before(node):
+            new = _map_of(module, node, maps)
+        if new is not None:
+            maps[node] = new
+    for node in reversed(list(maps)):
+        if not node.users:
+            module.graph.erase_node(node)
+            del maps[node]
+    return maps
+
+
+def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
+    """A new node with the map of what ``node`` gives; None: it gives no flat tensor."""
+    if len(shape_of(node)) != 2:
+        return None
+    layer = layer_of(module, node)
+    source = node.args[0] if node.args else None
+    if len(shape := shape_of(source)) == 4 and isinstance(source, fx.Node):
+        return _flattened(module, node, source, shape)
+    if not isinstance(source, fx.Node):
+        return None
+    if _is_add(module, node):
+        operands = node.args[1:]
+        if not all(x in maps for x in operands):
+            return None
+        added = module.graph.call_method("add", (source, *(maps[x] for x in operands)))
+        return _like(added, node, maps[operands[0]])
+    if source not in maps:
+        return None
+    inner = maps[source]
+    if isinstance(layer, nn.Linear):
+        return _linear(module, node, inner, layer.weight, layer.bias, str(node.target))
+    if node.target is functional.linear:
+        weight, bias = (_parameter(module, x) for x in _linear_parameters(node))
+        if weight is None:
+            return None
+        return _linear(module, node, inner, weight, bias, node.name)
+    if isinstance(layer, nn.BatchNorm1d) and shape_of(inner)[2:] == (1, 1):
+        target = add_layer(module, str(node.target), _of_maps(layer))
+        return _like(module.graph.call_module(target, (inner,)), node, inner)
+    if isinstance(layer, ELEMENTWISE):
+        called = module.graph.call_module(str(node.target), (inner,))
+        return _like(called, node, inner)
+    if node.target is functional.dropout:  # nothing, in evaluation mode
+        return inner
+    return None
+
+
+def _flattened(
+    module: fx.GraphModule, node: fx.Node, source: fx.Node, shape: tuple[int, ...]
+) -> fx.Node | None:
+    n, *inner = shape
+    is_flat = node.target in FLATTENING or isinstance(layer_of(module, node), nn.Flatten)
+    if is_flat and shape_of(node) == (n, math.prod(inner)):
+        return source
+    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    if node.target not in MEANS or not isinstance(axes, list | tuple):
+        return None
+    if sorted(axis % 4 for axis in axes) != [2, 3]:
+        return None
+    pooled = module.graph.call_function(functional.adaptive_avg_pool2d, (source, 1))
+    return _with_value(pooled, node)
+
+
+def _linear(
+    module: fx.GraphModule,
+    node: fx.Node,
+    source: fx.Node,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    name: str,
+) -> fx.Node:
+    _, channels, height, width = shape_of(source)
+    conv = nn.Conv2d(channels, weight.shape[0], (height, width), bias=bias is not None)
+    conv.to(weight.device, weight.dtype)
+    with torch.no_grad():
+        conv.weight.copy_(weight.view(conv.weight.shape))
+        if bias is not None and conv.bias is not None:
+            conv.bias.copy_(bias)
+    target = add_layer(module, name, conv)
+    return _with_value(module.graph.call_module(target, (source,)), node)
+
+
+def _with_value(new: fx.Node, node: fx.Node) -> fx.Node:
+    """``new`` gives maps of 1x1 with the values of ``node``."""
+    new.meta["value"] = node.meta["value"][..., None, None]
+    return new
+
+
+def _like(new: fx.Node, node: fx.Node, inner: fx.Node) -> fx.Node:
+    """``new`` gives maps of the shape of ``inner`` with the values of ``node``."""
+    new.meta["value"] = node.meta["value"].reshape(shape_of(inner))
+    return new
+
+
+def _is_add(module: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether it is the ``add`` of a FloatFunctional, on two tensors."""
+    if node.op != "call_method" or node.target != "add" or len(node.args) != 3:
+        return False
+    own: Any = node.args[0]
+    return own.op == "get_attr" and isinstance(
+        module.get_submodule(str(own.target)), FloatFunctional
+    )
+
+
+def _of_maps(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
+    new = nn.BatchNorm2d(
+        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+    )
+    new.load_state_dict(norm.state_dict())
+    return new
+
+
+def _linear_parameters(node: fx.Node) -> tuple[Any, Any]:
+    weight = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
+    bias = node.args[2] if len(node.args) > 2 else node.kwargs.get("bias")
+    return weight, bias
+
+
+def _parameter(module: fx.GraphModule, node: Any) -> torch.Tensor | None:
+    """The parameter that a node stands for; None: it is none."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return None
+    *path, name = str(node.target).split(".")
+    found = getattr(module.get_submodule(".".join(path)), name)
+    return found if isinstance(found, nn.Parameter) else None

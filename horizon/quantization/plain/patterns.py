@@ -1,0 +1,95 @@
+"""Which layers of a graph become one: convolution, normalisation, addition, activation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch import fx, nn
+
+from horizon.nn import Correlation, FloatFunctional
+from horizon.quantization.fuse import ACTIVATIONS, BATCH_NORMS, CONVOLUTIONS, fuse_modules
+from horizon.quantization.plain.tracing import layer_of
+
+
+def fuse_graph(module: fx.GraphModule) -> None:
+    """Fuse what can be, by :func:`~horizon.quantization.fuse.fuse_modules`, and change the graph.
+
+    A layer joins the one before it where nothing else needs what that gives, and where each runs
+    once.
+    """
+    calls = Counter(str(node.target) for node in module.graph.nodes if node.op == "call_module")
+    for node in list(module.graph.nodes):
+        layer = layer_of(module, node)
+        if isinstance(layer, (*CONVOLUTIONS, Correlation)):
+            _fuse_from(module, node, calls, isinstance(layer, CONVOLUTIONS))
+    for node in list(module.graph.nodes):
+        if addition_of(module, node) is not None:
+            act = _next(module, node, ACTIVATIONS, calls)
+            if act is not None:
+                fuse_modules(module, [str(node.args[0].target), str(act.target)])
+                _drop(module, act)
+
+
+def _fuse_from(
+    module: fx.GraphModule, node: fx.Node, calls: Counter[str], convolution: bool
+) -> None:
+    """Fuse the layer that ``node`` calls with those behind it."""
+    if calls[str(node.target)] != 1:
+        return
+    chain, operand = [node], 1
+    if convolution and (norm := _next(module, node, BATCH_NORMS, calls)) is not None:
+        chain.append(norm)
+    add = _only_user(chain[-1]) if convolution else None
+    if add is not None and addition_of(module, add) is not None:
+        operand = add.args[1:].index(chain[-1])
+        chain.append(add)
+    else:
+        add = None
+    act = _next(module, chain[-1], ACTIVATIONS, calls)
+    if act is not None:
+        chain.append(act)
+    if len(chain) == 1:
+        return
+    names = [
+        str(part.args[0].target) if part is add else str(part.target)  # type: ignore[union-attr]
+        for part in chain
+    ]
+    fuse_modules(module, names, conv_operand=operand)
+    for part in chain:
+        if part is not (add or chain[0]):
+            _drop(module, part)
+
+
+def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:
+    """The FloatFunctional whose ``add`` a node calls; None: it does not, or it is fused already."""
+    if not isinstance(node, fx.Node) or node.op != "call_method" or node.target != "add":
+        return None
+    own: Any = node.args[0]
+    if own.op != "get_attr":
+        return None
+    found = module.get_submodule(str(own.target))
+    return found if isinstance(found, FloatFunctional) else None
+
+
+def _next(
+    module: fx.GraphModule, node: fx.Node, kinds: tuple[type[nn.Module], ...], calls: Counter[str]
+) -> fx.Node | None:
+    """The call of a layer of these kinds that alone uses what ``node`` gives."""
+    user = _only_user(node)
+    layer = layer_of(module, user)
+    if user is None or not isinstance(layer, kinds) or calls[str(user.target)] != 1:
+        return None
+    return user
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    users = list(node.users)
+    return users[0] if len(users) == 1 else None
+
+
+def _drop(module: fx.GraphModule, node: fx.Node) -> None:
+    """Take the call of a layer that is a part of another one now out of the graph."""
+    source: Any = node.args[0]
+    node.replace_all_uses_with(source)
+    module.graph.erase_node(node)

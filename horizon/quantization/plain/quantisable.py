@@ -1,0 +1,156 @@
+"""A network as it was trained, in the form that preparing it for fixed point takes.
+
+Its graph is traced; each place gets a layer of its own, linear layers become convolutions, what
+belongs together is fused, and stubs stand where tensors enter and leave. What this changes are
+layers, not results: the output is compared with the network's.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.ao import quantization as torch_quantization
+from torch.nn import functional
+
+from horizon.errors import InputError
+from horizon.nn import DeQuantStub, QuantStub
+from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
+from horizon.quantization.plain.flat import use_maps
+from horizon.quantization.plain.own_layers import own_layers
+from horizon.quantization.plain.patterns import fuse_graph
+from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of, traced
+from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
+from horizon.quantization.same_output import check_same_output
+
+STUBS = (QuantStub, DeQuantStub, torch_quantization.QuantStub, torch_quantization.DeQuantStub)
+# What has no fixed-point form and usually comes last: it stays behind the quantised part.
+LAST = (
+    *(functional.softmax, functional.log_softmax, torch.softmax, torch.log_softmax),
+    *("softmax", "log_softmax", torch.argmax, "argmax"),
+)
+LAST_LAYERS = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
+
+
+def is_plain(model: nn.Module) -> bool:
+    """Whether nothing in a network speaks of quantisation."""
+    return not any(
+        isinstance(module, STUBS) or getattr(module, "qconfig", None) is not None
+        for module in model.modules()
+    )
+
+
+def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
+    """A copy of a plain float network that ``prepare_calibration`` and ``prepare_qat`` take.
+
+    Args:
+        model: without stubs and qconfigs; it is left alone.
+        example: an input of it, of the size that linear layers need.
+
+    Returns:
+        The traced network: convolutions fused with normalisations, sums and activations, stubs at
+        its inputs and outputs, a qconfig: int8, and int32 for convolutions whose result leaves it.
+
+    Raises:
+        InputError: the graph cannot be traced, or nothing in it can be quantised.
+    """
+    training = model.training
+    module = traced(copy.deepcopy(model).eval(), example)
+    own_layers(module)
+    maps = use_maps(module)
+    _finish_outputs(module, maps, _add_stubs(module))
+    module.graph.eliminate_dead_code()
+    fuse_graph(module)
+    _delete_unused(module)
+    module.graph.lint()
+    module.recompile()
+    check_same_output(model, module, example, "finding what to quantise")
+    _give_qconfigs(module)
+    return module.train(training)
+
+
+def _add_stubs(module: fx.GraphModule) -> set[fx.Node]:
+    """Put a QuantStub behind every input of real numbers; returns the nodes that are quantised."""
+    graph = module.graph
+    quantised: set[fx.Node] = set()
+    inputs = {node for node in graph.nodes if node.op == "placeholder"}
+    entering = [
+        node
+        for node in graph.nodes
+        if is_real(node)
+        and (node in inputs or (node.args and node.args[0] in inputs))
+        # an element of a mapping or a sequence that is an input
+        and (node in inputs or not is_real(node.args[0]))
+    ]
+    if not entering:
+        raise InputError("prepare: no input of the network is a tensor of real numbers")
+    for node in entering:
+        with graph.inserting_after(node):
+            target = add_layer(module, f"{node.name}_quant", QuantStub())
+            stub = graph.call_module(target, (node,))
+        stub.meta["value"] = node.meta["value"]
+        node.replace_all_uses_with(stub, delete_user_cb=lambda user, stub=stub: user is not stub)
+        quantised.add(stub)
+    for node in graph.nodes:
+        last = node.target in LAST or isinstance(layer_of(module, node), LAST_LAYERS)
+        if not last and is_real(node) and any(x in quantised for x in node.all_input_nodes):
+            quantised.add(node)
+    return quantised
+
+
+def _finish_outputs(
+    module: fx.GraphModule, maps: dict[fx.Node, fx.Node], quantised: set[fx.Node]
+) -> None:
+    """Put a DeQuantStub before everything that leaves the quantised part, flat where it was."""
+    made: dict[fx.Node, fx.Node] = {}
+
+    def leaving(user: fx.Node, node: fx.Node) -> fx.Node:
+        source = maps.get(node, node)
+        if source not in quantised:
+            return node
+        if node not in made:
+            with module.graph.inserting_before(user):
+                target = add_layer(module, f"{node.name}_dequant", DeQuantStub())
+                made[node] = module.graph.call_module(target, (source,))
+                if source is not node:
+                    made[node] = module.graph.call_function(torch.flatten, (made[node], 1))
+        return made[node]
+
+    for user in list(module.graph.nodes):
+        if user.op == "output" or (user not in quantised and _is_last(module, user)):
+            user.args = fx.map_arg(user.args, lambda node, user=user: leaving(user, node))
+
+
+def _delete_unused(module: fx.GraphModule) -> None:
+    """Delete the layers that the graph neither calls nor has within one that it calls."""
+    called = {str(n.target) for n in module.graph.nodes if n.op in ("call_module", "get_attr")}
+
+    def is_used(name: str) -> bool:
+        parts = name.split(".")
+        inside = any(".".join(parts[:i]) in called for i in range(1, len(parts) + 1))
+        return inside or any(target.startswith(f"{name}.") for target in called)
+
+    for name, _ in reversed(list(module.named_modules())):
+        if name and not is_used(name):
+            module.delete_submodule(name)
+
+
+def _is_last(module: fx.GraphModule, node: fx.Node) -> bool:
+    return node.target in LAST or isinstance(layer_of(module, node), LAST_LAYERS)
+
+
+def _give_qconfigs(module: fx.GraphModule) -> None:
+    module.qconfig = get_default_qat_qconfig()
+    for node in module.graph.nodes:
+        if not isinstance(layer_of(module, node), DeQuantStub):
+            continue
+        source = node.args[0]
+        layer = layer_of(module, source)
+        alone = isinstance(source, fx.Node) and len(source.users) == 1
+        bare = isinstance(layer, CONVOLUTIONS) or (
+            isinstance(layer, FusedConv) and layer.act is None
+        )
+        if alone and bare and len(shape_of(source)) in (0, 4):
+            layer.qconfig = get_default_qat_out_qconfig()  # type: ignore[union-attr]

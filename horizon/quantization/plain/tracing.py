@@ -1,0 +1,107 @@
+"""A network's graph by torch.fx, with the shape of every value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from horizon.errors import InputError
+from horizon.quantization.examples import call_with
+from horizon.quantization.layers import prepared_form
+
+
+class _Tracer(fx.Tracer):
+    """Layers of torch and those that have a fixed-point form are not looked into."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return prepared_form(m) is not None or super().is_leaf_module(m, module_qualified_name)
+
+
+class QuantisableModule(fx.GraphModule):
+    """A traced network; copies keep its qconfig and its example."""
+
+    example: Any = None
+
+    def example_input(self) -> Any:
+        """What it was traced with."""
+        return self.example
+
+    def __deepcopy__(self, memo: Any) -> QuantisableModule:
+        copied = super().__deepcopy__(memo)
+        for name in ("qconfig", "example"):
+            if name in self.__dict__:
+                setattr(copied, name, getattr(self, name))
+        return copied  # type: ignore[no-any-return]
+
+
+class _Values(fx.Interpreter):
+    """Runs a graph, and keeps what every node gives in ``node.meta["value"]``."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        n.meta["value"] = result
+        return result
+
+
+@torch.no_grad()
+def traced(model: nn.Module, example: Any) -> QuantisableModule:
+    """``model`` as a graph whose nodes have their values for ``example`` (``meta["value"]``).
+
+    Args:
+        model: in evaluation mode; its layers become those of the graph.
+        example: see :func:`~horizon.quantization.examples.call_with`.
+
+    Raises:
+        InputError: what runs depends on the values of tensors.
+    """
+    call_with(model, example)  # what the network itself raises is for the user
+    try:
+        graph = _Tracer().trace(model)
+    except Exception as error:  # whatever the forward function does with a stand-in for a tensor
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"prepare: {type(model).__name__} has no QuantStub, and where it would need one cannot "
+            f"be found, because its graph cannot be traced ({reason}); expected a forward() whose "
+            "steps depend on no tensor's values; send what enters the quantised part through a "
+            "horizon.nn.QuantStub and what leaves it through a DeQuantStub"
+        ) from error
+    module = QuantisableModule(model, graph, type(model).__name__)
+    module.example = example
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    arguments = example if type(example) is tuple and len(placeholders) > 1 else (example,)
+    _Values(module).run(*arguments)
+    return module
+
+
+def value_of(node: Any) -> Any:
+    return node.meta.get("value") if isinstance(node, fx.Node) else None
+
+
+def shape_of(node: Any) -> tuple[int, ...]:
+    """Of the tensor that a node gives; empty for anything else."""
+    value = value_of(node)
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def is_real(node: Any) -> bool:
+    """Whether a node gives a tensor of real numbers."""
+    value = value_of(node)
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def add_layer(module: fx.GraphModule, name: str, layer: nn.Module) -> str:
+    """Give the graph's module a layer of this name, or one like it; returns the name."""
+    name = name.replace(".", "_")
+    taken = set(dict(module.named_children()))
+    free = next(n for n in (name, *(f"{name}_{i}" for i in range(1, 10**6))) if n not in taken)
+    module.add_submodule(free, layer.train(module.training))
+    return free
+
+
+def layer_of(module: fx.GraphModule, node: Any) -> nn.Module | None:
+    """The layer that a node calls; None: it calls none."""
+    if not isinstance(node, fx.Node) or node.op != "call_module":
+        return None
+    return module.get_submodule(str(node.target))
