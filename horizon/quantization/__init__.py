@@ -8,6 +8,7 @@ horizon.quantization.prepare_qat(model, inplace=True)
 from horizon.quantization.convert import convert, output_integers
 from horizon.quantization.fuse import fuse_modules
 from horizon.quantization.layers.prepared import QATLayer
+from horizon.quantization.plain import quantisable
 from horizon.quantization.prepare import check_prepared, prepare_calibration, prepare_qat
 from horizon.quantization.program import IntegerModel, program_graph, program_state
 from horizon.quantization.qconfig import (
@@ -55,6 +56,7 @@ __all__ = [
     "prepared_layers",
     "program_graph",
     "program_state",
+    "quantisable",
     "set_fake_quantize",
     "trace",
 ]

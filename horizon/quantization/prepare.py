@@ -16,6 +16,7 @@ from horizon.quantization.layers import prepared_form
 from horizon.quantization.layers.functional import stand_ins
 from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.layers.rescale import QATReLU
+from horizon.quantization.plain import is_plain, quantisable
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.remedies import instead_of
 from horizon.quantization.scales.fake_quantize import FakeQuantize, FakeQuantState
@@ -38,10 +39,11 @@ def prepare_calibration(
 
     ``set_qconfig()`` (or an attribute ``qconfig`` on the model or its parts) says how; the nearest
     one above a layer counts. Names, parameters and results stay; :func:`finish_calibration` ends
-    it. What works but costs is logged, unless ``quiet``.
+    it. What works but costs is logged, unless ``quiet``. A network that has neither stubs nor a
+    qconfig is traced, and gets both (:func:`~horizon.quantization.plain.quantisable`).
 
     Args:
-        model: float, fused.
+        model: float, fused; or plain, with an example.
         example: an input of the model, of any size; default ``model.example_input()`` if it has
             that. The float model runs on it once: calls between the layers (``x + y``,
             ``torch.cat``, ``F.relu``) get prepared layers too, a module that runs several times
@@ -74,6 +76,8 @@ def check_prepared(model: nn.Module, example: Any = None) -> list[Finding]:
     """
     if example is None or any(True for _ in prepared_layers(model)):
         return _check_modules(model, Survey(), surveyed=False)
+    if is_plain(model):
+        model = quantisable(model, example)
     with stand_ins(model):
         found = survey(model, example)
     return [*_check_modules(model, found, surveyed=True), *found.findings]
@@ -85,17 +89,26 @@ def _prepare(model: Any, example: Any, inplace: bool, quiet: bool = False) -> nn
             f"prepare: the example is {example!r}; expected an input of the model; write "
             f"inplace={example!r} by its name"
         )
-    if not inplace:
+    if example is None and hasattr(model, "example_input"):
+        example = model.example_input()
+    if is_plain(model) and example is not None and not any(prepared_layers(model)):
+        if inplace:
+            raise InputError(
+                f"prepare: {type(model).__name__} has neither stubs nor a qconfig; they are found "
+                "in its graph, which gives a new network: leave inplace=True out and use what the "
+                "call returns"
+            )
+        model = quantisable(model, example)
+    elif not inplace:
         model = copy.deepcopy(model)
     if any(True for _ in prepared_layers(model)):
         return model
     if not any(getattr(m, "qconfig", None) is not None for m in model.modules()):
         raise InputError(
             "no layer has a qconfig: call model.set_qconfig() before, or set model.qconfig = "
-            "horizon.quantization.get_default_qat_qconfig()"
+            "horizon.quantization.get_default_qat_qconfig(); a network without stubs and qconfigs "
+            "needs nothing but example=..."
         )
-    if example is None and hasattr(model, "example_input"):
-        example = model.example_input()
     surveyed = example is not None
     found = Survey()
     if surveyed:

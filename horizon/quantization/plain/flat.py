@@ -55,7 +55,7 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if not isinstance(source, fx.Node):
         return None
     if _is_add(module, node):
-        operands = node.args[1:]
+        operands: Any = node.args[1:]
         if not all(x in maps for x in operands):
             return None
         added = module.graph.call_method("add", (source, *(maps[x] for x in operands)))

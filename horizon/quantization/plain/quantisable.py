@@ -8,6 +8,7 @@ layers, not results: the output is compared with the network's.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
-from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of, traced
+from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
@@ -120,7 +121,7 @@ def _finish_outputs(
 
     for user in list(module.graph.nodes):
         if user.op == "output" or (user not in quantised and _is_last(module, user)):
-            user.args = fx.map_arg(user.args, lambda node, user=user: leaving(user, node))
+            user.args = fx.map_arg(user.args, partial(leaving, user))
 
 
 def _delete_unused(module: fx.GraphModule) -> None:
@@ -142,7 +143,7 @@ def _is_last(module: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _give_qconfigs(module: fx.GraphModule) -> None:
-    module.qconfig = get_default_qat_qconfig()
+    setattr(module, "qconfig", get_default_qat_qconfig())  # noqa: B010
     for node in module.graph.nodes:
         if not isinstance(layer_of(module, node), DeQuantStub):
             continue
@@ -152,5 +153,5 @@ def _give_qconfigs(module: fx.GraphModule) -> None:
         bare = isinstance(layer, CONVOLUTIONS) or (
             isinstance(layer, FusedConv) and layer.act is None
         )
-        if alone and bare and len(shape_of(source)) in (0, 4):
-            layer.qconfig = get_default_qat_out_qconfig()  # type: ignore[union-attr]
+        if alone and bare and layer is not None:
+            setattr(layer, "qconfig", get_default_qat_out_qconfig())  # noqa: B010

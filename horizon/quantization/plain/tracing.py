@@ -29,11 +29,12 @@ class QuantisableModule(fx.GraphModule):
         return self.example
 
     def __deepcopy__(self, memo: Any) -> QuantisableModule:
-        copied = super().__deepcopy__(memo)
+        copied: Any = super().__deepcopy__(memo)
         for name in ("qconfig", "example"):
             if name in self.__dict__:
                 setattr(copied, name, getattr(self, name))
-        return copied  # type: ignore[no-any-return]
+        result: QuantisableModule = copied
+        return result
 
 
 class _Values(fx.Interpreter):
