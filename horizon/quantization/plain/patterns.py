@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from horizon.nn import Correlation, FloatFunctional
 from horizon.quantization.fuse import ACTIVATIONS, BATCH_NORMS, CONVOLUTIONS, fuse_modules
-from horizon.quantization.plain.tracing import layer_of
+from horizon.quantization.plain.tracing import add_layer, layer_of
 
 
 def fuse_graph(module: fx.GraphModule) -> None:
@@ -23,6 +23,9 @@ def fuse_graph(module: fx.GraphModule) -> None:
         layer = layer_of(module, node)
         if isinstance(layer, (*CONVOLUTIONS, Correlation)):
             _fuse_from(module, node, calls, isinstance(layer, CONVOLUTIONS))
+    for node in list(module.graph.nodes):
+        if isinstance(layer_of(module, node), nn.BatchNorm2d):
+            _fuse_norm(module, node, calls)
     for node in list(module.graph.nodes):
         if addition_of(module, node) is not None:
             act = _next(module, node, ACTIVATIONS, calls)
@@ -59,6 +62,20 @@ def _fuse_from(
     for part in chain:
         if part is not (add or chain[0]):
             _drop(module, part)
+
+
+def _fuse_norm(module: fx.GraphModule, node: fx.Node, calls: Counter[str]) -> None:
+    """A normalisation behind no convolution becomes one that keeps each channel to itself."""
+    norm: Any = layer_of(module, node)
+    conv = nn.Conv2d(norm.num_features, norm.num_features, 1, groups=norm.num_features, bias=False)
+    nn.init.ones_(conv.weight)
+    with module.graph.inserting_before(node):
+        target = add_layer(module, f"{node.target}_conv", conv.to(norm.running_var))
+        new = module.graph.call_module(target, (node.args[0],))
+    new.meta["value"] = node.meta["value"]
+    node.update_arg(0, new)
+    calls[target] = 1
+    _fuse_from(module, new, calls, True)
 
 
 def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:

@@ -69,6 +69,8 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     module.recompile()
     check_same_output(model, module, example, "finding what to quantise")
     _give_qconfigs(module)
+    for node in module.graph.nodes:
+        node.meta.clear()
     return module.train(training)
 
 

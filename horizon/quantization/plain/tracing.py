@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ class _Tracer(fx.Tracer):
 
 
 class QuantisableModule(fx.GraphModule):
-    """A traced network; copies keep its qconfig and its example."""
+    """A traced network that is copied like any other module, hooks and qconfig included."""
 
     example: Any = None
 
@@ -28,13 +29,12 @@ class QuantisableModule(fx.GraphModule):
         """What it was traced with."""
         return self.example
 
-    def __deepcopy__(self, memo: Any) -> QuantisableModule:
-        copied: Any = super().__deepcopy__(memo)
-        for name in ("qconfig", "example"):
-            if name in self.__dict__:
-                setattr(copied, name, getattr(self, name))
-        result: QuantisableModule = copied
-        return result
+    def __deepcopy__(self, memo: dict[int, Any]) -> QuantisableModule:
+        copied = QuantisableModule.__new__(QuantisableModule)
+        memo[id(self)] = copied
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        copied.recompile()
+        return copied
 
 
 class _Values(fx.Interpreter):

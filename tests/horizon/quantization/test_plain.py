@@ -166,6 +166,27 @@ def test_several_inputs_and_outputs() -> None:
     assert sum(isinstance(m, QATLayer) for m in prepared.modules()) == 7
 
 
+class NormFirst(nn.Module):
+    """Normalisation and activation before the convolution, as in dense blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.second = nn.Conv2d(6, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return torch.cat([x, self.second(functional.relu(self.norm(x)))], dim=1)
+
+
+def test_a_normalisation_behind_no_convolution() -> None:
+    model = settled(NormFirst())
+    example = torch.rand(1, 3, 8, 8) * 2 - 1
+    with torch.no_grad():
+        found, wanted = integer_model(model, example)(example), model(example)
+    assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
 class Mapping(nn.Module):
     def __init__(self) -> None:
         super().__init__()
