@@ -66,6 +66,7 @@ class OwnFiles:
         """
         patterns = list(patterns)
         self.check(patterns)
+        new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -90,6 +91,9 @@ class OwnFiles:
                     self._write(noted, [])
                 else:
                     discard(self.manifest)
+            if new:
+                with contextlib.suppress(OSError):  # unless something is in it
+                    self.folder.rmdir()
 
     def _matching(self, patterns: Iterable[str]) -> list[Path]:
         """Existing files with such names, in order."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from horizon.errors import InputError
 
+PILLOW_MODES = ("RGB", "L")
 FORMS = "uint8 (H, W, 3), grey (H, W), or a batch (N, H, W, 3)"
 
 
@@ -35,8 +36,19 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
             f"{name}: found None, expected an image, {FORMS}; cv2.imread gives None for a file "
             "that it cannot read"
         )
+    mode = getattr(image, "mode", None)
+    if isinstance(mode, str) and mode not in PILLOW_MODES:
+        raise InputError(
+            f"{name}: found a Pillow image of mode {mode}, expected RGB or L; convert it: "
+            "image.convert('RGB')"
+        )
     if hasattr(image, "detach") and hasattr(image, "cpu"):
-        array = _channels_last(image.detach().cpu().numpy())
+        try:
+            array = _channels_last(image.detach().cpu().numpy())
+        except (NotImplementedError, RuntimeError, TypeError) as error:
+            raise InputError(
+                f"{name}: found a tensor whose values numpy cannot have ({error}); expected {FORMS}"
+            ) from error
     else:
         try:
             array = np.asarray(image)
@@ -76,7 +88,9 @@ def _remedy(array: np.ndarray) -> str:
         )
     if array.dtype == np.uint16:
         return "convert it: (image >> 8).astype(numpy.uint8)"
-    if array.dtype.kind in "iub":
+    if array.dtype == bool:
+        return "convert it: 255 * image.astype(numpy.uint8)"
+    if array.dtype.kind in "iu":
         return "convert values in 0..255 with image.astype(numpy.uint8)"
     return "hand over an array of pixels"
 
@@ -86,4 +100,6 @@ def _hint(array: np.ndarray) -> str:
         return "; leave the alpha channel out: image[..., :3]"
     if array.ndim in (3, 4) and array.shape[-3] == 3:
         return "; put the channels last: numpy.moveaxis(image, -3, -1)"
+    if array.ndim == 3:
+        return "; a batch of grey images has a last side of 1: images[..., None]"
     return ""

@@ -56,6 +56,10 @@ class FlowModel:
         if channels not in CHANNEL_ORDERS:
             raise InputError(f"channels {channels!r}; expected {' or '.join(CHANNEL_ORDERS)}")
         check_threads(threads)
+        if not isinstance(model, str | os.PathLike):
+            raise InputError(
+                f"model: found {model!r}, expected the name of a network or the path of a file"
+            )
         self.name = os.fspath(model)
         self.channels = channels
         self._threads, self._cache_dir = threads, cache_dir

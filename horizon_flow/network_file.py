@@ -97,7 +97,8 @@ class NetworkFile:
             with np.load(io.BytesIO(self.data), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in names or arrays.files}
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            reason = "it is no .npz" if isinstance(error, ValueError) else error
             raise InputError(
-                f"{self.path}: no network file ({error}); make one with 'hat export-network', or "
+                f"{self.path}: no network file ({reason}); make one with 'hat export-network', or "
                 "install the package again if it came with it"
             ) from error

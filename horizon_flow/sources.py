@@ -121,6 +121,11 @@ def find_source(model: str, threads: int | None, folder: Path | None) -> Source:
         path = FOLDER / f"{model}{SUFFIX}"
         return CompiledNetwork(NetworkFile.read(path), threads, folder)
     path = Path(os.path.expanduser(model))
+    if path.is_dir():
+        raise InputError(
+            f"model {model!r}: is a folder; expected {', '.join(shipped)}, or the path of a .hbm "
+            "or .npz file"
+        )
     if not path.is_file():
         raise InputError(
             f"model {model!r}: no network of this name comes with the package, and there is no "

@@ -23,7 +23,7 @@ from hat.cli.sections import SECTION_KEYS, read_section
 from hat.config import Config
 from hat.engine.checkpoint import STAGES, stage_in_name
 from hat.errors import InputError
-from hat.migration.metric_scale import ScaledUpdate, factors
+from hat.migration.metric_scale import ScaledUpdate, factors, is_unclear
 from hat.paths import also_tried, tried_paths
 from hat.registry import build_from_registry, check_arguments, check_known, join_path, resolve_type
 from hat.seeding import check_seed
@@ -65,6 +65,8 @@ def findings(config: Config) -> list[Finding]:
             walk.value(config[name], name)
         elif name in USED_BY and not (name == "int_infer_trainer" and "int_trainer" in config):
             walk.add(ABSENT, f"no section {name}: '{USED_BY[name]}' needs it")
+    if not any(name in config for name in (*MODELS, *USED_BY)):
+        walk.add(ERROR, "no section that a command reads; expected a model and a trainer at least")
     if not walk.has(ERROR):  # else the same mistakes would be found once more
         for name in BUILT:
             if name in config:
@@ -131,8 +133,15 @@ class _Walk:
         if not callable(function) or isinstance(function, ScaledUpdate):
             return
         found = factors(function)
+        name = getattr(function, "__name__", function)
+        if found is None and is_unclear(function):
+            self.add(
+                WARNING,
+                f"{path}.metric_update_func: what {name} hands to the metrics could not be tried; "
+                "make sure that it multiplies no flow: the network's and the true one are in "
+                "pixels of the full-resolution image",
+            )
         if found is not None and found[0] != found[1]:
-            name = getattr(function, "__name__", function)
             self.add(
                 WARNING,
                 f"{path}.metric_update_func: {name} multiplies the network's flow by {found[0]:g} "

@@ -28,10 +28,15 @@ from hat.sequences.results import ENDINGS, METRICS_FILE, VIDEO, Results, names_o
 from hat.sequences.run import Progress, run
 from hat.sequences.scale import Scale
 from hat.sequences.truth import match_truth
-from hat.sequences.video_file import VideoFile, is_video_name
+from hat.sequences.video_file import CODECS, VideoFile, is_video_name
 from hat.visualize.painter import FlowPainter
 from horizon.cpus import usable_cpus
 
+# Endings of files that somebody may expect; a folder's name may have another one.
+OF_FILES = {
+    *(".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".gif", ".webp", ".flo", ".npz"),
+    *(".npy", ".pfm", ".csv", ".html", ".mpg", ".mpeg", ".wmv", ".m4v", ".flv", ".h264", ".h265"),
+}
 OPTION = "--save-path"
 MADE_BY = "hat infer"
 
@@ -163,8 +168,8 @@ def plan(args: argparse.Namespace, frames: Frames, truths: Mapping[int, Path]) -
             results among the frames of a folder, or two pairs of one name.
     """
     path = Path(args.save_path)
-    pictures = isinstance(frames, Pictures)
-    single = pictures and pairs_of(frames) == 1
+    pictures = frames if isinstance(frames, Pictures) else None
+    single = pictures is not None and pairs_of(frames) == 1
     is_video = is_video_name(path) and not path.is_dir()
     if is_video:
         kinds = args.write or [VIDEO]
@@ -173,6 +178,11 @@ def plan(args: argparse.Namespace, frames: Frames, truths: Mapping[int, Path]) -
             others = ", ".join(kind for kind in kinds if kind != VIDEO)
             raise InputError(f"{path}: is one video; {others} of --write need a folder")
     else:
+        if path.suffix.lower() in OF_FILES and not path.is_dir():
+            raise InputError(
+                f"{path}: expected a folder or a video ({', '.join(CODECS)}); pictures, .flo and "
+                "other files of the pairs are written to a folder: choose which by --write"
+            )
         folder = path
         kinds = args.write or (
             ["flo", "picture", *(["figure"] if single else [])] if pictures else [VIDEO]
@@ -182,12 +192,12 @@ def plan(args: argparse.Namespace, frames: Frames, truths: Mapping[int, Path]) -
         video = folder / f"{_title(frames)}_flow.mp4"
     if "error" in kinds and not truths:
         raise InputError("--write error: error maps need true flow; name it by --truth")
-    for word in args.inputs:
-        if not is_video and Path(word).is_dir() and Path(word).resolve() == folder.resolve():
-            raise InputError(
-                f"{folder}: holds the frames, and results among them would be taken for frames "
-                f"later; choose another {OPTION}"
-            )
+    sources = {file.resolve().parent for file in pictures.files} if pictures else set()
+    if folder.resolve() in sources and not single and not is_video:
+        raise InputError(
+            f"{folder}: holds the frames, and results among them would be taken for frames "
+            f"later; choose another {OPTION}"
+        )
     files = tuple(kind for kind in ENDINGS if kind in kinds)
     patterns = _pair_patterns(files, frames, truths)
     if VIDEO in kinds:

@@ -4,6 +4,7 @@ hat ls                      all of it, by name
 hat ls configs              for --config and 'hat cp'
 hat ls machines             for --march
 hat ls models               trained networks: stages and folder
+hat ls networks             integer networks for 'hat infer --model' and FlowModel
 hat ls components           for type=... in configs, with their arguments
 hat ls components Scale     one of them, with its whole description
 """
@@ -23,6 +24,7 @@ import horizon.march
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY, nearest
 from hat.shipped import shipped_configs, shipped_models
+from horizon_flow.network_file import FOLDER, SUFFIX, shipped_networks
 
 Rows = list[tuple[str, str]]
 STAGES = ("float", "calibration", "qat", "int_infer")
@@ -71,6 +73,10 @@ def models() -> Rows:
     return found
 
 
+def networks() -> Rows:
+    return [(name, str(FOLDER / f"{name}{SUFFIX}")) for name in shipped_networks()]
+
+
 def components() -> Rows:
     """Every registered name with its arguments."""
     load_components()
@@ -81,6 +87,7 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "configs": configs,
     "machines": machines,
     "models": models,
+    "networks": networks,
     "components": components,
 }
 

@@ -67,20 +67,42 @@ def factors(function: UpdateFunction) -> tuple[float, float] | None:
     return found.pop() if len(found) == 1 else None
 
 
+def is_unclear(function: UpdateFunction) -> bool:
+    """Whether ``function`` may change units without :func:`factors` seeing it: it fails on every
+    trial, or hands to metrics what is no pair of flows by a factor.
+    """
+    if factors(function) is not None:
+        return False
+    ran = [
+        metrics
+        for batch, outputs in _trials()
+        for metrics in _metric_lists()
+        if _tried(function, metrics, batch, outputs)
+    ]
+    return not ran or any(metric.pairs for metrics in ran for metric in metrics)
+
+
 def _observed(
     function: UpdateFunction, metrics: list[_Recorder], batch: dict, outputs: Any
 ) -> Iterator[tuple[float, float]]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            function(metrics, batch, outputs)
-    except Exception:  # a user's function may fail on a trial in any way; then it says nothing
+    if not _tried(function, metrics, batch, outputs):
         return
     for metric in metrics:
         for labels, preds in metric.pairs:
             flow, truth = _factor(preds, FLOW), _factor(labels, TRUTH)
             if flow and truth:
                 yield flow, truth
+
+
+def _tried(function: UpdateFunction, metrics: list[_Recorder], batch: dict, outputs: Any) -> bool:
+    """Whether the function ran: a user's may fail on a trial in any way."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            function(metrics, batch, outputs)
+    except Exception:
+        return False
+    return True
 
 
 def _factor(value: Any, constant: Sequence[float]) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
 
+from hat.errors import InputError
 from hat.sequences.estimators import Estimator
 from hat.sequences.frames import Frames
 from hat.visualize.painter import round_scale, typical_speed
@@ -35,7 +37,11 @@ class Scale:
         """Fix the scale, if it is not given and the source lets itself be looked at beforehand."""
         if self.fixed:
             return
-        speeds = [self._speed(flow) for flow in _flows(frames, estimate)]
+        speeds: list[float] = []
+        # A frame that cannot be read is told when its turn comes, as anywhere in a sequence.
+        with contextlib.suppress(InputError):
+            for flow in _flows(frames, estimate):
+                speeds.append(self._speed(flow))
         if speeds:
             self.value, self.fixed = round_scale(max(speeds), LEAST), True
 

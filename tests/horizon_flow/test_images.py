@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from horizon.errors import InputError
 from horizon_flow.images import image_batch
@@ -66,6 +67,12 @@ def test_every_form_of_an_image(given, expected, batch):
         (None, "image1: found None.*cv2.imread"),
         ({}, "found object values, expected uint8"),
         ([[1, 2], [3]], "image1: .*no array"),
+        (COLOUR > 100, r"found bool.*255 \* image.astype\(numpy.uint8\)"),
+        (Image.new("P", (7, 5)), r"Pillow image of mode P.*image.convert\('RGB'\)"),
+        (Image.new("CMYK", (7, 5)), "mode CMYK, expected RGB or L"),
+        (Image.new("RGBA", (7, 5)), "mode RGBA, expected RGB or L"),
+        (BATCH[..., 0], r"expected uint8.*images\[..., None\]"),
+        (torch.zeros(5, 7, 3, dtype=torch.uint8, device="meta"), "a tensor whose values numpy"),
     ],
 )
 def test_what_is_no_image_is_told(given, message):

@@ -9,7 +9,7 @@ from torch.nn import functional
 from hat.config import Config
 from hat.engine.evaluate import update_flow_metrics
 from hat.metrics import EndPointError
-from hat.migration.metric_scale import ScaledUpdate, factors
+from hat.migration.metric_scale import ScaledUpdate, factors, is_unclear
 from tests.conftest import ROOT
 
 
@@ -62,6 +62,25 @@ def failing(metrics, batch, model_outs):
 )
 def test_the_factors(function, found):
     assert factors(function) == found
+
+
+def of_another_key(metrics, batch, model_outs):
+    metrics[0].update(batch["gt_flow"], model_outs["flows"][0] * 20)
+
+
+@pytest.mark.parametrize(
+    ("function", "unclear"),
+    [
+        (times_four, False),
+        (update_flow_metrics, False),
+        (only_losses, False),
+        (not_a_factor, True),
+        (failing, True),
+        (of_another_key, True),
+    ],
+)
+def test_what_cannot_be_tried_is_known(function, unclear):
+    assert is_unclear(function) == unclear
 
 
 def test_the_shipped_function_needs_no_factor():
