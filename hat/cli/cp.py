@@ -11,6 +11,7 @@ there already, with the same content, is used.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from hat.config.source import config_files
@@ -20,6 +21,10 @@ from hat.outputs import check_outputs
 from hat.registry import nearest
 from hat.shipped import ROOTS, shipped_config, shipped_configs
 from hat.visualize.flow_viz import make_folder
+
+
+# The scripts of a checkout are commands of hat, too.
+SCRIPT = re.compile(r"python3 tools/(?:datasets/)?(\w+)\.py")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,12 +75,12 @@ def destinations(source: Path, dest: Path) -> dict[Path, Path]:
 
 
 def text_of(file: Path, copies: dict[Path, Path]) -> bytes:
-    """A config with the commands in it naming the copies."""
+    """A config with the commands in it naming the copies, and as they run in any folder."""
     text = file.read_text(encoding="utf-8")
     for original, copy in copies.items():
         root = next(root for root in ROOTS if original.is_relative_to(root))
         text = text.replace(original.relative_to(root).as_posix(), copy.as_posix())
-    return text.encode()
+    return SCRIPT.sub(lambda found: f"hat {found[1].replace('_', '-')}", text).encode()
 
 
 def content(path: Path) -> bytes | None:

@@ -64,6 +64,14 @@ def test_a_copy_says_the_same_as_the_original(name, elsewhere, monkeypatch):
     assert copy.out_channels == original.out_channels
 
 
+def test_the_commands_in_a_copy_run_in_any_folder(elsewhere):
+    assert main(["cp", NAME, "exp"]) == 0
+    text = (elsewhere / "exp/pwcnet_lite_generated.py").read_text()
+    assert "hat train --stage float --config exp/pwcnet_lite_generated.py" in text
+    assert "hat flyingchairs-packer" in text
+    assert "tools/" not in text
+
+
 def test_cp_into_a_folder_uses_bases_that_are_there(elsewhere, capsys):
     assert main(["cp", NAME, "."]) == 0
     assert sorted(p.name for p in elsewhere.iterdir()) == [
