@@ -22,7 +22,6 @@ from hat.registry import nearest
 from hat.shipped import ROOTS, shipped_config, shipped_configs
 from hat.visualize.flow_viz import make_folder
 
-
 # The scripts of a checkout are commands of hat, too.
 SCRIPT = re.compile(r"python3 tools/(?:datasets/)?(\w+)\.py")
 
