@@ -24,7 +24,12 @@ at_zero_levels = [3, 4]  # small things that move far are not there at coarser l
 predictor_channels = [96, 64, 64, 48, 32]
 hidden_channels = 7
 
+# Schedule: no easy pairs at the beginning; wider pairs than there, for larger motions
+train_size = (256, 384)
 lr = 6e-4
 easy_epochs = 0
 easy_stages = []
 freeze_bn_step = 3000
+float_trainer = dict(num_steps=14000)
+qat_lr_callback = dict(lr_decay_id=[800, 1050])
+qat_trainer = dict(num_steps=1200)
