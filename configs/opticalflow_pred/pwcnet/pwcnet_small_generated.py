@@ -24,6 +24,18 @@ at_zero_levels = [3, 4]  # small things that move far are not there at coarser l
 predictor_channels = [96, 64, 64, 48, 32]
 hidden_channels = 7
 
+# Data: darker and brighter pictures than there. Objects that are dark on dark are missed otherwise.
+colours = dict(
+    type="PhotometricJitter",
+    brightness=0.6,
+    contrast=0.4,
+    saturation=0.3,
+    gamma=0.8,
+    noise=6.0,
+    p=0.8,
+    asymmetric_p=0.2,
+)
+
 # Schedule: no easy pairs at the beginning; wider pairs than there, for larger motions
 train_size = (256, 384)
 lr = 6e-4
