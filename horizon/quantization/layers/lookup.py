@@ -272,9 +272,7 @@ FUNCTIONS: dict[Callable[..., Bound], tuple[Callable, ...]] = {
     bind_softplus: (functional.softplus,),
     bind_hardshrink: (functional.hardshrink, torch.hardshrink, Tensor.hardshrink),
     bind_softshrink: (functional.softshrink,),
-    bind_threshold: (
-        *(functional.threshold, functional.threshold_, torch.threshold, torch.threshold_),
-    ),
+    bind_threshold: (*(functional.threshold, torch.threshold, torch.threshold_),),
 }
 TWIN = Twin(
     (*NAMED, *WITH_PARAMETERS, nn.GELU),
