@@ -67,13 +67,13 @@ def test_the_verifier_compares_the_table() -> None:
     compiled = compile_program(two_lookups((1, 4, 4, 3)), horizon.march.load("host"))
     items = compiled.program.instructions
     first, second = (n for n, item in enumerate(items) if item.opcode is Opcode.lookup)
-    with pytest.raises(CompilerError, match="layer act0.*table, entry 0"):
+    with pytest.raises(CompilerError, match=r"layer act0.*table, entry 0"):
         verify_program(changed(compiled, first, table=items[second].table))
     data = bytearray(compiled.program.constants)
     data[items[second].table + 2 * 200 + 1] ^= 1
     broken = changed(compiled, first)
     broken.program = replace(broken.program, constants=bytes(data))
-    with pytest.raises(CompilerError, match="layer act1.*table, entry 200"):
+    with pytest.raises(CompilerError, match=r"layer act1.*table, entry 200"):
         verify_program(broken)
 
 
