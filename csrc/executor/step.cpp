@@ -121,6 +121,9 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                         i.fraction_bits,
                         {i.origin[0], i.origin[1]},
                         {i.pad[0], i.pad[1]}};
+    case Opcode::lookup:
+      return LookupArgs{tensor_at(i.out, at.out), tensor_at(i.a, at.a),
+                        reinterpret_cast<const std::byte*>(at.table)};
     case Opcode::load:
     case Opcode::store:
     case Opcode::copy:

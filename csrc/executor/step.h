@@ -19,7 +19,7 @@ struct Operands {
   std::byte* a;
   std::byte* b;
   const std::byte* weight;
-  const Channel* table;
+  const Channel* table;  // of a lookup: what stands for its entries
 };
 
 // The arguments of one of the operators; LOAD, STORE and COPY are all CopyArgs.

@@ -68,7 +68,9 @@ void check_unused(const InstructionRecord& i) {
     require_default(i.lo == 0 && i.hi == 0, "limits");
     require_default(i.two_slopes == 0, "two slopes");
   }
-  if (!clamps && !warp) require_default(i.table == 0 && i.table_count == 0, "table");
+  if (!clamps && !warp && i.opcode != Opcode::lookup) {
+    require_default(i.table == 0 && i.table_count == 0, "table");
+  }
   const bool two = conv || correlation || warp || i.opcode == Opcode::add;
   if (!two) check_missing(i.b, "b");
 }

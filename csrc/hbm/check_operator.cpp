@@ -32,6 +32,17 @@ void check_negative(std::int32_t value, std::int32_t largest, const char* name, 
   }
 }
 
+void check_table_place(const InstructionRecord& i, std::uint64_t entry_bytes,
+                       std::span<const std::byte> constants) {
+  const std::uint64_t bytes = i.table_count * entry_bytes;
+  if (i.table % sizeof(Channel) != 0 || i.table > constants.size() ||
+      bytes > constants.size() - i.table) {
+    refuse(text_of("a table of ", bytes, " bytes at ", i.table),
+           text_of("a multiple of ", sizeof(Channel), " inside the ", constants.size(),
+                   " bytes of constants"));
+  }
+}
+
 void check_table(const InstructionRecord& i, std::span<const std::byte> constants) {
   const std::uint32_t channels = i.out.shape[3];
   const bool per_channel = i.opcode == Opcode::conv;
@@ -41,13 +52,7 @@ void check_table(const InstructionRecord& i, std::span<const std::byte> constant
                                                                : either ? text_of("1 or ", channels)
                                                                         : "1");
   }
-  const std::uint64_t bytes = std::uint64_t{i.table_count} * sizeof(Channel);
-  if (i.table % alignof(Channel) != 0 || i.table % sizeof(Channel) != 0 ||
-      i.table > constants.size() || bytes > constants.size() - i.table) {
-    refuse(text_of("a table of ", bytes, " bytes at ", i.table),
-           text_of("a multiple of ", sizeof(Channel), " inside the ", constants.size(),
-                   " bytes of constants"));
-  }
+  check_table_place(i, sizeof(Channel), constants);
   const bool residual = i.opcode == Opcode::add || (per_channel && i.b.space != Space::none);
   for (std::uint32_t c = 0; c < i.table_count; ++c) {
     const Channel channel = channel_of(i, constants, c);
@@ -174,6 +179,17 @@ void check_elementwise(const InstructionRecord& i) {
   }
 }
 
+// Every value that an entry can have is one of the output's type.
+void check_lookup(const InstructionRecord& i, std::span<const std::byte> constants) {
+  if (i.a.type != Type::int8) refuse(text_of("a: ", name_of(i.a.type)), "int8");
+  require_narrow(i.out, "out");
+  require_shape(i.a, "a", i.out);
+  if (i.table_count != kLookupEntries) {
+    refuse(text_of("a table of ", i.table_count, " entries"), text_of(kLookupEntries));
+  }
+  check_table_place(i, static_cast<std::uint64_t>(size_of(i.out.type)), constants);
+}
+
 void check_max_pool(const InstructionRecord& i) {
   require_signed(i.a, "a");
   if (i.out.type != i.a.type) {
@@ -213,6 +229,8 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     return check_max_pool(i);  // neither limits nor a table
   } else if (i.opcode == Opcode::resize) {
     return check_resize(i);
+  } else if (i.opcode == Opcode::lookup) {
+    return check_lookup(i, constants);
   } else {
     check_elementwise(i);
   }

@@ -25,6 +25,7 @@ inline constexpr std::int32_t kLargestMultiplier = 16777216;    // of a channel
 inline constexpr std::int32_t kLargestShift = 47;               // of a channel, at least 1
 inline constexpr std::uint64_t kAccumulatorLimit = 268435456;   // no accumulator reaches it
 inline constexpr std::uint32_t kRowsOutputs = 4;                // at most, of weights in rows
+inline constexpr std::uint32_t kLookupEntries = 256;            // one for each value of int8
 
 inline constexpr std::uint64_t round_up(std::uint64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -71,7 +72,8 @@ enum class Opcode : std::uint8_t {
   rescale = 7,
   add = 8,
   resize = 9,
-  max_pool = 10
+  max_pool = 10,
+  lookup = 11
 };
 
 enum class WeightLayout : std::int32_t {
@@ -81,7 +83,7 @@ enum class WeightLayout : std::int32_t {
 
 inline constexpr int kUnits = 6;
 inline constexpr std::size_t kSections = 6;
-inline constexpr std::size_t kOpcodes = 10;
+inline constexpr std::size_t kOpcodes = 11;
 
 // clang-format off
 // By opcode - 1.
@@ -92,6 +94,7 @@ inline constexpr Unit kUnitOf[] = {
     Unit::tensor,
     Unit::tensor,
     Unit::aux,
+    Unit::vector,
     Unit::vector,
     Unit::vector,
     Unit::vector,
@@ -108,6 +111,7 @@ inline constexpr const char* kOpcodeNames[] = {
     "add",
     "resize",
     "max_pool",
+    "lookup",
 };
 
 // By number.
@@ -236,8 +240,10 @@ struct InstructionRecord {
   std::int32_t divisor[2];     // (y, x), of the same
   std::int32_t last[2];        // (y, x) of the whole input's last pixel
   std::int32_t zero1[3];
-  std::uint64_t table;        // offset of Channel entries in constants, a multiple of 32
-  std::uint32_t table_count;  // entries: 1 (the same for all channels) or one per channel
+  // offset of Channel entries (lookup: of out's type) in constants, a multiple of 32
+  std::uint64_t table;
+  // entries: 1 (the same for all channels) or one per channel; lookup: 256
+  std::uint32_t table_count;
   std::uint32_t zero2;
 };
 

@@ -91,6 +91,12 @@ struct PoolArgs {
   std::int32_t kernel[2], stride[2], pad[2];
 };
 
+// out = table[a + 128]; `in` is int8, `table` has 256 entries of the output's type, int8 or int16.
+struct LookupArgs {
+  Tensor out, in;
+  const std::byte* table;
+};
+
 // Output row i of the whole map (origin + y) reads the place X = clamp(floor((step i + offset) /
 // divisor), 0, last 2^F) of the whole input, in steps of 2^-F rows: rows floor(X 2^-F) and the
 // next, `last` at most, weighted by what X is between them. The same for columns. Row r of the
@@ -114,7 +120,8 @@ struct ResizeArgs {
   OPERATOR(rescale, RescaleArgs)                  \
   OPERATOR(add, AddArgs)                          \
   WITH_SCRATCH(max_pool, PoolArgs)                \
-  WITH_SCRATCH(resize, ResizeArgs)
+  WITH_SCRATCH(resize, ResizeArgs)                \
+  OPERATOR(lookup, LookupArgs)
 
 struct Kernels {
   const char* name;

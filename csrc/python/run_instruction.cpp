@@ -65,13 +65,17 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
                      const std::optional<ReadView4>& b, const std::optional<Weights>& weight,
                      nb::bytes table, int threads) {
   InstructionRecord instruction;
-  if (record.size() != sizeof instruction || table.size() % sizeof(Channel) != 0) {
+  const bool has_record = record.size() == sizeof instruction;
+  if (has_record) std::memcpy(&instruction, record.data(), sizeof instruction);
+  const bool lookup = has_record && instruction.opcode == Opcode::lookup;
+  const std::size_t entry_bytes =
+      lookup ? static_cast<std::size_t>(size_of(type_of(out, "out"))) : sizeof(Channel);
+  if (!has_record || table.size() % entry_bytes != 0) {
     throw std::invalid_argument("run_instruction: record of " + std::to_string(record.size()) +
                                 " bytes, table of " + std::to_string(table.size()) +
                                 " bytes; expected " + std::to_string(sizeof instruction) +
-                                " and a multiple of " + std::to_string(sizeof(Channel)));
+                                " and a multiple of " + std::to_string(entry_bytes));
   }
-  std::memcpy(&instruction, record.data(), sizeof instruction);
 
   // the instruction as it would stand in a program: arrays in sram, weights and table in constants
   std::uint64_t sram = 0;
@@ -87,7 +91,7 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
         View{0, {1, 1, 1, bytes}, {bytes, bytes, bytes, 1}, Space::constant, Type::int8, 0, 0};
   }
   instruction.table = table.size() == 0 ? 0 : table_offset;
-  instruction.table_count = static_cast<std::uint32_t>(table.size() / sizeof(Channel));
+  instruction.table_count = static_cast<std::uint32_t>(table.size() / entry_bytes);
 
   auto* const out_data = static_cast<std::byte*>(out.data());
   auto* const a_data = static_cast<std::byte*>(const_cast<void*>(a.data()));

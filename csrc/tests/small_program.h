@@ -30,6 +30,7 @@ enum Place : std::size_t {
   kMaxPool,
   kResize,  // bilinear, to twice the size
   kSlopes,  // a rescale with two slopes
+  kLookup,  // to int16
   kStoreFlow,
   kStoreFeature,
 };
@@ -255,6 +256,15 @@ inline void SmallProgram::add_all() {
   slopes.two_slopes = 1;
   set_limits(slopes);
   set_table(slopes, 5, {0, 1 << 23, 0, 20, 1 << 20, 0});
+
+  const View looked_up = sram(kInt16, {1, kHeight, kWidth, 5});
+  InstructionRecord& lookup = add(Opcode::lookup, Unit::vector, "lookup", looked_up, resized);
+  std::vector<std::int16_t> squares(kLookupEntries);
+  for (int q = -128; q < 128; ++q) {
+    squares[static_cast<std::size_t>(q + 128)] = static_cast<std::int16_t>(q * q);
+  }
+  lookup.table = parts_.add_constants(squares);
+  lookup.table_count = kLookupEntries;
 
   View flow_out = planes_of(Space::output, kInt32, {1, kHeight, kWidth, 2});
   add(Opcode::store, Unit::store, "flow", flow_out, sum);

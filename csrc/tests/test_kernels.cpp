@@ -10,6 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "tests/kernel_cases.h"
+#include "tests/lookup_case.h"
 #include "tests/max_pool_case.h"
 #include "tests/resize_case.h"
 
@@ -26,6 +27,7 @@ constexpr Operator kOperators[] = {
     {"warp", warp_case},         {"rescale", rescale_case},
     {"add", add_case},           {"copy", copy_case},
     {"max_pool", max_pool_case}, {"resize", resize_case},
+    {"lookup", lookup_case},
 };
 
 constexpr std::size_t kGuard = 256;

@@ -124,6 +124,33 @@ void test_matching() {
   refused(kAdd, "b: in none", [](auto& i) { i.b = View{}; });
 }
 
+void test_lookup() {
+  refused(kLookup, "a: int16; expected int8", [](auto& i) {
+    i.a.type = Type::int16;
+    i.a.shape[3] = i.out.shape[3] = 2;
+    i.a.stride[3] = 2, i.a.stride[2] = 4, i.a.stride[1] = 24, i.a.stride[0] = 96;
+  });
+  refused(kLookup, "out: int32; expected int8 or int16", [](auto& i) {
+    i.out.type = Type::int32;
+    i.out.shape[3] = i.a.shape[3] = 2;
+    i.out.stride[3] = 4, i.out.stride[2] = 8, i.out.stride[1] = 48, i.out.stride[0] = 192;
+  });
+  refused(kLookup, "a: shape 1x3x6x5; expected 1x4x6x5", [](auto& i) { i.a.shape[1] = 3; });
+  refused(kLookup, "a table of 255 entries; expected 256", [](auto& i) { i.table_count = 255; });
+  refused(kLookup, "a table of 512 bytes at", [](auto& i) { i.table += 8; });
+  refused("instruction " + std::to_string(kLookup), "bytes of constants",
+          [](auto& p) { p.instructions[kLookup].table = p.constants.size() / 32 * 32 - 480; });
+  refused(kLookup, "a table of 512 bytes at", [](auto& i) { i.table = ~std::uint64_t{31}; });
+  refused(kLookup, "limits: a value", [](auto& i) { i.lo = -1; });
+  refused(kLookup, "two slopes: a value", [](auto& i) { i.two_slopes = 1; });
+  refused(kLookup, "b: an operand that this", [](auto& i) { i.b = i.a; });
+  accepted("entries of bytes", [](auto& p) {
+    InstructionRecord& i = p.instructions[kLookup];
+    i.out.type = Type::int8;
+    std::copy(std::begin(i.a.stride), std::end(i.a.stride), i.out.stride);
+  });
+}
+
 void test_weights() {
   refused("instruction 3", "weight: a value of -128",
           [](auto& p) { weights_of(p, kConv)[0] = -128; });
@@ -214,6 +241,7 @@ void test_bounds() {
 
 int run() {
   test_tables();
+  test_lookup();
   test_slopes();
   test_conv();
   test_matching();

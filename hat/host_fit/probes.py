@@ -175,6 +175,10 @@ class _Chain:
         values["padding"] = (padding, padding)
         return self.add_node("max_pool2d", [x], (batch, *size, channels), x.dtype, values)
 
+    def lookup(self, x: TensorInfo, dtype: str) -> TensorInfo:
+        table = (np.arange(-128, 128) // 2).astype(dtype)
+        return self.add_node("lookup", [x], x.shape, dtype, {"function": "silu", "table": table})
+
     def resize(self, x: TensorInfo, up: int, bilinear: int) -> TensorInfo:
         batch, height, width, channels = x.shape
         values = {"up": (up, up), "down": (1, 1), "align_corners": 0, "exact": 0}
@@ -288,6 +292,7 @@ def _elementwise(chain: _Chain) -> None:
     kind = len(chain.nodes) % 3
     chain.end(chain.resize(w if w.shape[1] * w.shape[2] < 4096 else few, 2, int(kind > 0)))
     chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
+    chain.end(chain.lookup(w, ("int8", "int16", "int8")[kind]))
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

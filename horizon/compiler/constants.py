@@ -45,9 +45,13 @@ def collect_constants(graph: Graph, tasks: list[Task]) -> Constants:
         if task.weighted:
             layout = weight_layout(node, graph.tensors[task.a.tensor].dtype)
             weights[node.name] = put(pack_weights(node.attributes["weight"], layout).tobytes())
-        columns = operator_of(node).table(node, task.shapes)
+        operator = operator_of(node)
+        columns, entries = operator.table(node, task.shapes), operator.entries(node)
         tables[node.name] = 0, 0
-        if columns:
+        if entries is not None:
+            data_type = entries.dtype.newbyteorder("<")
+            tables[node.name] = put(entries.astype(data_type).tobytes()), len(entries)
+        elif columns:
             table = channel_table(**columns)
             tables[node.name] = put(table), len(table) // CHANNEL.itemsize
     return Constants(bytes(data), weights, tables)

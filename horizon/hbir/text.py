@@ -28,6 +28,7 @@ NAME = r"[^\s,;:()=]+"
 TENSOR = r"(int\d+) \((\d+), (\d+), (\d+), (\d+)\) scale ([^;]+)"
 NODE = re.compile(rf"(\w+) ({NAME}) \(([^()]*)\) -> ({NAME}): {TENSOR}((?:; .*)?)")
 INPUT = re.compile(rf"input ({NAME}): {TENSOR}")
+ACTIVATION = re.compile(r"[a-z_]+(?:\([^() ]*\))?")
 ARRAY = re.compile(r"(int\d+) \(([\d, ]*)\) (?:\[([-\d ]*)\]|\S+ sha256 ([0-9a-f]+))")
 
 
@@ -121,6 +122,8 @@ def _tensor(info: TensorInfo) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return str(tuple(int(v) for v in value))
+    if isinstance(value, str):
+        return value
     if not isinstance(value, np.ndarray):
         return str(int(value))
     head = f"{value.dtype} ({', '.join(map(str, value.shape))})"
@@ -162,10 +165,13 @@ def _parse_value(
         return int(text)
     if re.fullmatch(r"\((-?\d+,? ?)*\)", text):
         return tuple(int(v) for v in re.findall(r"-?\d+", text))
+    if ACTIVATION.fullmatch(text):
+        return text
     found = ARRAY.fullmatch(text)
     if not found or found[1] not in ("int8", "int16", "int32", "int64"):
         raise InputError(
-            f"{where}: {key} is {text!r}; expected an int, a tuple or an array of ints"
+            f"{where}: {key} is {text!r}; expected an int, a tuple, an array of ints "
+            "or an activation"
         )
     if found[4] is None:
         shape = tuple(int(side) for side in found[2].split(", ") if side)

@@ -14,6 +14,7 @@ from horizon.hbm.records import DataType, Instruction, IoTensor, Program, Space,
 from horizon.hbm.require import fail, require
 from horizon.hbm.rules import check_rules
 from horizon.isa.bounds import MAX_MEMORY, MAX_OPT, MAX_STRING
+from horizon.isa.instructions import INSTRUCTIONS
 
 MAX_FIELD = 2**32 - 1
 MAX_SIDE = 2**31 - 1
@@ -152,13 +153,18 @@ def _check_view(
 
 
 def _table(instruction: Instruction, constants: bytes, where: str) -> np.ndarray:
+    """The channel entries, or the bytes of a lookup's."""
     start, count = instruction.table, instruction.table_count
-    end = start + count * CHANNEL.itemsize
+    looks_up = INSTRUCTIONS[instruction.opcode].looks_up
+    size = instruction.out.dtype.size if looks_up else CHANNEL.itemsize
+    end = start + count * size
     if start % CHANNEL.itemsize or start < 0 or count < 0 or end > len(constants):
-        found = f"channel table of {count} entries at {start}"
+        found = f"table of {count} entries at {start}"
         fail(
             where,
             found,
             f"a multiple of {CHANNEL.itemsize}, inside the constants of {len(constants)} bytes",
         )
+    if looks_up:
+        return np.frombuffer(constants, np.uint8, count * size, start)
     return np.frombuffer(constants, CHANNEL, count, start)

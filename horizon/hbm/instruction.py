@@ -31,8 +31,8 @@ class Instruction:
         offset: (y, x), of the same.
         divisor: (y, x), of the same.
         last: (y, x) of the whole input's last pixel.
-        table: offset of Channel entries in constants, a multiple of 32.
-        table_count: entries: 1 (the same for all channels) or one per channel.
+        table: offset of Channel entries (lookup: of out's type) in constants, a multiple of 32.
+        table_count: entries: 1 (the same for all channels) or one per channel; lookup: 256.
     """
 
     opcode: Opcode

@@ -34,7 +34,7 @@ from horizon.hbm.records import (
 )
 from horizon.hbm.require import fail, require
 from horizon.hbm.weights import packed_bytes
-from horizon.isa.bounds import MAX_FRACTION_BITS, MAX_SIDE
+from horizon.isa.bounds import LOOKUP_ENTRIES, MAX_FRACTION_BITS, MAX_SIDE
 from horizon.isa.instructions import INSTRUCTIONS
 from horizon.isa.records import RECORDS, Field
 
@@ -62,7 +62,7 @@ def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None
     """Check operands and parameters of one instruction, whose views are inside their memories.
 
     Args:
-        table: its channel entries, (table_count,) of ``format.CHANNEL``.
+        table: its channel entries, (table_count,) of ``format.CHANNEL``; a lookup's: not looked at.
 
     Raises:
         InputError: begins with ``where``.
@@ -94,7 +94,7 @@ def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None
         found = f"limits {instruction.lo}..{instruction.hi}"
         in_type = low <= instruction.lo <= instruction.hi <= high
         require(in_type, where, found, f"lo <= hi within {low}..{high}")
-    if "table" in operation.fields:
+    if "table" in operation.fields and not operation.looks_up:
         _check_table(instruction, table, where)
     _CHECKS[opcode](instruction, where)
     for name in ("a", "b", "weight"):
@@ -254,6 +254,13 @@ def _check_max_pool(instruction: Instruction, where: str) -> None:
             fail(where, found, f"each with an element of a, 0..{a.shape[axis] - 1}")
 
 
+def _check_lookup(instruction: Instruction, where: str) -> None:
+    # Every value that an entry can have is one of the output's type.
+    _check_rescale(instruction, where)
+    count = instruction.table_count
+    require(count == LOOKUP_ENTRIES, where, f"{count} entries", f"{LOOKUP_ENTRIES}")
+
+
 def _check_resize(instruction: Instruction, where: str) -> None:
     out, a, bits = instruction.out, instruction.a, instruction.fraction_bits
     _check_sides(instruction, where)
@@ -291,4 +298,5 @@ _CHECKS = {
     Opcode.add: _check_add,
     Opcode.max_pool: _check_max_pool,
     Opcode.resize: _check_resize,
+    Opcode.lookup: _check_lookup,
 }

@@ -8,6 +8,7 @@ MAGIC = b"HBMFLOW\0"
 VERSION = 2
 ALIGNMENT = 64
 ROWS_OUTPUTS = 4
+LOOKUP_ENTRIES = 2**8
 MAX_MEMORY = 2**40
 MAX_STRING = 2**12
 MAX_OPT = 3
@@ -51,4 +52,5 @@ BOUNDS = (
     Bound("kLargestShift", "std::int32_t", MAX_SHIFT, "of a channel, at least 1"),
     Bound("kAccumulatorLimit", "std::uint64_t", ACCUMULATOR_LIMIT, "no accumulator reaches it"),
     Bound("kRowsOutputs", "std::uint32_t", ROWS_OUTPUTS, "at most, of weights in rows"),
+    Bound("kLookupEntries", "std::uint32_t", LOOKUP_ENTRIES, "one for each value of int8"),
 )

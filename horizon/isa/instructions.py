@@ -23,6 +23,7 @@ class Opcode(IntEnum):
     add = 8
     resize = 9
     max_pool = 10
+    lookup = 11
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class Operation:
         operands: by name: ``out``, ``a``, ``b``, ``weight``. What is not here is missing.
         fields: of ``InstructionRecord``, those that it uses.
         computes: channels of its operands lie side by side; otherwise strides are free.
+        looks_up: its table has results, one for each value of ``a``, and no channel entries.
     """
 
     unit: Unit
     operands: dict[str, Operand]
     fields: tuple[str, ...] = ()
     computes: bool = True
+    looks_up: bool = False
 
 
 NARROW = frozenset({DataType.int8, DataType.int16})
@@ -113,5 +116,11 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
     ),
     Opcode.max_pool: Operation(
         Unit.vector, {"out": _signed, "a": _signed}, ("kernel", "stride", "pad")
+    ),
+    Opcode.lookup: Operation(
+        Unit.vector,
+        {"out": _narrow, "a": Operand(SRAM, frozenset({DataType.int8}))},
+        TABLE,
+        looks_up=True,
     ),
 }

@@ -206,8 +206,16 @@ _INSTRUCTION = (
     _pair("divisor", "(y, x), of the same", 0, 1, MAX_SPAN),
     _pair("last", "(y, x) of the whole input's last pixel", 0, 0, MAX_SIDE - 1),
     _zero("zero1", "i32", 3),
-    Field("table", "u64", "offset of Channel entries in constants, a multiple of 32"),
-    Field("table_count", "u32", "entries: 1 (the same for all channels) or one per channel"),
+    Field(
+        "table",
+        "u64",
+        "offset of Channel entries (lookup: of out's type) in constants, a multiple of 32",
+    ),
+    Field(
+        "table_count",
+        "u32",
+        "entries: 1 (the same for all channels) or one per channel; lookup: 256",
+    ),
     _zero("zero2", "u32"),
 )
 

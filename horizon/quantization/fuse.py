@@ -146,7 +146,8 @@ def fuse_modules(
         reason = "; every place in the network needs a layer of its own" if taken else ""
         raise InputError(
             f"cannot fuse {shown}; expected conv [bn] [add] [act], correlation, act or add, act "
-            f"(act: ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh){reason}"
+            "(act: ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh; other activations go by table, behind "
+            f"the result: leave them out){reason}"
         )
     place = sequence.index("add") if "add" in sequence else 0
     if isinstance(found[place], TakenIn):

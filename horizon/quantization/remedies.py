@@ -23,11 +23,7 @@ LAYERS = (
     ("Dropout", "nn.Dropout, which does nothing outside of training"),
     ("Flatten", "a convolution as large as the map, or what follows on the CPU"),
 )
-ACTIVATIONS = (
-    *("CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish"),
-    *("LogSigmoid", "Mish", "RReLU", "SELU", "SiLU", "Sigmoid"),
-    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
-)
+ACTIVATIONS = ("GLU", "RReLU")
 ACTIVATION = "nn.ReLU, nn.LeakyReLU, nn.PReLU or nn.ReLU6, fused with the convolution before it"
 OTHERWISE = "convolutions and layers of horizon.nn; or end with a DeQuantStub before it"
 MEAN = "nn.Conv2d with equal weights, or the mean on the CPU behind a DeQuantStub"
@@ -62,10 +58,7 @@ CALLS = {
     ),
     **dict.fromkeys(("mul", "multiply", "div", "divide", "true_divide"), PRODUCT),
     "matmul": "nn.Conv2d of 1x1",
-    **dict.fromkeys(
-        ("sigmoid", "tanh", "gelu", "silu", "elu", "softplus", "mish", "hardswish", "hardsigmoid"),
-        ACTIVATION,
-    ),
+    **dict.fromkeys(("glu", "rrelu"), ACTIVATION),
     "add": "an addition of two quantised tensors of one shape",
 }
 EXAMPLE = (

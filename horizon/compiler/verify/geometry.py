@@ -27,6 +27,7 @@ OPCODES = {
     "add": Opcode.add,
     "max_pool2d": Opcode.max_pool,
     "resize": Opcode.resize,
+    "lookup": Opcode.lookup,
 }
 SIDES = ("row", "column")
 
@@ -61,6 +62,7 @@ def reads(part: Part) -> dict[str, Quad]:
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
         Opcode.max_pool: _max_pool,
         Opcode.resize: _resize,
+        Opcode.lookup: lambda part: {"a": part.start},
     }
     return read[part.instruction.opcode](part)
 

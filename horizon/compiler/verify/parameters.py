@@ -50,7 +50,10 @@ class Parameters:
             found = getattr(part.instruction, name)
             if found != expected:
                 raise Wrong(name, f"{found}", f"{expected}")
-        self._check_table(part)
+        if part.instruction.opcode is Opcode.lookup:
+            self._check_entries(part)
+        else:
+            self._check_table(part)
         if part.instruction.weight is not None:
             self._check_weight(part)
 
@@ -79,6 +82,16 @@ class Parameters:
                 where = f"table, {column} of channel {channels.start + index}"
                 raise Wrong(where, f"{found[index]}", f"{expected[index]}")
         self._equal.add((key, place))
+
+    def _check_entries(self, part: Part) -> None:
+        expected = part.node.attributes["table"]
+        start = part.instruction.table
+        data = self._constants[start : start + expected.nbytes].tobytes()
+        found = np.frombuffer(data, expected.dtype.newbyteorder("<"))
+        bad = found != expected
+        if bad.any():
+            index = int(bad.argmax())
+            raise Wrong(f"table, entry {index}", f"{found[index]}", f"{expected[index]}")
 
     def _check_weight(self, part: Part) -> None:
         view, channels = part.instruction.weight, part.channels

@@ -9,6 +9,7 @@ from horizon.hbir.operators.concat import Concat
 from horizon.hbir.operators.conv2d import Conv2d
 from horizon.hbir.operators.conv_transpose2d import ConvTranspose2d
 from horizon.hbir.operators.correlation import Correlation
+from horizon.hbir.operators.lookup import Lookup
 from horizon.hbir.operators.max_pool2d import MaxPool2d
 from horizon.hbir.operators.operator import Moves, Operator, Products
 from horizon.hbir.operators.rescale import Rescale
@@ -29,6 +30,7 @@ OPERATORS: dict[str, Operator] = {
         Add(),
         MaxPool2d(),
         Resize(),
+        Lookup(),
         Concat(),
         Slice(),
     )

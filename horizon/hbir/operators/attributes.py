@@ -11,7 +11,12 @@ from horizon.errors import InputError
 from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT, LIMITS, MULTIPLIER_LIMIT, SHIFT_RANGE
 from horizon.hbir.node import Node, TensorInfo
 
-ARRAYS = {"int8 array": np.int8, "int32 array": np.int32, "int64 array": np.int64}
+ARRAYS = {
+    "int8 array": (np.int8,),
+    "int8 or int16 array": (np.int8, np.int16),
+    "int32 array": (np.int32,),
+    "int64 array": (np.int64,),
+}
 
 
 def problem(node: Node, found: str, expected: str) -> InputError:
@@ -64,7 +69,9 @@ def _is_kind(value: Any, kind: str) -> bool:
         )
     if kind == "int or int64 array":
         return _is_kind(value, "int") or _is_kind(value, "int64 array")
-    return isinstance(value, np.ndarray) and value.dtype == ARRAYS[kind]
+    if kind == "activation":
+        return isinstance(value, str)
+    return isinstance(value, np.ndarray) and value.dtype in ARRAYS[kind]
 
 
 def check_multiplier(node: Node, name: str, channels: int, signed: bool = False) -> None:

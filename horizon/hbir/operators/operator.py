@@ -53,8 +53,8 @@ class Operator(ABC):
     Attributes:
         name: in programs and in their text.
         required, optional: names of attributes and their kinds: "int", "pair" (a tuple of two
-            ints), "int8 array", "int32 array", "int64 array", "int or int64 array". With "lo" and
-            "hi" the output is clamped to these.
+            ints), "int8 array", "int8 or int16 array", "int32 array", "int64 array", "int or int64
+            array", "activation" (its text). With "lo" and "hi" the output is clamped to these.
         input_types: the types that each input may have; the last entry holds for all further
             inputs.
         input_count: smallest and largest number of inputs.
@@ -182,6 +182,10 @@ class Operator(ABC):
         """The columns of the channel table: numbers, or (C,) each; empty without a table."""
         values = node.attributes
         return {column: values[key] for column, key in self.columns.items() if key in values}
+
+    def entries(self, node: Node) -> np.ndarray | None:
+        """The table that results are looked up in, in the place of a channel table."""
+        return None
 
     # What it costs.
 

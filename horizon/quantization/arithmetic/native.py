@@ -188,6 +188,13 @@ def add(
     return result
 
 
+def lookup(x: Tensor, table: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """``table[x + 128]`` for int8 ``x``; ``table`` (256,) is of the output's type."""
+    result, out = _empty(len(x), x.shape[1], x.shape[-2:], dtype)
+    _run(_record(Opcode.lookup), out, _nhwc(x), None, table.tobytes())
+    return result
+
+
 def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
     """``torch.cat`` along the batch (0) or the channels (1).
 

@@ -190,6 +190,27 @@ def requantize_slopes_ste(
     return result
 
 
+class _Replace(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, steps: Tensor, integers: Tensor, low: int, high: int) -> Tensor:
+        ctx.limits = (low - 0.5, high + 0.5)
+        ctx.save_for_backward(steps)
+        return integers
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (steps,) = ctx.saved_tensors
+        inside = torch.ops.aten.hardtanh_backward(gradient.to(steps.dtype), steps, *ctx.limits)
+        return inside, None, None, None
+
+
+def replaced_ste(steps: Tensor, integers: Tensor, low: int, high: int) -> Tensor:
+    """``integers``, with the gradient of ``steps`` where these are within ``low..high``."""
+    result: Tensor = _Replace.apply(steps, integers, low, high)
+    return result
+
+
 def activation_dtype(bits: int, device: torch.device) -> torch.dtype:
     """What holds a layer's integers in training: int8 fits bfloat16 exactly under autocast."""
     half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)

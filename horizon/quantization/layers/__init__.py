@@ -16,6 +16,7 @@ from horizon.quantization.layers import (
     correlation,
     functional,
     grid_sample,
+    lookup,
     max_pool,
     rescale,
     resize,
@@ -36,6 +37,7 @@ TWINS = (
     resize.TWIN,
     rescale.RELU,
     rescale.OTHERS,
+    lookup.TWIN,
     stubs.QUANT,
     stubs.DEQUANT,
 )

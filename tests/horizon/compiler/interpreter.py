@@ -269,6 +269,15 @@ def max_pool(instruction: Instruction, memory: Memory) -> np.ndarray:
     return found
 
 
+def lookup(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See LookupArgs in csrc/kernels/kernels.h."""
+    dtype = DTYPES[instruction.out.dtype]
+    size = 256 * dtype.itemsize
+    data = memory.constants[instruction.table : instruction.table + size].tobytes()
+    assert instruction.table_count == 256
+    return np.frombuffer(data, dtype)[memory.view(instruction.a).astype(np.int64) + 128]
+
+
 def resize(instruction: Instruction, memory: Memory) -> np.ndarray:
     """See ResizeArgs in csrc/kernels/kernels.h. Rows of the whole input are those of the part."""
     x = memory.view(instruction.a).astype(np.int64)
@@ -301,6 +310,7 @@ COMPUTE = {
     Opcode.add: add,
     Opcode.max_pool: max_pool,
     Opcode.resize: resize,
+    Opcode.lookup: lookup,
 }
 
 

@@ -33,7 +33,7 @@ class RandomGraph:
         makers = (
             [self.conv] * 4
             + [self.transposed, self.correlation, self.warp, self.rescale, self.clamp, self.add]
-            + [self.pool, self.resize]
+            + [self.pool, self.resize, self.lookup]
             + [self.concat, self.concat, self.slice, self.repeat]
         )
         while len(self.nodes) < nodes:
@@ -201,6 +201,12 @@ class RandomGraph:
             self.node(
                 "max_pool2d", [x.name], OPERATORS["max_pool2d"].infer(node, [x]), x.dtype, values
             )
+
+    def lookup(self) -> None:
+        x, dtype = self.any("int8"), self.pick(("int8", "int8", "int16"))
+        table = self.rng.integers(*LIMITS[dtype], 256, dtype, endpoint=True)
+        values = {"function": self.pick(("silu", "elu(0.5)")), "table": table}
+        self.node("lookup", [x.name], x.shape, dtype, values)
 
     def resize(self) -> None:
         x = self.any("int8", "int16")

@@ -70,6 +70,12 @@ def max_pool() -> Graph:
     return one_node("max_pool2d", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 7, 6)), values)
 
 
+def lookup() -> Graph:
+    table = np.arange(-128, 128).astype(np.int8)[::-1].copy()
+    values = {"function": "silu", "table": table}
+    return one_node("lookup", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 14, 6)), values)
+
+
 def resize() -> Graph:
     values = {"up": (2, 1), "down": (1, 1), "bilinear": 1, "align_corners": 0, "exact": 0}
     return one_node("resize", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 20, 14, 6)), values)
@@ -84,6 +90,7 @@ GRAPHS = {
     "add": add(),
     "max_pool2d": max_pool(),
     "resize": resize(),
+    "lookup": lookup(),
     "concat": concat(),
     "slice": cut(),
 }

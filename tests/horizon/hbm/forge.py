@@ -251,6 +251,16 @@ def _channel(file: _Forged) -> None:
             item["two_slopes"] = 1
 
 
+def _looked_up(file: _Forged) -> None:
+    """Another place or number of a lookup's results, near the end of the constants."""
+    rng, end = file.rng, len(file.parts[SectionKind.constants])
+    for item in file.records[SectionKind.instructions]:
+        if item["opcode"] == Opcode.lookup:
+            size = 256 * DataType(int(item["out"]["type"]) % len(DataType)).size
+            item["table"] = max(end - size + rng.choice((-64, -32, -16, 0, 32, 64)), 0) // 16 * 16
+            item["table_count"] = rng.choice((256, 256, 256, 255, 257, 128, 512))
+
+
 def _record(kind: SectionKind) -> Any:
     def change(file: _Forged) -> None:
         records, name = file.records[kind], RECORD_TYPES[kind][0]
@@ -286,6 +296,7 @@ _CHANGES, _WEIGHTS = zip(
     (_interleaved, 6),
     (_overlapping, 6),
     (_channel, 8),
+    (_looked_up, 2),
     (_order, 3),
     (_record(SectionKind.program), 4),
     (_record(SectionKind.tensors), 8),

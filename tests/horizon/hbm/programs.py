@@ -132,6 +132,8 @@ def full_program(seed: int = 0) -> Program:
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
     pooled = memory.place(int8, (1, 2, w, o))
     wider = memory.place(int8, (1, 4, 2 * w, o))
+    looked_up = memory.place(int16, (1, 4, 2 * w, o))
+    squares = memory.put((np.arange(-128, 128) ** 2).astype("<i2").tobytes())
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -175,6 +177,7 @@ def full_program(seed: int = 0) -> Program:
             {"kernel": (2, 3), "stride": (2, 1), "pad": (0, 1)},
         ),
         (Opcode.resize, "wider", wider, first, TWICE),
+        (Opcode.lookup, "squares", looked_up, wider, {"table": squares, "table_count": 256}),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(

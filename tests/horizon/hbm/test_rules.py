@@ -41,6 +41,7 @@ INSTRUCTIONS = {
     "add": 12,
     "pool": 13,
     "resize": 14,
+    "lookup": 15,
 }
 
 
@@ -94,6 +95,11 @@ PARAMETERS = {
     "pool limits": ("pool", {"lo": -1}, "max_pool does not use it"),
     "pool table": ("pool", {"table_count": 1}, "max_pool does not use it"),
     "pool dilation": ("pool", {"dilation": (1, 2)}, "max_pool does not use it"),
+    "lookup entries": ("lookup", {"table_count": 255}, "255 entries; expected 256"),
+    "lookup table": ("lookup", {"table": 8}, "table of 256 entries at 8; expected a multiple of"),
+    "lookup behind": ("lookup", {"table": 2**20}, "table of 256 entries at 1048576"),
+    "lookup limits": ("lookup", {"hi": 1}, "lookup does not use it"),
+    "lookup slopes": ("lookup", {"two_slopes": True}, "lookup does not use it"),
     "resize bits": ("resize", {"fraction_bits": 7}, "7 fraction bits; expected 0 or 8"),
     "resize step": ("resize", {"step": (512, -1)}, r"step \(512, -1\)"),
     "resize offset": ("resize", {"offset": (2**26 + 1, 0)}, "offset"),
@@ -166,6 +172,9 @@ OPERANDS = {
     "pooled type": ("pool", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8"),
     "pooled": ("pool", "out", {"shape": (1, 2, 6, 17)}, "equal batch and channels"),
     "pool in place": ("pool", "out", {"offset": FULL.instructions[13].a.offset}, "shares bytes"),
+    "looked up": ("lookup", "out", {"shape": (1, 4, 12, 17)}, "equal shapes"),
+    "looked up type": ("lookup", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8"),
+    "looked up in": ("lookup", "a", {"dtype": DataType.uint8}, "a is uint8; expected int8"),
     "resized": ("resize", "out", {"shape": (1, 4, 12, 17)}, "equal batch and channels"),
     "resized type": ("resize", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8 or"),
     "in place": ("add", "b", {"offset": FULL.instructions[12].out.offset}, "shares bytes with b"),

@@ -39,7 +39,8 @@ def packed(item: Instruction) -> bytes:
 
 def arguments(item: Instruction, memory: Memory) -> dict[str, object]:
     """What run_instruction takes; the arrays are copies."""
-    size = item.table_count * CHANNEL.itemsize
+    looks_up = item.opcode is Opcode.lookup
+    size = item.table_count * (item.out.dtype.size if looks_up else CHANNEL.itemsize)
     return {
         "record": packed(item),
         "out": np.full(item.out.shape, 77, memory.view(item.out).dtype),
