@@ -71,7 +71,8 @@ enum class Opcode : std::uint8_t {
   rescale = 7,
   add = 8,
   resize = 9,
-  max_pool = 10
+  max_pool = 10,
+  mul = 11
 };
 
 enum class WeightLayout : std::int32_t {
@@ -81,7 +82,7 @@ enum class WeightLayout : std::int32_t {
 
 inline constexpr int kUnits = 6;
 inline constexpr std::size_t kSections = 6;
-inline constexpr std::size_t kOpcodes = 10;
+inline constexpr std::size_t kOpcodes = 11;
 
 // clang-format off
 // By opcode - 1.
@@ -92,6 +93,7 @@ inline constexpr Unit kUnitOf[] = {
     Unit::tensor,
     Unit::tensor,
     Unit::aux,
+    Unit::vector,
     Unit::vector,
     Unit::vector,
     Unit::vector,
@@ -108,6 +110,7 @@ inline constexpr const char* kOpcodeNames[] = {
     "add",
     "resize",
     "max_pool",
+    "mul",
 };
 
 // By number.

@@ -23,6 +23,7 @@ class Opcode(IntEnum):
     add = 8
     resize = 9
     max_pool = 10
+    mul = 11
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
     Opcode.rescale: Operation(Unit.vector, {"out": _signed, "a": _signed}, (*REQUANTISE, *TABLE)),
     Opcode.add: Operation(
         Unit.vector, {"out": _signed, "a": _signed, "b": _signed}, (*REQUANTISE, *TABLE)
+    ),
+    Opcode.mul: Operation(
+        Unit.vector, {"out": _signed, "a": _narrow, "b": _narrow}, (*CLAMP, *TABLE)
     ),
     Opcode.resize: Operation(
         Unit.vector,
