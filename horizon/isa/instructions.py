@@ -107,9 +107,6 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
     Opcode.add: Operation(
         Unit.vector, {"out": _signed, "a": _signed, "b": _signed}, (*REQUANTISE, *TABLE)
     ),
-    Opcode.mul: Operation(
-        Unit.vector, {"out": _signed, "a": _narrow, "b": _narrow}, (*CLAMP, *TABLE)
-    ),
     Opcode.resize: Operation(
         Unit.vector,
         {"out": _narrow, "a": _narrow},
@@ -117,5 +114,8 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
     ),
     Opcode.max_pool: Operation(
         Unit.vector, {"out": _signed, "a": _signed}, ("kernel", "stride", "pad")
+    ),
+    Opcode.mul: Operation(
+        Unit.vector, {"out": _signed, "a": _narrow, "b": _narrow}, (*CLAMP, *TABLE)
     ),
 }

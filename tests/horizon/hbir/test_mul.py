@@ -1,4 +1,4 @@
-"""Products of two tensors against exact fractions and torch's broadcasting, exports and refusals."""
+"""Products of two tensors against exact fractions, exports and refusals."""
 
 from __future__ import annotations
 

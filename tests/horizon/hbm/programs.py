@@ -131,6 +131,8 @@ def full_program(seed: int = 0) -> Program:
     flow = memory.place(int32, (1, 2 * h, 2 * w, 2))
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
     pooled = memory.place(int8, (1, 2, w, o))
+    gated = memory.place(int8, (1, h, w, o))
+    corner = View(Space.sram, int8, (1, 1, 1, o), first.strides, first.offset)
     wider = memory.place(int8, (1, 4, 2 * w, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
@@ -175,6 +177,7 @@ def full_program(seed: int = 0) -> Program:
             {"kernel": (2, 3), "stride": (2, 1), "pad": (0, 1)},
         ),
         (Opcode.resize, "wider", wider, first, TWICE),
+        (Opcode.mul, "gate", gated, wide, {"b": corner, **one, "lo": -100, "hi": 127}),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(
