@@ -105,6 +105,13 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                      i.lo,
                      i.hi,
                      i.two_slopes != 0};
+    case Opcode::mul:
+      return MulArgs{tensor_at(i.out, at.out),
+                     tensor_at(i.a, at.a),
+                     tensor_at(i.b, at.b),
+                     *at.table,
+                     i.lo,
+                     i.hi};
     case Opcode::max_pool:
       return PoolArgs{tensor_at(i.out, at.out),
                       tensor_at(i.a, at.a),

@@ -35,7 +35,8 @@ bool both(const std::int32_t (&pair)[2], std::int32_t value) {
 void check_unused(const InstructionRecord& i) {
   const bool conv = i.opcode == Opcode::conv, correlation = i.opcode == Opcode::correlation,
              warp = i.opcode == Opcode::warp;
-  const bool clamps = conv || correlation || i.opcode == Opcode::rescale || i.opcode == Opcode::add;
+  const bool slopes = conv || correlation || i.opcode == Opcode::rescale || i.opcode == Opcode::add;
+  const bool mul = i.opcode == Opcode::mul, clamps = slopes || mul;
   if (i.zero0 != 0 || i.zero2 != 0 ||
       !std::all_of(std::begin(i.zero1), std::end(i.zero1), [](auto zero) { return zero == 0; })) {
     refuse("a reserved field that is not 0", "0");
@@ -64,14 +65,12 @@ void check_unused(const InstructionRecord& i) {
     require_default(both(i.divisor, 0), "divisor");
     require_default(both(i.last, 0), "last");
   }
-  if (!clamps) {
-    require_default(i.lo == 0 && i.hi == 0, "limits");
-    require_default(i.two_slopes == 0, "two slopes");
-  }
+  if (!clamps) require_default(i.lo == 0 && i.hi == 0, "limits");
+  if (!slopes) require_default(i.two_slopes == 0, "two slopes");
   if (!clamps && !warp && i.opcode != Opcode::lookup) {
     require_default(i.table == 0 && i.table_count == 0, "table");
   }
-  const bool two = conv || correlation || warp || i.opcode == Opcode::add;
+  const bool two = conv || correlation || warp || mul || i.opcode == Opcode::add;
   if (!two) check_missing(i.b, "b");
 }
 

@@ -190,6 +190,19 @@ void check_lookup(const InstructionRecord& i, std::span<const std::byte> constan
   check_table_place(i, static_cast<std::uint64_t>(size_of(i.out.type)), constants);
 }
 
+void check_mul(const InstructionRecord& i) {
+  check_operand(i.b, "b");
+  require_narrow(i.a, "a");
+  require_narrow(i.b, "b");
+  require_shape(i.a, "a", i.out);
+  for (int axis = 0; axis < 4; ++axis) {
+    if (i.b.shape[axis] != 1 && i.b.shape[axis] != i.out.shape[axis]) {
+      refuse(text_of("b: shape ", shape_of(i.b)),
+             text_of("sides of 1 or those of out, ", shape_of(i.out)));
+    }
+  }
+}
+
 void check_max_pool(const InstructionRecord& i) {
   require_signed(i.a, "a");
   if (i.out.type != i.a.type) {
@@ -225,6 +238,8 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     check_correlation(i);
   } else if (i.opcode == Opcode::warp) {
     check_warp(i);
+  } else if (i.opcode == Opcode::mul) {
+    check_mul(i);
   } else if (i.opcode == Opcode::max_pool) {
     return check_max_pool(i);  // neither limits nor a table
   } else if (i.opcode == Opcode::resize) {

@@ -73,7 +73,8 @@ enum class Opcode : std::uint8_t {
   add = 8,
   resize = 9,
   max_pool = 10,
-  lookup = 11
+  lookup = 11,
+  mul = 12
 };
 
 enum class WeightLayout : std::int32_t {
@@ -83,7 +84,7 @@ enum class WeightLayout : std::int32_t {
 
 inline constexpr int kUnits = 6;
 inline constexpr std::size_t kSections = 6;
-inline constexpr std::size_t kOpcodes = 11;
+inline constexpr std::size_t kOpcodes = 12;
 
 // clang-format off
 // By opcode - 1.
@@ -94,6 +95,7 @@ inline constexpr Unit kUnitOf[] = {
     Unit::tensor,
     Unit::tensor,
     Unit::aux,
+    Unit::vector,
     Unit::vector,
     Unit::vector,
     Unit::vector,
@@ -112,6 +114,7 @@ inline constexpr const char* kOpcodeNames[] = {
     "resize",
     "max_pool",
     "lookup",
+    "mul",
 };
 
 // By number.

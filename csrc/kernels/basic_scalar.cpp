@@ -1,4 +1,4 @@
-// Rescale, add and copy in plain C++.
+// Rescale, add, mul and copy in plain C++.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
 #include "kernels/sets.h"
@@ -35,6 +35,26 @@ void scalar::add(const AddArgs& args, Part part) {
             const std::int64_t sum = weighted(args.table, first, second, args.two_slopes);
             write_element(out + c * args.out.stride[3], args.out.type,
                           round_shift(sum, args.table.shift, args.lo, args.hi));
+          }
+        }
+      });
+}
+
+void scalar::mul(const MulArgs& args, Part part) {
+  const Tensor b = spread(args.b);
+  for_each_run(
+      args.out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
+        for (; x < end; ++x) {
+          const std::byte* first = pixel(args.a, n, y, x);
+          const std::byte* second = pixel(b, n, y, x);
+          std::byte* out = pixel(args.out, n, y, x);
+          for (std::int64_t c = 0; c < args.out.shape[3]; ++c) {
+            const std::int64_t product =
+                std::int64_t{read_element(first + c * args.a.stride[3], args.a.type)} *
+                read_element(second + c * b.stride[3], b.type);
+            write_element(
+                out + c * args.out.stride[3], args.out.type,
+                round_shift(product * args.table.multiplier, args.table.shift, args.lo, args.hi));
           }
         }
       });

@@ -79,6 +79,14 @@ struct AddArgs {
   bool two_slopes;
 };
 
+// y = clamp((a * b * multiplier + 2^(shift-1)) >> shift). a and b: int8 or int16; each side of b is
+// that of a, or 1 where all along it are multiplied by the same.
+struct MulArgs {
+  Tensor out, a, b;
+  Channel table;
+  std::int32_t lo, hi;
+};
+
 // Any strides. From uint8 to int8 128 is subtracted; otherwise the types are the same.
 struct CopyArgs {
   Tensor out, in;
@@ -119,6 +127,7 @@ struct ResizeArgs {
   OPERATOR(warp, WarpArgs)                        \
   OPERATOR(rescale, RescaleArgs)                  \
   OPERATOR(add, AddArgs)                          \
+  OPERATOR(mul, MulArgs)                          \
   WITH_SCRATCH(max_pool, PoolArgs)                \
   WITH_SCRATCH(resize, ResizeArgs)                \
   OPERATOR(lookup, LookupArgs)

@@ -1,6 +1,7 @@
-// Rescale and add with AVX2: 8 elements at a time, products and sums in int64.
+// Rescale, add and mul with AVX2: 8 elements at a time, products and sums in int64.
 #if defined(__x86_64__)
 
+#include "kernels/mul_plan.h"
 #include "kernels/requantize_avx2.h"
 #include "kernels/rescale_plan.h"
 #include "kernels/sets.h"
@@ -67,6 +68,10 @@ struct Avx2 {
     store8(to, type, value, lanes);
   }
 
+  // Products of int16 values, and one value in all lanes.
+  static __m256i times(__m256i a, __m256i b) { return _mm256_mullo_epi32(a, b); }
+  static __m256i same(std::int32_t value) { return _mm256_set1_epi32(value); }
+
   template <bool kAdd>
   static __m256i scale(const Ratios& r, const Limits& limits, __m256i a, __m256i b) {
     __m256i y[2];
@@ -95,6 +100,8 @@ struct Avx2 {
 void avx2::rescale(const RescaleArgs& args, Part part) { horizon::rescale<Avx2>(args, part); }
 
 void avx2::add(const AddArgs& args, Part part) { horizon::add<Avx2>(args, part); }
+
+void avx2::mul(const MulArgs& args, Part part) { horizon::mul<Avx2<false>>(args, part); }
 
 }  // namespace horizon
 

@@ -1,6 +1,7 @@
-// Rescale and add with AVX-512: 16 elements at a time, products and sums in int64.
+// Rescale, add and mul with AVX-512: 16 elements at a time, products and sums in int64.
 #if defined(__x86_64__)
 
+#include "kernels/mul_plan.h"
 #include "kernels/requantize_avx512.h"
 #include "kernels/rescale_plan.h"
 #include "kernels/sets.h"
@@ -88,6 +89,10 @@ struct Avx512 {
         : lo(_mm512_set1_epi64(least)), hi(_mm512_set1_epi64(most)) {}
   };
 
+  // Products of int16 values, and one value in all lanes.
+  static __m512i times(__m512i a, __m512i b) { return _mm512_mullo_epi32(a, b); }
+  static __m512i same(std::int32_t value) { return _mm512_set1_epi32(value); }
+
   template <bool kAdd>
   static __m512i scale(const Ratios& r, const Limits& limits, __m512i a, __m512i b) {
     __m512i y[2];
@@ -115,6 +120,8 @@ struct Avx512 {
 void avx512::rescale(const RescaleArgs& args, Part part) { horizon::rescale<Avx512>(args, part); }
 
 void avx512::add(const AddArgs& args, Part part) { horizon::add<Avx512>(args, part); }
+
+void avx512::mul(const MulArgs& args, Part part) { horizon::mul<Avx512<false>>(args, part); }
 
 }  // namespace horizon
 

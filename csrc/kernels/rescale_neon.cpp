@@ -1,8 +1,9 @@
-// Rescale and add with NEON: 4 elements at a time, products and sums in int64.
+// Rescale, add and mul with NEON: 4 elements at a time, products and sums in int64.
 #if defined(__aarch64__)
 
 #include <type_traits>
 
+#include "kernels/mul_plan.h"
 #include "kernels/requantize_neon.h"
 #include "kernels/rescale_plan.h"
 #include "kernels/sets.h"
@@ -46,6 +47,10 @@ struct Neon {
     store4(to, type, value, lanes);
   }
 
+  // Products of int16 values, and one value in all lanes.
+  static int32x4_t times(int32x4_t a, int32x4_t b) { return vmulq_s32(a, b); }
+  static int32x4_t same(std::int32_t value) { return vdupq_n_s32(value); }
+
   template <bool kAdd>
   static int32x4_t scale(const Ratios& r, const Limits& limits, int32x4_t a, int32x4_t b) {
     if constexpr (kAdd || kSlopes) {
@@ -61,6 +66,8 @@ struct Neon {
 void neon::rescale(const RescaleArgs& args, Part part) { horizon::rescale<Neon>(args, part); }
 
 void neon::add(const AddArgs& args, Part part) { horizon::add<Neon>(args, part); }
+
+void neon::mul(const MulArgs& args, Part part) { horizon::mul<Neon<false>>(args, part); }
 
 }  // namespace horizon
 

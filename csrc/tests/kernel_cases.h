@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/elements.h"
+#include "kernels/parts.h"
 #include "tests/kernel_boxes.h"
 
 namespace horizon {
@@ -229,6 +231,43 @@ inline Case add_case(Random& random) {
   a->table = make_channel(random, bits, out.tensor.type, 0);
   return make_case("add a " + first.text() + " b " + second.text(), a, out, &Kernels::add, nullptr,
                    first, second);
+}
+
+// The second factor as large as the first, or with sides of 1.
+inline Case mul_case(Random& random) {
+  auto a = std::make_shared<MulArgs>();
+  const int shape[4] = {pick(random, {1, 1, 2}), side(random, 5), side(random, 9),
+                        any_channels(random)};
+  int other[4];
+  for (int axis = 0; axis < 4; ++axis) other[axis] = chance(random, 40) ? 1 : shape[axis];
+  const Box first = make_box(random, narrow_type(random, 40), shape, chance(random, 50));
+  const Box second = make_box(random, narrow_type(random, 40), other, chance(random, 50));
+  const Box out = make_box(random, any_type(random), shape, chance(random, 50));
+  fill(random, first);
+  fill(random, second);
+  a->a = first.tensor;
+  a->b = second.tensor;
+  limits_of(random, out.tensor.type, a->lo, a->hi);
+  const int bits = static_cast<int>(8 * (size_of(first.tensor.type) + size_of(second.tensor.type)));
+  a->table = make_channel(random, bits - 3, out.tensor.type, 0);
+  Case result = make_case("mul a " + first.text() + " b " + second.text(), a, out, &Kernels::mul,
+                          nullptr, first, second);
+  result.naive = [a](const Tensor& to) {
+    for (std::int64_t at = 0; at < pixels_of(to) * to.shape[3]; ++at) {
+      const std::int64_t c = at % to.shape[3], x = at / to.shape[3] % to.shape[2];
+      const std::int64_t row = at / to.shape[3] / to.shape[2];
+      const std::int64_t n = row / to.shape[1], y = row % to.shape[1];
+      const auto read = [&](const Tensor& t) -> std::int64_t {
+        const auto place = [&](std::int64_t i, int axis) { return t.shape[axis] == 1 ? 0 : i; };
+        return read_element(
+            pixel(t, place(n, 0), place(y, 1), place(x, 2)) + place(c, 3) * t.stride[3], t.type);
+      };
+      write_element(
+          pixel(to, n, y, x) + c * to.stride[3], to.type,
+          round_shift(read(a->a) * read(a->b) * a->table.multiplier, a->table.shift, a->lo, a->hi));
+    }
+  };
+  return result;
 }
 
 inline Case copy_case(Random& random) {

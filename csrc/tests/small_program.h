@@ -27,6 +27,7 @@ enum Place : std::size_t {
   kResidual,  // a convolution with a residual
   kRescale,
   kAdd,
+  kMul,  // by one factor for each channel
   kMaxPool,
   kResize,  // bilinear, to twice the size
   kSlopes,  // a rescale with two slopes
@@ -236,6 +237,13 @@ inline void SmallProgram::add_all() {
   add_two.b = offsets;
   set_limits(add_two);
   set_table(add_two, 1, {0, 1 << 23, 1 << 22, 23});
+
+  const View gated = sram(kInt16, {1, kHeight, kWidth, 5});
+  InstructionRecord& mul = add(Opcode::mul, Unit::vector, "mul", gated, warped);
+  mul.b = feature;
+  mul.b.shape[1] = mul.b.shape[2] = 1;
+  set_limits(mul);
+  set_table(mul, 1, {0, 1 << 23, 0, 24});
 
   const View pooled = sram(kInt8, {1, kHeight / 2, kWidth / 2, 5});
   InstructionRecord& pool = add(Opcode::max_pool, Unit::vector, "pool", pooled, warped);

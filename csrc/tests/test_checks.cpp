@@ -167,7 +167,8 @@ void test_moves() {
 
 void test_fields() {
   refused(kCopy, "opcode 0", [](auto& i) { i.opcode = static_cast<Opcode>(0); });
-  refused(kCopy, "opcode 12", [](auto& i) { i.opcode = static_cast<Opcode>(12); });
+  refused(kCopy, text_of("opcode ", kOpcodes + 1),
+          [](auto& i) { i.opcode = static_cast<Opcode>(kOpcodes + 1); });
   refused(kConv, "unit 3; expected 2", [](auto& i) { i.unit = Unit::vector; });
   refused(kConv, "waits for 1 instructions of unit 2", [](auto& i) { i.wait[2] = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero0 = 1; });

@@ -23,11 +23,11 @@ struct Operator {
 };
 
 constexpr Operator kOperators[] = {
-    {"conv", conv_case},         {"correlation", correlation_case},
-    {"warp", warp_case},         {"rescale", rescale_case},
-    {"add", add_case},           {"copy", copy_case},
-    {"max_pool", max_pool_case}, {"resize", resize_case},
-    {"lookup", lookup_case},
+    {"conv", conv_case},     {"correlation", correlation_case},
+    {"warp", warp_case},     {"rescale", rescale_case},
+    {"add", add_case},       {"copy", copy_case},
+    {"mul", mul_case},       {"max_pool", max_pool_case},
+    {"resize", resize_case}, {"lookup", lookup_case},
 };
 
 constexpr std::size_t kGuard = 256;

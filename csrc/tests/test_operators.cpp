@@ -151,6 +151,35 @@ void test_lookup() {
   });
 }
 
+void test_mul() {
+  refused(kMul, "a: shape 1x3x6x5; expected 1x4x6x5", [](auto& i) { i.a.shape[1] = 3; });
+  refused(kMul, "b: in none", [](auto& i) { i.b = View{}; });
+  refused(kMul, "b: shape 1x2x1x5; expected sides of 1 or those of out, 1x4x6x5",
+          [](auto& i) { i.b.shape[1] = 2; });
+  refused(kMul, "b: shape 1x1x1x2; expected sides of 1", [](auto& i) { i.b.shape[3] = 2; });
+  for (const bool second : {false, true}) {
+    refused(kMul, "int32; expected int8 or int16", [second](auto& i) {
+      View& view = second ? i.b : i.a;
+      view.type = Type::int32;
+      for (auto& stride : view.stride) stride *= 4;
+      view.offset = 0;
+    });
+  }
+  refused(kMul, "two slopes: a value that this operation does not use",
+          [](auto& i) { i.two_slopes = 1; });
+  refused(kMul, "a table of 5 channels; expected 1", [](auto& i) { i.table_count = 5; });
+  refused_channel(kMul, "residual multiplier 1; expected 0",
+                  [](auto& c) { c.residual_multiplier = 1; });
+  refused_channel(kMul, "bias 1", [](auto& c) { c.bias = 1; });
+  for (int axis = 0; axis < 4; ++axis) {
+    accepted("a factor of another form", [axis](auto& p) {
+      View& b = p.instructions[kMul].b;
+      b = p.instructions[kMul].a;
+      b.shape[axis] = 1;
+    });
+  }
+}
+
 void test_weights() {
   refused("instruction 3", "weight: a value of -128",
           [](auto& p) { weights_of(p, kConv)[0] = -128; });
@@ -245,6 +274,7 @@ int run() {
   test_slopes();
   test_conv();
   test_matching();
+  test_mul();
   test_weights();
   test_readings();
   test_bounds();

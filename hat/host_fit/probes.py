@@ -167,6 +167,9 @@ class _Chain:
         values = {**_ratio(dtype), "multiplier": multiplier, **_limits(dtype)}
         return self.add_node("rescale", [x], x.shape, dtype, values)
 
+    def mul(self, a: TensorInfo, b: TensorInfo) -> TensorInfo:
+        return self.add_node("mul", [a, b], a.shape, "int8", _ratio("int8") | _limits("int8"))
+
     def pool(self, x: TensorInfo, kernel: int, stride: int) -> TensorInfo:
         batch, height, width, channels = x.shape
         padding = kernel // 2 if kernel % 2 else 0
@@ -276,7 +279,7 @@ def _matching(chain: _Chain) -> None:
 
 
 def _elementwise(chain: _Chain) -> None:
-    """Rescales, adds, copies, loads and stores."""
+    """Rescales, sums, products, copies, loads and stores."""
     channels = chain.pick(_fitting(chain, CHANNELS[1:14]))
     few = chain.convolution(chain.last, chain.pick((1, 2, 3, 6)))
     x = chain.convolution(chain.last, channels, dtype=chain.pick(("int8", "int8", "int16")))
@@ -293,6 +296,7 @@ def _elementwise(chain: _Chain) -> None:
     chain.end(chain.resize(w if w.shape[1] * w.shape[2] < 4096 else few, 2, int(kind > 0)))
     chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
     chain.end(chain.lookup(w, ("int8", "int16", "int8")[kind]))
+    chain.end(chain.mul(w, chain.convolution(few, 1) if kind == 0 else y))
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

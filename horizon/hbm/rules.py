@@ -238,6 +238,14 @@ def _check_add(instruction: Instruction, where: str) -> None:
     require(shape == instruction.out.shape, where, f"b is {shape}", f"{instruction.out.shape}")
 
 
+def _check_mul(instruction: Instruction, where: str) -> None:
+    _check_rescale(instruction, where)
+    out, b = instruction.out, instruction.b
+    assert b is not None
+    fits = all(other in (1, side) for side, other in zip(out.shape, b.shape, strict=True))
+    require(fits, where, f"b is {b.shape}", f"sides of 1 or those of out, {out.shape}")
+
+
 def _check_max_pool(instruction: Instruction, where: str) -> None:
     out, a = instruction.out, instruction.a
     _check_sides(instruction, where)
@@ -296,6 +304,7 @@ _CHECKS = {
     Opcode.warp: _check_warp,
     Opcode.rescale: _check_rescale,
     Opcode.add: _check_add,
+    Opcode.mul: _check_mul,
     Opcode.max_pool: _check_max_pool,
     Opcode.resize: _check_resize,
     Opcode.lookup: _check_lookup,

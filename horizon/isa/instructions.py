@@ -24,6 +24,7 @@ class Opcode(IntEnum):
     resize = 9
     max_pool = 10
     lookup = 11
+    mul = 12
 
 
 @dataclass(frozen=True)
@@ -122,5 +123,8 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
         {"out": _narrow, "a": Operand(SRAM, frozenset({DataType.int8}))},
         TABLE,
         looks_up=True,
+    ),
+    Opcode.mul: Operation(
+        Unit.vector, {"out": _signed, "a": _narrow, "b": _narrow}, (*CLAMP, *TABLE)
     ),
 }

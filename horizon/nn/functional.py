@@ -10,7 +10,7 @@ from torch import nn
 
 
 class Functional(nn.Module):
-    """The calls of one addition, concatenation or multiplication by a number.
+    """The calls of one addition, multiplication or concatenation.
 
     They go through ``forward``, so that forward hooks see these operations too.
     """
@@ -24,7 +24,7 @@ class Functional(nn.Module):
         return self("add_relu", x, y)
 
     def mul(self, x: Any, y: Any) -> Any:
-        """``x * y``, element by element: in real numbers only."""
+        """``x * y``, element by element; sides of one of them may be 1."""
         return self("mul", x, y)
 
     def add_scalar(self, x: Any, number: float) -> Any:
@@ -45,7 +45,7 @@ class Functional(nn.Module):
 
 
 class FloatFunctional(Functional):
-    """One addition, concatenation or multiplication by a number.
+    """One addition, multiplication or concatenation.
 
     A quantised network needs a scale for the result of every such operation, and the instance's
     name is the name of the operation in every later stage. An instance that is called in several
@@ -70,6 +70,6 @@ class FloatFunctional(Functional):
             x, factor = operands
             return x * factor
         raise RuntimeError(
-            f"FloatFunctional has no operation {operation!r}; call add(x, y), cat(tensors) or "
-            "mul_scalar(x, factor)"
+            f"FloatFunctional has no operation {operation!r}; call add(x, y), mul(x, y), "
+            "cat(tensors) or mul_scalar(x, factor)"
         )

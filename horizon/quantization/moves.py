@@ -59,7 +59,7 @@ def refusal(function: Callable, args: Sequence[Any]) -> str:
     if name in CAN_HAVE_A_LAYER:
         return (
             f"{shown(function)} on a quantised tensor needs a scale of its own here: {EXAMPLE}; or "
-            "give the place a horizon.nn.FloatFunctional and call its add, cat or mul_scalar"
+            "give the place a horizon.nn.FloatFunctional and call its add, mul, cat or mul_scalar"
         )
     return (
         f"{shown(function)} was called on a quantised tensor: it has no fixed-point form; use "
@@ -167,6 +167,8 @@ def _number(value: Any, function: str) -> float:
 
 
 def _multiply(x: Any, other: Any) -> QTensor:
+    if isinstance(x, QTensor) and isinstance(other, QTensor):
+        raise InputError(refusal(torch.mul, ()))
     quantised, factor = (x, other) if isinstance(x, QTensor) else (other, x)
     return quantised.scaled(_number(factor, "'*'"))
 

@@ -32,10 +32,8 @@ SHAPE = (
     "behind a DeQuantStub"
 )
 SCALAR = "the bias of the convolution before or behind it"
-PRODUCT = (
-    "a positive number as the factor, or a convolution; two tensors are multiplied by nothing in "
-    "fixed point but horizon.nn.Correlation"
-)
+PRODUCT = "a positive number or a quantised tensor as the factor, or a convolution"
+QUOTIENT = "a positive number as the divisor; what divides by a tensor, on the CPU"
 # By the names of functions and methods of torch; "_" at the end (in place) does not count.
 CALLS = {
     **dict.fromkeys(("mean", "adaptive_avg_pool2d", "avg_pool2d", "sum"), MEAN),
@@ -56,7 +54,8 @@ CALLS = {
         ("sub", "subtract", "rsub", "neg", "negative"),
         "an addition, with the sign in the weights of the convolution before it",
     ),
-    **dict.fromkeys(("mul", "multiply", "div", "divide", "true_divide"), PRODUCT),
+    **dict.fromkeys(("mul", "multiply"), PRODUCT),
+    **dict.fromkeys(("div", "divide", "true_divide"), QUOTIENT),
     "matmul": "nn.Conv2d of 1x1",
     **dict.fromkeys(("glu", "rrelu"), ACTIVATION),
     "add": "an addition of two quantised tensors of one shape",

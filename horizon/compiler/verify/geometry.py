@@ -25,6 +25,7 @@ OPCODES = {
     "warp": Opcode.warp,
     "rescale": Opcode.rescale,
     "add": Opcode.add,
+    "mul": Opcode.mul,
     "max_pool2d": Opcode.max_pool,
     "resize": Opcode.resize,
     "lookup": Opcode.lookup,
@@ -60,6 +61,7 @@ def reads(part: Part) -> dict[str, Quad]:
         Opcode.warp: _warp,
         Opcode.rescale: lambda part: {"a": part.start},
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
+        Opcode.mul: _mul,
         Opcode.max_pool: _max_pool,
         Opcode.resize: _resize,
         Opcode.lookup: lambda part: {"a": part.start},
@@ -134,6 +136,17 @@ def _check_halo(
     if missing.size:
         found = f"{name}s {first}..{first + side - 1} only"
         raise Wrong(f"operand {operand}", found, f"{name} {missing.min()} as well, a halo")
+
+
+def _mul(part: Part) -> dict[str, Quad]:
+    """Along a side of 1 every part has the only element of operand b, along others its own."""
+    assert part.instruction.b is not None
+    whole, view = part.shapes[1], part.instruction.b.shape
+    sides = [1 if whole[axis] == 1 else part.instruction.out.shape[axis] for axis in range(4)]
+    if list(view) != sides:
+        raise Wrong("operand b", f"a part of {view}", f"{tuple(sides)} of {whole}")
+    n, y, x, c = (0 if side == 1 else place for side, place in zip(whole, part.start, strict=True))
+    return {"a": part.start, "b": (n, y, x, c)}
 
 
 def _max_pool(part: Part) -> dict[str, Quad]:

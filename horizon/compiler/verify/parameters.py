@@ -28,6 +28,7 @@ ATTRIBUTES: dict[Opcode, tuple[str | None, ...]] = {
     Opcode.correlation: (None, "multiplier", None, "shift", "negative_multiplier", None),
     Opcode.warp: (None, "offset_multiplier", None, "offset_shift", None, None),
     Opcode.rescale: (None, "multiplier", None, "shift", "negative_multiplier", None),
+    Opcode.mul: (None, "multiplier", None, "shift", None, None),
     Opcode.add: (
         *(None, "multiplier_a", "multiplier_b", "shift"),
         *("negative_multiplier_a", "negative_multiplier_b"),

@@ -11,6 +11,7 @@ from horizon.hbir.operators.conv_transpose2d import ConvTranspose2d
 from horizon.hbir.operators.correlation import Correlation
 from horizon.hbir.operators.lookup import Lookup
 from horizon.hbir.operators.max_pool2d import MaxPool2d
+from horizon.hbir.operators.mul import Mul
 from horizon.hbir.operators.operator import Moves, Operator, Products
 from horizon.hbir.operators.rescale import Rescale
 from horizon.hbir.operators.resize import Resize
@@ -28,6 +29,7 @@ OPERATORS: dict[str, Operator] = {
         Warp(),
         Rescale(),
         Add(),
+        Mul(),
         MaxPool2d(),
         Resize(),
         Lookup(),

@@ -179,6 +179,22 @@ def _requantize_slopes(
     return result
 
 
+def multiply(
+    first: Tensor,
+    second: Tensor,
+    ratio: tuple[int, int],
+    limits: tuple[int, int],
+    dtype: torch.dtype,
+) -> Tensor:
+    """``clamp((a * b * M + 2^(s-1)) >> s)`` of integers of at most 16 bits; ``ratio`` is (M, s).
+
+    In int64: a product times M has up to 54 bits, one more than float64 holds.
+    """
+    multiplier, shift = ratio
+    steps = (first.long() * second.long() * multiplier + (1 << (shift - 1))) >> shift
+    return steps.clamp_(*limits).to(dtype)
+
+
 def correlate(first: Tensor, second: Tensor, max_displacement: int) -> Tensor:
     """Exact sums over channels: integers (N, C, H, W) twice to (N, (2 md + 1)**2, H, W)."""
     largest = [2 ** (8 * t.element_size() - 1) for t in (first, second)]

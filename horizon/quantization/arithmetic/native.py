@@ -195,6 +195,20 @@ def lookup(x: Tensor, table: np.ndarray, dtype: torch.dtype) -> Tensor:
     return result
 
 
+def multiply(
+    first: Tensor,
+    second: Tensor,
+    ratio: tuple[int, int],
+    limits: tuple[int, int],
+    dtype: torch.dtype,
+) -> Tensor:
+    """``clamp((a * b * M + 2^(s-1)) >> s)``; sides of ``second`` may be 1, ``ratio`` is (M, s)."""
+    result, out = _empty(len(first), first.shape[1], first.shape[-2:], dtype)
+    record = _record(Opcode.mul, lo=limits[0], hi=limits[1])
+    _run(record, out, _nhwc(first), _nhwc(second), _table(0, *ratio, None))
+    return result
+
+
 def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
     """``torch.cat`` along the batch (0) or the channels (1).
 

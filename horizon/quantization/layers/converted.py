@@ -51,7 +51,7 @@ class QuantizedLayer(nn.Module):
 
 
 class QuantizedFunctional(QuantizedLayer, Functional):
-    """The converted form of one addition, concatenation or multiplication by a number."""
+    """The converted form of one addition, multiplication or concatenation."""
 
     operation: str
 
@@ -95,6 +95,9 @@ class QuantizedUses(nn.Module):
 
     def add_relu(self, x: Any, y: Any) -> Any:
         return self("add_relu", x, y)
+
+    def mul(self, x: Any, y: Any) -> Any:
+        return self("mul", x, y)
 
     def cat(self, tensors: Sequence[Any], dim: int = 1) -> Any:
         return self("cat", list(tensors), dim)

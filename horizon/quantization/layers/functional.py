@@ -1,4 +1,4 @@
-"""The layer of one addition, concatenation or multiplication by a number."""
+"""The layer of one addition, multiplication or concatenation."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from horizon.quantization.layers.activation import Activation
 from horizon.quantization.layers.add import lower_add, plan_add, prepared_add
 from horizon.quantization.layers.concat import lower_cat, plan_cat, prepared_cat
 from horizon.quantization.layers.converted import QuantizedFunctional
+from horizon.quantization.layers.mul import lower_mul, plan_mul, prepared_mul
 from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.layers.twin import Twin
 from horizon.quantization.qconfig import QConfig
@@ -27,9 +28,9 @@ from horizon.quantization.scales.fake_quantize import FakeQuantize
 
 
 class QATFunctional(QATLayer, Functional):
-    """One addition, concatenation or multiplication by a number.
+    """One addition, multiplication (of two tensors, or by a number) or concatenation.
 
-    ``act_quant`` is the scale of a sum; of the result of a concatenation with
+    ``act_quant`` is the scale of a sum or a product; of the result of a concatenation with
     ``concat="requantise"``; with "fold", of the inputs that have not its bits (int16 among int8).
     """
 
@@ -56,7 +57,7 @@ class QATFunctional(QATLayer, Functional):
         if operation == "mul_scalar":
             result = operands[0].scaled(operands[1])
             return result.scale, result.bits
-        plan_add(layer, *operands)
+        (plan_mul if operation == "mul" else plan_add)(layer, *operands)
         return None, qconfig.activation.bits
 
     def forward(self, operation: str, *operands: Any) -> QTensor:
@@ -70,6 +71,8 @@ class QATFunctional(QATLayer, Functional):
             return operands[0].scaled(operands[1])
         if operation == "cat":
             return prepared_cat(self, self.concat, *operands)
+        if operation == "mul":
+            return prepared_mul(self, *operands)
         return prepared_add(self, self._act(operation), *operands)
 
     def lower(self, operation: str, *operands: Any) -> QuantizedFunctional:
@@ -77,13 +80,15 @@ class QATFunctional(QATLayer, Functional):
             return QuantizedScaling(self.layer)
         if operation == "cat":
             return lower_cat(self, self.concat, *operands)
+        if operation == "mul":
+            return lower_mul(self, *operands)
         return lower_add(self, operation, self._act(operation), *operands)
 
     def _act(self, operation: str) -> Activation:
         return RELU if operation == "add_relu" else self.activation
 
 
-OPERANDS = {"add": 2, "add_relu": 2, "cat": 1, "mul_scalar": 1}
+OPERANDS = {"add": 2, "add_relu": 2, "mul": 2, "cat": 1, "mul_scalar": 1}
 RELU = Activation(nn.ReLU())
 
 

@@ -41,11 +41,11 @@ class Twin:
         operators: by the name of an operator of the graph, what makes the converted layer of one
             of its nodes.
         calls: by the function or method of torch that it stands for, what makes a :class:`Bound`
-            of its arguments, with the names that torch gives these. It raises InputError for
-            arguments that have no fixed-point form.
+            of its arguments, with the names that torch gives these; None where it needs no layer.
+            It raises InputError for arguments that have no fixed-point form.
     """
 
     modules: tuple[type[nn.Module], ...] = ()
     prepared: Any = None
     operators: Mapping[str, Callable[[Node, Graph], QuantizedLayer]] = field(default_factory=dict)
-    calls: Mapping[Callable, Callable[..., Bound]] = field(default_factory=dict)
+    calls: Mapping[Callable, Callable[..., Bound | None]] = field(default_factory=dict)

@@ -193,6 +193,43 @@ class Builder:
         }
         self.add("add", (a, b), dtype, attributes)
 
+    def product(self) -> None:
+        """By a tensor of sides that are the first one's or 1; a convolution's if need be."""
+        a = self.any("int8", "int16")
+        assert a is not None
+        shape = self.tensors[a].shape
+        fitting = [
+            name
+            for name, info in self.tensors.items()
+            if info.dtype != "int32"
+            and info.shape != shape
+            and all(s in (1, t) for s, t in zip(info.shape, shape, strict=True))
+        ]
+        b = str(self.pick(fitting)) if fitting and self.rng.random() < 0.5 else self.spread(a)
+        dtype = self.pick(("int8", "int16", "int32"))
+        bits = sum(BITS[self.tensors[name].dtype] for name in (a, b))
+        ratio = self.ratio(23 + max(bits - BITS[dtype], 0))
+        self.add("mul", (a, b), dtype, {**ratio, **self.limits(dtype)})
+
+    def spread(self, name: str) -> str:
+        """A convolution that leaves a row or all, a column or all, a channel or all."""
+        info = self.tensors[name]
+        kernel = [self.pick((1, side)) for side in info.shape[1:3]]
+        outputs = self.pick((1, info.shape[3]))
+        weight = self.weights((outputs, *kernel, info.shape[3]), info)
+        size = int(np.abs(weight).sum((1, 2, 3)).max()).bit_length() + BITS[info.dtype]
+        attributes = {
+            "stride": (1, 1),
+            "padding": (0, 0),
+            "dilation": (1, 1),
+            "groups": 1,
+            "weight": weight.astype(np.int8),
+            "bias": np.zeros(outputs, np.int32),
+            **self.ratio(max(12 + size, 2), outputs),
+            **self.limits("int8"),
+        }
+        return self.add("conv2d", (name,), "int8", attributes)
+
     def concat(self) -> None:
         first = self.any("int8", "int16", "int32")
         assert first is not None
@@ -233,6 +270,8 @@ def random_graph(seed: int, count: int = 10) -> Graph:
         builder.warp,
         lambda: builder.rescale(str(builder.any("int8", "int16", "int32"))),
         builder.sum,
+        builder.product,
+        builder.product,
         builder.concat,
         builder.concat,
         builder.slice,

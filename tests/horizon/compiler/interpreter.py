@@ -255,6 +255,13 @@ def add(instruction: Instruction, memory: Memory) -> np.ndarray:
     return rounded(instruction, memory, memory.view(instruction.a), memory.view(instruction.b))
 
 
+def mul(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See MulArgs in csrc/kernels/kernels.h."""
+    assert instruction.b is not None
+    a, b = (memory.view(view).astype(np.int64) for view in (instruction.a, instruction.b))
+    return rounded(instruction, memory, a * b)
+
+
 def max_pool(instruction: Instruction, memory: Memory) -> np.ndarray:
     """See PoolArgs in csrc/kernels/kernels.h. What is outside of the part loses every time."""
     x = memory.view(instruction.a).astype(np.int64)
@@ -308,6 +315,7 @@ COMPUTE = {
     Opcode.warp: warp,
     Opcode.rescale: rescale,
     Opcode.add: add,
+    Opcode.mul: mul,
     Opcode.max_pool: max_pool,
     Opcode.resize: resize,
     Opcode.lookup: lookup,

@@ -33,7 +33,7 @@ class RandomGraph:
         makers = (
             [self.conv] * 4
             + [self.transposed, self.correlation, self.warp, self.rescale, self.clamp, self.add]
-            + [self.pool, self.resize, self.lookup]
+            + [self.pool, self.resize, self.lookup, self.mul, self.mul]
             + [self.concat, self.concat, self.slice, self.repeat]
         )
         while len(self.nodes) < nodes:
@@ -190,6 +190,37 @@ class RandomGraph:
         dtype = self.pick(("int8", "int16", "int32"))
         values = {"multiplier_a": self.pick((0, ONE + 99)), "multiplier_b": ONE // 3, "shift": 24}
         self.node("add", [a.name, b.name], a.shape, dtype, values | self.limits(dtype))
+
+    def mul(self) -> None:
+        """By a tensor as large, by one factor for each channel, pixel, row or image, or by one."""
+        a = self.any("int8", "int16")
+        sides = [side if self.rng.random() < 0.5 else 1 for side in a.shape]
+        found = [t for t in self.tensors.values() if t.dtype != "int32" and list(t.shape) == sides]
+        if not found and max(a.shape[1:3]) > 16:
+            return  # larger kernels than machines have
+        b = self.pick(found) if found else self.made_small(a, sides)
+        dtype = self.pick(("int8", "int16", "int32"))
+        bits = {"int8": 7, "int16": 15, "int32": 30}
+        shift = max(24 + bits[a.dtype] + bits[b.dtype] - bits[dtype] - self.pick((0, 2)), 1)
+        values = {"multiplier": ONE + 99, "shift": shift} | self.limits(dtype)
+        self.node("mul", [a.name, b.name], a.shape, dtype, values)
+
+    def made_small(self, x: TensorInfo, sides: list[int]) -> TensorInfo:
+        """A tensor of these sides, which are those of ``x`` or 1: its first image, convolved."""
+        source = x.name
+        if sides[0] != x.shape[0]:
+            values = {"axis": 0, "start": 0, "stop": 1}
+            source = self.node("slice", [source], (1, *x.shape[1:]), x.dtype, values)
+        kernel = [side if small == 1 else 1 for side, small in zip(x.shape, sides, strict=True)][
+            1:3
+        ]
+        weight = self.rng.integers(-3, 4, (sides[3], *kernel, x.shape[3])).astype(np.int8)
+        values = {"weight": weight, "bias": np.zeros(sides[3], np.int32)}
+        bits = 28 if x.dtype == "int8" else 36
+        values |= {"multiplier": np.full(sides[3], ONE), "shift": np.full(sides[3], bits)}
+        values |= {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        output = self.node("conv2d", [source], sides, "int8", values | self.limits("int8"))
+        return self.tensors[output]
 
     def pool(self) -> None:
         x = self.any("int8", "int16", "int32")

@@ -65,6 +65,12 @@ def cut() -> Graph:
     return one_node("slice", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 14, 3)), values)
 
 
+def mul() -> Graph:
+    values = {"multiplier": 1 << 23, "shift": 31, "lo": -128, "hi": 127}
+    a, b = tensor("a", (1, 10, 14, 6)), tensor("b", (1, 1, 1, 6))
+    return one_node("mul", [a, b], tensor("y", (1, 10, 14, 6)), values)
+
+
 def max_pool() -> Graph:
     values = {"kernel": (3, 5), "stride": (1, 2), "padding": (1, 2), "ceil": 0}
     return one_node("max_pool2d", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 7, 6)), values)
@@ -88,6 +94,7 @@ GRAPHS = {
     "warp": warp(),
     "rescale": rescale(),
     "add": add(),
+    "mul": mul(),
     "max_pool2d": max_pool(),
     "resize": resize(),
     "lookup": lookup(),
@@ -145,7 +152,7 @@ def test_types_that_are_not_taken(op: str) -> None:
     found = [problem.found for problem in check.ops[0].problems]
     first = "x" if "conv" in op else "a"
     assert found[0] == f"input {first} is int8; edge256 takes int16 or int32"
-    assert len(found) == (2 if op in ("correlation", "add", "concat") else 1)
+    assert len(found) == (2 if op in ("correlation", "add", "mul", "concat") else 1)
 
 
 def test_types_of_summands_and_offsets_do_not_count() -> None:

@@ -131,6 +131,8 @@ def full_program(seed: int = 0) -> Program:
     flow = memory.place(int32, (1, 2 * h, 2 * w, 2))
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
     pooled = memory.place(int8, (1, 2, w, o))
+    gated = memory.place(int8, (1, h, w, o))
+    corner = View(Space.sram, int8, (1, 1, 1, o), first.strides, first.offset)
     wider = memory.place(int8, (1, 4, 2 * w, o))
     looked_up = memory.place(int16, (1, 4, 2 * w, o))
     squares = memory.put((np.arange(-128, 128) ** 2).astype("<i2").tobytes())
@@ -178,6 +180,7 @@ def full_program(seed: int = 0) -> Program:
         ),
         (Opcode.resize, "wider", wider, first, TWICE),
         (Opcode.lookup, "squares", looked_up, wider, {"table": squares, "table_count": 256}),
+        (Opcode.mul, "gate", gated, wide, {"b": corner, **one, "lo": -100, "hi": 127}),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(

@@ -42,6 +42,7 @@ INSTRUCTIONS = {
     "pool": 13,
     "resize": 14,
     "lookup": 15,
+    "mul": 16,
 }
 
 
@@ -115,6 +116,10 @@ PARAMETERS = {
     ),
     "resize kernel": ("resize", {"kernel": (1, 2)}, "resize does not use it"),
     "step without resize": ("pool", {"step": (1, 1)}, "max_pool does not use it"),
+    "mul slopes": ("mul", {"two_slopes": True}, "mul does not use it"),
+    "mul table": ("mul", {"table_count": 2}, "2 channel entries; expected 1"),
+    "mul limits": ("mul", {"hi": 128}, r"limits -100\.\.128"),
+    "no factor": ("mul", {"b": None}, "no operand b"),
     "wait": ("store", {"waits": (0, 1, 0, 0, 0, 0)}, r"waits for 1 of unit store; expected 0\.\.0"),
     "negative wait": ("store", {"waits": (-1, 0, 0, 0, 0, 0)}, "waits for -1"),
     "waits": ("store", {"waits": (0, 0)}, "2 waits"),
@@ -177,6 +182,11 @@ OPERANDS = {
     "looked up in": ("lookup", "a", {"dtype": DataType.uint8}, "a is uint8; expected int8"),
     "resized": ("resize", "out", {"shape": (1, 4, 12, 17)}, "equal batch and channels"),
     "resized type": ("resize", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8 or"),
+    "factor": ("mul", "b", {"shape": (1, 2, 1, 18)}, r"b is .*sides of 1 or .*\(1, 4, 6, 18\)"),
+    "channels of a factor": ("mul", "b", {"shape": (1, 1, 1, 17)}, "b is"),
+    "factor type": ("mul", "b", {"dtype": DataType.uint8}, "b is uint8; expected int8 or int16"),
+    "gated": ("mul", "a", {"shape": (1, 4, 6, 17)}, "equal shapes"),
+    "gated in place": ("mul", "out", {"offset": FULL.instructions[16].b.offset}, "shares bytes"),
     "in place": ("add", "b", {"offset": FULL.instructions[12].out.offset}, "shares bytes with b"),
 }
 

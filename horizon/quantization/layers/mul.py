@@ -1,0 +1,139 @@
+"""Multiplication of two quantised tensors, element by element: one rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from horizon.errors import InputError
+from horizon.hbir import Graph, Node
+from horizon.hbir.fixed_point import quantize_ratio
+from horizon.nn import FloatFunctional
+from horizon.quantization.arithmetic import kernels, native
+from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
+from horizon.quantization.layers.converted import QuantizedFunctional, bits_of, scale_of
+from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
+from horizon.quantization.layers.twin import Bound, Twin
+from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
+
+
+def prepared_mul(layer: QATLayer, x: QTensor, y: QTensor) -> QTensor:
+    """The product in calibration and in training; ``layer.act_quant`` has its scale."""
+    quant = layer.act_quant
+    check_shapes(layer.layer, x, y)
+    if layer.in_float:
+        return layer.real_result(x.values * y.values, quant.bits)
+    # bfloat16 would not hold the products.
+    product = x.values.float() * y.values.float()
+    step = x.one_scale(layer.layer).double() * y.one_scale(layer.layer).double()
+    if quant.follows:
+        quant.follow((product.detach().abs().max() * step.detach()).float())
+    out = quant.current()
+    kind = activation_dtype(quant.bits, x.device)
+    ratio = round_ratio(step / out.double())
+    values = requantize_ste(product, ratio, quant.low, quant.high, dtype=kind)
+    return QTensor(values, out, quant.bits)
+
+
+def plan_mul(layer: str, x: QTensor, y: QTensor) -> None:
+    """InputError for factors that cannot be multiplied."""
+    refuse_plain(layer, x, y)
+    for factor in (x, y):
+        if not isinstance(factor, QTensor):
+            raise InputError(
+                f"{layer}: a quantised tensor times {factor!r} by mul; call mul_scalar(x, {factor})"
+            )
+        factor.one_scale(layer)
+    refuse_accumulators(layer, x, y, verb="multiplies")
+    check_shapes(layer, x, y)
+
+
+def check_shapes(layer: str, x: QTensor, y: QTensor) -> None:
+    """InputError unless one factor has the shape of the product."""
+    for large, small in ((x, y), (y, x)):
+        pairs = zip(large.shape, small.shape, strict=True)
+        if all(other in (1, side) for side, other in pairs):
+            return
+    raise InputError(
+        f"{layer}: factors of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected each side of "
+        "one to be that of the other, or 1: bring one of them to the size of the product, by a "
+        "convolution or by nn.Upsample"
+    )
+
+
+def bind_mul(input: Any, other: Any) -> Bound | None:
+    """``input * other`` as a layer; None where one of them is a number, which needs none."""
+    if isinstance(input, QTensor) and isinstance(other, QTensor):
+        return Bound("mul", (), FloatFunctional, ("mul", input, other))
+    return None
+
+
+def lower_mul(layer: QATLayer, x: QTensor, y: QTensor) -> QuantizedMul:
+    """The converted multiplication for factors of these scales."""
+    quant = layer.act_quant
+    refuse_accumulators(layer.layer, x, y, verb="multiplies")
+    out = quant.current()
+    step = float(x.one_scale(layer.layer).double() * y.one_scale(layer.layer).double())
+    ratio = quantize_ratio(step / float(out.double()), layer.layer)
+    return QuantizedMul(layer.layer, ratio, out.detach().clone(), quant.bits)
+
+
+class QuantizedMul(QuantizedFunctional):
+    """The converted multiplication.
+
+    Args:
+        ratio: multiplier and shift.
+        limits: of the product; those of its type unless given.
+    """
+
+    operation = "mul"
+
+    def __init__(
+        self,
+        layer: str,
+        ratio: tuple[int, int],
+        scale: Tensor,
+        bits: int,
+        limits: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(layer)
+        self.ratio, self.bits = ratio, bits
+        self.limits = limits or LIMITS[bits]
+        self.register_buffer("scale", scale)
+
+    def compute(self, first: QTensor, second: QTensor) -> QTensor:
+        check_shapes(self.layer, first, second)
+        if first.values.numel() < second.values.numel():
+            first, second = second, first  # the instruction's second operand is the smaller one
+        multiply = native.multiply if first.device.type == "cpu" else kernels.multiply
+        factors = first.integers(), second.integers()
+        values = multiply(*factors, self.ratio, self.limits, DTYPES[self.bits])
+        return self.emit("mul", [first, second], values, self.scale, self.bits)
+
+    def run(self, inputs: list[QTensor], copies: int) -> QTensor:
+        return self.compute(*inputs)
+
+    def attributes(self) -> dict[str, Any]:
+        (multiplier, shift), (lo, hi) = self.ratio, self.limits
+        return {"multiplier": multiplier, "shift": shift, "lo": lo, "hi": hi}
+
+
+def mul_of(node: Node, graph: Graph) -> QuantizedMul:
+    """The converted layer of a node."""
+    a, output = node.attributes, graph.tensors[node.output]
+    return QuantizedMul(
+        node.name,
+        (int(a["multiplier"]), int(a["shift"])),
+        scale_of(output),
+        bits_of(output),
+        (int(a["lo"]), int(a["hi"])),
+    )
+
+
+PRODUCTS = (
+    *(torch.mul, torch.multiply, torch.Tensor.mul, torch.Tensor.mul_, torch.Tensor.multiply),
+    *(torch.Tensor.multiply_, torch.Tensor.__mul__, torch.Tensor.__rmul__, torch.Tensor.__imul__),
+)
+TWIN = Twin(operators={"mul": mul_of}, calls=dict.fromkeys(PRODUCTS, bind_mul))
