@@ -37,7 +37,7 @@ def parameters(
     if operator_of(node).two_slopes(node):
         fields["two_slopes"] = True
     offset, entries = constants.tables[node.name]
-    if entries > 1:
+    if entries > 1 and operator_of(node).entry_per_channel:
         out = boxes["out"]
         offset += out.start[3] * CHANNEL.itemsize
         entries = out.shape[3]

@@ -23,6 +23,7 @@ class Opcode(IntEnum):
     add = 8
     resize = 9
     max_pool = 10
+    avg_pool = 11
 
 
 @dataclass(frozen=True)
@@ -113,5 +114,10 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
     ),
     Opcode.max_pool: Operation(
         Unit.vector, {"out": _signed, "a": _signed}, ("kernel", "stride", "pad")
+    ),
+    Opcode.avg_pool: Operation(
+        Unit.vector,
+        {"out": _signed, "a": _narrow},
+        ("kernel", "stride", "pad", *CLAMP, "margin", *TABLE),
     ),
 }

@@ -26,6 +26,8 @@ OPCODES = {
     "rescale": Opcode.rescale,
     "add": Opcode.add,
     "max_pool2d": Opcode.max_pool,
+    "avg_pool2d": Opcode.avg_pool,
+    "adaptive_avg_pool2d": Opcode.avg_pool,
     "resize": Opcode.resize,
 }
 SIDES = ("row", "column")
@@ -59,7 +61,8 @@ def reads(part: Part) -> dict[str, Quad]:
         Opcode.warp: _warp,
         Opcode.rescale: lambda part: {"a": part.start},
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
-        Opcode.max_pool: _max_pool,
+        Opcode.max_pool: _pool,
+        Opcode.avg_pool: _pool,
         Opcode.resize: _resize,
     }
     return read[part.instruction.opcode](part)
@@ -134,13 +137,22 @@ def _check_halo(
         raise Wrong(f"operand {operand}", found, f"{name} {missing.min()} as well, a halo")
 
 
-def _max_pool(part: Part) -> dict[str, Quad]:
-    instruction, values = part.instruction, part.node.attributes
+def pool_window(part: Part, axis: int) -> tuple[int, int, int]:
+    """Kernel, stride and padding along the rows (axis 0) or columns."""
+    values = part.node.attributes
+    if "size" in values:
+        kernel = part.shapes[0][1 + axis] // values["size"][axis]
+        return kernel, kernel, 0
+    return values["kernel"][axis], values["stride"][axis], values["padding"][axis]
+
+
+def _pool(part: Part) -> dict[str, Quad]:
+    instruction = part.instruction
     begin = [0, 0]
     for axis in (0, 1):
-        stride, padding = values["stride"][axis], values["padding"][axis]
+        kernel, stride, padding = pool_window(part, axis)
         places = part.start[1 + axis] + np.arange(instruction.out.shape[1 + axis])[:, None]
-        needed = places * stride - padding + np.arange(values["kernel"][axis])
+        needed = places * stride - padding + np.arange(kernel)
         begin[axis] = part.start[1 + axis] * stride - padding + instruction.pad[axis]
         _check_halo("a", needed, begin[axis], instruction.a, part.shapes[0], axis)
     n, _, _, c = part.start

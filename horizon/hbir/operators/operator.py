@@ -63,6 +63,7 @@ class Operator(ABC):
         moves: how it moves them.
         products: what it multiplies by; None where it does not add up products.
         columns: of the instruction's channel table, with the attribute that each is.
+        entry_per_channel: whether a table of several entries has one for each output channel.
         slopes: the attributes that are multipliers, each with the attribute that takes its place
             where the sum is negative. These are optional; with them there are two slopes.
         cuts_channels: whether parts of the output's channels can be computed by themselves.
@@ -82,6 +83,7 @@ class Operator(ABC):
     moves: ClassVar[Moves | None] = None
     products: ClassVar[Products | None] = None
     columns: ClassVar[Mapping[str, str]] = {}
+    entry_per_channel: ClassVar[bool] = True
     slopes: ClassVar[Mapping[str, str]] = {}
     cuts_channels: ClassVar[bool] = True
     limits: ClassVar[tuple[str, ...]] = ("input_channels", *MAP_LIMITS)
