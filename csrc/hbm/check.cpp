@@ -35,12 +35,12 @@ bool both(const std::int32_t (&pair)[2], std::int32_t value) {
 void check_unused(const InstructionRecord& i) {
   const bool conv = i.opcode == Opcode::conv, correlation = i.opcode == Opcode::correlation,
              warp = i.opcode == Opcode::warp;
-  const bool clamps = conv || correlation || i.opcode == Opcode::rescale || i.opcode == Opcode::add;
-  if (i.zero0 != 0 || i.zero2 != 0 ||
-      !std::all_of(std::begin(i.zero1), std::end(i.zero1), [](auto zero) { return zero == 0; })) {
+  const bool average = i.opcode == Opcode::avg_pool;
+  const bool slopes = conv || correlation || i.opcode == Opcode::rescale || i.opcode == Opcode::add;
+  if (i.zero0 != 0 || i.zero1 != 0 || i.zero2 != 0) {
     refuse("a reserved field that is not 0", "0");
   }
-  const bool windows = conv || i.opcode == Opcode::max_pool;
+  const bool windows = conv || average || i.opcode == Opcode::max_pool;
   const bool resize = i.opcode == Opcode::resize;
   if (!windows) {
     require_default(both(i.kernel, 1), "kernel");
@@ -64,11 +64,10 @@ void check_unused(const InstructionRecord& i) {
     require_default(both(i.divisor, 0), "divisor");
     require_default(both(i.last, 0), "last");
   }
-  if (!clamps) {
-    require_default(i.lo == 0 && i.hi == 0, "limits");
-    require_default(i.two_slopes == 0, "two slopes");
-  }
-  if (!clamps && !warp) require_default(i.table == 0 && i.table_count == 0, "table");
+  if (!average) require_default(both(i.margin, 0), "margin");
+  if (!slopes) require_default(i.two_slopes == 0, "two slopes");
+  if (!slopes && !average) require_default(i.lo == 0 && i.hi == 0, "limits");
+  if (!slopes && !average && !warp) require_default(i.table == 0 && i.table_count == 0, "table");
   const bool two = conv || correlation || warp || i.opcode == Opcode::add;
   if (!two) check_missing(i.b, "b");
 }

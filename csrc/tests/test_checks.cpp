@@ -167,11 +167,11 @@ void test_moves() {
 
 void test_fields() {
   refused(kCopy, "opcode 0", [](auto& i) { i.opcode = static_cast<Opcode>(0); });
-  refused(kCopy, "opcode 11", [](auto& i) { i.opcode = static_cast<Opcode>(11); });
+  refused(kCopy, "opcode 12", [](auto& i) { i.opcode = static_cast<Opcode>(12); });
   refused(kConv, "unit 3; expected 2", [](auto& i) { i.unit = Unit::vector; });
   refused(kConv, "waits for 1 instructions of unit 2", [](auto& i) { i.wait[2] = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero0 = 1; });
-  refused(kConv, "reserved", [](auto& i) { i.zero1[2] = 1; });
+  refused(kConv, "reserved", [](auto& i) { i.zero1 = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero2 = 1; });
   refused(kConv, "a string at", [](auto& i) { i.layer = 1 << 20; });
   const auto unused = [](Place place, std::string_view field, auto change) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "tests/avg_pool_case.h"
 #include "tests/kernel_cases.h"
 #include "tests/max_pool_case.h"
 #include "tests/resize_case.h"
@@ -25,7 +26,8 @@ constexpr Operator kOperators[] = {
     {"conv", conv_case},         {"correlation", correlation_case},
     {"warp", warp_case},         {"rescale", rescale_case},
     {"add", add_case},           {"copy", copy_case},
-    {"max_pool", max_pool_case}, {"resize", resize_case},
+    {"max_pool", max_pool_case}, {"avg_pool", avg_pool_case},
+    {"resize", resize_case},
 };
 
 constexpr std::size_t kGuard = 256;

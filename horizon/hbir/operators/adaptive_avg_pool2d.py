@@ -8,6 +8,7 @@ from typing import ClassVar
 from horizon.hbir.node import Node, Shape
 from horizon.hbir.operators.attributes import check_pairs, problem
 from horizon.hbir.operators.avg_pool2d import AveragePool
+from horizon.hbir.operators.operator import MAP_LIMITS
 from horizon.hbir.operators.pool_windows import PoolWindows
 
 
@@ -19,6 +20,8 @@ class AdaptiveAvgPool2d(AveragePool):
         "size": "pair",
         **dict.fromkeys(("multiplier", "shift", "lo", "hi"), "int"),
     }
+
+    limits = ("kernel", "input_channels", *MAP_LIMITS)
 
     def windows(self, node: Node, shape: Shape) -> PoolWindows:
         check_pairs(node, size=1)

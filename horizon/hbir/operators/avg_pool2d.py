@@ -46,6 +46,7 @@ class AveragePool(Operator):
     instruction = "avg_pool"
     entry_per_channel = False
     limits = ("kernel", "stride", "input_channels", *MAP_LIMITS)
+    kernel_remedy = "average twice: first over windows of at most {limit}x{limit}"
     whole_note = "a window has to fit the memory; pool twice, by smaller windows"
 
     @abstractmethod

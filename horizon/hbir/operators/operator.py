@@ -70,6 +70,8 @@ class Operator(ABC):
         limits: what machines may limit (:meth:`limit_values`), besides the types of inputs.
         typed_inputs: so many inputs, from the first, have types that machines may limit.
         without_unit: what to do where a machine lacks the unit; ``{others}`` are machines with it.
+        kernel_remedy: instead of a kernel above a machine's ``{limit}``; ``{count}`` of that size
+            see as far.
         whole_note: why its smallest tile is large, for a message; may be empty.
         qdq_opset: the oldest version of ONNX's operators that :meth:`qdq_onnx` can do with.
     """
@@ -89,6 +91,9 @@ class Operator(ABC):
     limits: ClassVar[tuple[str, ...]] = ("input_channels", *MAP_LIMITS)
     typed_inputs: ClassVar[int] = 2
     without_unit: ClassVar[str] = "choose a machine that has it ({others})"
+    kernel_remedy: ClassVar[str] = (
+        "{count} convolutions of at most {limit}x{limit}, one after the other, see as far"
+    )
     whole_note: ClassVar[str] = ""
     qdq_opset: ClassVar[int] = 20
 
