@@ -45,7 +45,7 @@ class AveragePool(Operator):
     input_count = (1, 1)
     instruction = "avg_pool"
     entry_per_channel = False
-    limits = ("kernel", "stride", "input_channels", *MAP_LIMITS)
+    limits: ClassVar[tuple[str, ...]] = ("kernel", "stride", "input_channels", *MAP_LIMITS)
     kernel_remedy = "average twice: first over windows of at most {limit}x{limit}"
     whole_note = "a window has to fit the memory; pool twice, by smaller windows"
 
@@ -226,8 +226,8 @@ class AvgPool2d(AveragePool):
                 raise problem(node, f"padding {pad}", f"at most half of kernel {side}")
         _, height, width, _ = shape
         rows, columns = (
-            output_side(side, *numbers, values["ceil"])
-            for side, *numbers in zip((height, width), kernel, stride, padding, strict=True)
+            output_side(side, kernel[axis], stride[axis], padding[axis], values["ceil"])
+            for axis, side in enumerate((height, width))
         )
         if min(rows, columns) < 1:
             raise problem(node, f"output of size {(rows, columns)}", "at least one pixel")

@@ -173,7 +173,7 @@ def sums(x: Tensor, windows: PoolWindows) -> Tensor:
 
 
 def _node(layer: str, operator: str, values: Mapping[str, Any]) -> Node:
-    return Node(operator, layer, ("x",), "y", values)
+    return Node(operator, layer, ("x",), "y", dict(values))
 
 
 def _nhwc(x: QTensor) -> tuple[int, int, int, int]:

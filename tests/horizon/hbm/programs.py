@@ -132,6 +132,9 @@ def full_program(seed: int = 0) -> Program:
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
     pooled = memory.place(int8, (1, 2, w, o))
     wider = memory.place(int8, (1, 4, 2 * w, o))
+    counts = np.array([4, 6, 9])  # of 3x3 windows on a map of 4x6, every second pixel, padding 1
+    mean_table = memory.put(channel_table(0, 2**26 // counts, 25, count=counts))
+    mean = memory.place(int16, (1, 2, 3, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -175,6 +178,21 @@ def full_program(seed: int = 0) -> Program:
             {"kernel": (2, 3), "stride": (2, 1), "pad": (0, 1)},
         ),
         (Opcode.resize, "wider", wider, first, TWICE),
+        (
+            Opcode.avg_pool,
+            "mean",
+            mean,
+            wide,
+            {
+                "kernel": (3, 3),
+                "stride": (2, 2),
+                "pad": (1, 1),
+                "lo": -9,
+                "hi": 32767,
+                "table": mean_table,
+                "table_count": 3,
+            },
+        ),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(
