@@ -118,6 +118,17 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                       {i.kernel[0], i.kernel[1]},
                       {i.stride[0], i.stride[1]},
                       {i.pad[0], i.pad[1]}};
+    case Opcode::avg_pool:
+      return AvgPoolArgs{tensor_at(i.out, at.out),
+                         tensor_at(i.a, at.a),
+                         at.table,
+                         static_cast<std::int32_t>(i.table_count),
+                         {i.kernel[0], i.kernel[1]},
+                         {i.stride[0], i.stride[1]},
+                         {i.pad[0], i.pad[1]},
+                         {i.margin[0], i.margin[1]},
+                         i.lo,
+                         i.hi};
     case Opcode::resize:
       return ResizeArgs{tensor_at(i.out, at.out),
                         tensor_at(i.a, at.a),

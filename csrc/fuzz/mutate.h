@@ -36,8 +36,8 @@ inline void change_place(InstructionRecord& i, Random& random) {
 
 // Kernel, stride, dilation, pad and origin are small in real programs.
 inline void change_parameter(InstructionRecord& i, Random& random) {
-  std::int32_t* const pairs[] = {i.kernel, i.stride, i.dilation, i.pad, i.origin,
-                                 i.step,   i.offset, i.divisor,  i.last};
+  std::int32_t* const pairs[] = {i.kernel, i.stride, i.dilation, i.pad,  i.origin,
+                                 i.step,   i.offset, i.divisor,  i.last, i.margin};
   const auto value = static_cast<std::int32_t>(random.below(12)) - 3;
   pairs[random.below(std::size(pairs))][random.below(2)] = value;
   if (random.below(8) == 0) i.transposed = 1 - i.transposed;

@@ -36,12 +36,12 @@ void check_unused(const InstructionRecord& i) {
   const bool conv = i.opcode == Opcode::conv, correlation = i.opcode == Opcode::correlation,
              warp = i.opcode == Opcode::warp;
   const bool slopes = conv || correlation || i.opcode == Opcode::rescale || i.opcode == Opcode::add;
-  const bool mul = i.opcode == Opcode::mul, clamps = slopes || mul;
-  if (i.zero0 != 0 || i.zero2 != 0 ||
-      !std::all_of(std::begin(i.zero1), std::end(i.zero1), [](auto zero) { return zero == 0; })) {
+  const bool average = i.opcode == Opcode::avg_pool, mul = i.opcode == Opcode::mul;
+  const bool clamps = slopes || mul || average;
+  if (i.zero0 != 0 || i.zero1 != 0 || i.zero2 != 0) {
     refuse("a reserved field that is not 0", "0");
   }
-  const bool windows = conv || i.opcode == Opcode::max_pool;
+  const bool windows = conv || average || i.opcode == Opcode::max_pool;
   const bool resize = i.opcode == Opcode::resize;
   if (!windows) {
     require_default(both(i.kernel, 1), "kernel");
@@ -65,6 +65,7 @@ void check_unused(const InstructionRecord& i) {
     require_default(both(i.divisor, 0), "divisor");
     require_default(both(i.last, 0), "last");
   }
+  if (!average) require_default(both(i.margin, 0), "margin");
   if (!clamps) require_default(i.lo == 0 && i.hi == 0, "limits");
   if (!slopes) require_default(i.two_slopes == 0, "two slopes");
   if (!clamps && !warp && i.opcode != Opcode::lookup) {

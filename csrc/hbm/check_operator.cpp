@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "hbm/check_require.h"
 #include "hbm/check_resize.h"
@@ -46,12 +47,14 @@ void check_table_place(const InstructionRecord& i, std::uint64_t entry_bytes,
 void check_table(const InstructionRecord& i, std::span<const std::byte> constants) {
   const std::uint32_t channels = i.out.shape[3];
   const bool per_channel = i.opcode == Opcode::conv;
-  const bool either = i.opcode == Opcode::rescale;
-  if (i.table_count != (per_channel ? channels : 1) && !(either && i.table_count == channels)) {
+  const bool either = i.opcode == Opcode::rescale, average = i.opcode == Opcode::avg_pool;
+  if (!average && i.table_count != (per_channel ? channels : 1) &&
+      !(either && i.table_count == channels)) {
     refuse(text_of("a table of ", i.table_count, " channels"), per_channel ? text_of(channels)
                                                                : either ? text_of("1 or ", channels)
                                                                         : "1");
   }
+  if (i.table_count == 0) refuse("a table of 0 entries", "at least 1");
   check_table_place(i, sizeof(Channel), constants);
   const bool residual = i.opcode == Opcode::add || (per_channel && i.b.space != Space::none);
   for (std::uint32_t c = 0; c < i.table_count; ++c) {
@@ -74,7 +77,10 @@ void check_table(const InstructionRecord& i, std::span<const std::byte> constant
     check_negative(channel.negative_multiplier, negative, "multiplier", c);
     check_negative(channel.negative_residual_multiplier, residual ? negative : 0,
                    "residual multiplier", c);
-    if (channel.zero[0] != 0 || channel.zero[1] != 0) {
+    if (channel.count != 0 && !(average && i.table_count > 1)) {
+      refuse(text_of("channel ", c, ": count ", channel.count), "0, it has no use");
+    }
+    if (channel.zero != 0) {
       refuse(text_of("channel ", c, ": a reserved field that is not 0"), "0");
     }
   }
@@ -203,11 +209,8 @@ void check_mul(const InstructionRecord& i) {
   }
 }
 
-void check_max_pool(const InstructionRecord& i) {
-  require_signed(i.a, "a");
-  if (i.out.type != i.a.type) {
-    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
-  }
+// Of a pooling: every window has an element of a.
+void check_windows(const InstructionRecord& i) {
   check_sides(i.a, "a");
   check_sides(i.out, "out");
   require_shape(i.out, "out", i.a.shape[0], i.out.shape[1], i.out.shape[2], i.a.shape[3]);
@@ -227,6 +230,64 @@ void check_max_pool(const InstructionRecord& i) {
   }
 }
 
+void check_max_pool(const InstructionRecord& i) {
+  require_signed(i.a, "a");
+  if (i.out.type != i.a.type) {
+    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
+  }
+  check_windows(i);
+}
+
+void check_avg_pool(const InstructionRecord& i) {
+  require_narrow(i.a, "a");
+  check_windows(i);
+  require_range(i.margin, "margin", 0, kLargestStep);
+  std::uint64_t bound = largest_of(i.a.type);
+  for (int axis = 0; axis < 2; ++axis) {
+    bound *= std::min(static_cast<std::uint32_t>(i.kernel[axis]), i.a.shape[1 + axis]);
+  }
+  if (bound >= kAccumulatorLimit) {
+    refuse(text_of("a sum that can reach ", bound), text_of("less than ", kAccumulatorLimit));
+  }
+}
+
+// Which numbers of rows (axis 0) or columns the windows have in a and its margin: by number.
+std::vector<bool> window_sides(const InstructionRecord& i, int axis) {
+  std::vector<bool> found(static_cast<std::size_t>(i.kernel[axis]) + 1);
+  const std::int64_t margin = i.margin[axis], end = i.a.shape[1 + axis] + margin;
+  for (std::int64_t place = 0; place < i.out.shape[1 + axis]; ++place) {
+    const std::int64_t first = place * i.stride[axis] - i.pad[axis];
+    const std::int64_t last = std::min(first + i.kernel[axis], end);
+    found[static_cast<std::size_t>(last - std::max(first, -margin))] = true;
+  }
+  return found;
+}
+
+// One entry serves all windows; otherwise each number of elements has its own.
+void check_counts(const InstructionRecord& i, std::span<const std::byte> constants) {
+  if (i.table_count == 1) return require_range(i.margin, "margin with one entry", 0, 0);
+  std::vector<std::int32_t> counts;
+  for (std::uint32_t c = 0; c < i.table_count; ++c) {
+    const std::int32_t count = channel_of(i, constants, c).count;
+    const std::int32_t least = counts.empty() ? 1 : counts.back() + 1;
+    if (count < least || count > kLargestStep * kLargestStep) {
+      refuse(text_of("entry ", c, ": count ", count),
+             text_of(least, "..", kLargestStep * kLargestStep, ", ascending"));
+    }
+    counts.push_back(count);
+  }
+  const std::vector<bool> rows = window_sides(i, 0), columns = window_sides(i, 1);
+  for (std::size_t height = 1; height < rows.size(); ++height) {
+    for (std::size_t width = 1; rows[height] && width < columns.size(); ++width) {
+      const auto count = static_cast<std::int32_t>(height * width);
+      if (columns[width] && !std::binary_search(counts.begin(), counts.end(), count)) {
+        refuse(text_of("a window of ", height, "x", width, " elements"),
+               text_of("an entry of the table for ", count));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void check_operator(const InstructionRecord& i, std::span<const std::byte> constants) {
@@ -242,6 +303,8 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     check_mul(i);
   } else if (i.opcode == Opcode::max_pool) {
     return check_max_pool(i);  // neither limits nor a table
+  } else if (i.opcode == Opcode::avg_pool) {
+    check_avg_pool(i);
   } else if (i.opcode == Opcode::resize) {
     return check_resize(i);
   } else if (i.opcode == Opcode::lookup) {
@@ -254,6 +317,7 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     refuse(text_of("two slopes ", i.two_slopes), "0 or 1");
   }
   check_table(i, constants);
+  if (i.opcode == Opcode::avg_pool) check_counts(i, constants);
 }
 
 Channel channel_of(const InstructionRecord& i, std::span<const std::byte> constants,

@@ -74,7 +74,8 @@ enum class Opcode : std::uint8_t {
   resize = 9,
   max_pool = 10,
   lookup = 11,
-  mul = 12
+  mul = 12,
+  avg_pool = 13
 };
 
 enum class WeightLayout : std::int32_t {
@@ -84,7 +85,7 @@ enum class WeightLayout : std::int32_t {
 
 inline constexpr int kUnits = 6;
 inline constexpr std::size_t kSections = 6;
-inline constexpr std::size_t kOpcodes = 12;
+inline constexpr std::size_t kOpcodes = 13;
 
 // clang-format off
 // By opcode - 1.
@@ -95,6 +96,7 @@ inline constexpr Unit kUnitOf[] = {
     Unit::tensor,
     Unit::tensor,
     Unit::aux,
+    Unit::vector,
     Unit::vector,
     Unit::vector,
     Unit::vector,
@@ -115,6 +117,7 @@ inline constexpr const char* kOpcodeNames[] = {
     "max_pool",
     "lookup",
     "mul",
+    "avg_pool",
 };
 
 // By number.
@@ -212,7 +215,9 @@ struct Channel {
   std::int32_t negative_multiplier = 0;
   // the same with a second summand; otherwise 0
   std::int32_t negative_residual_multiplier = 0;
-  std::int32_t zero[2] = {};
+  // avg_pool with several entries: the elements of its windows; otherwise 0
+  std::int32_t count = 0;
+  std::int32_t zero = 0;
 };
 
 // One instruction. What an opcode does not use is 0, or 1 in kernel, stride, dilation.
@@ -242,10 +247,11 @@ struct InstructionRecord {
   std::int32_t offset[2];      // (y, x), of the same
   std::int32_t divisor[2];     // (y, x), of the same
   std::int32_t last[2];        // (y, x) of the whole input's last pixel
-  std::int32_t zero1[3];
+  std::int32_t margin[2];      // (y, x), rows and columns around a that count as elements
+  std::int32_t zero1;
   // offset of Channel entries (lookup: of out's type) in constants, a multiple of 32
   std::uint64_t table;
-  // entries: 1 (the same for all channels) or one per channel; lookup: 256
+  // entries: 1 or one per channel; avg_pool: one per number of elements; lookup: 256
   std::uint32_t table_count;
   std::uint32_t zero2;
 };

@@ -105,6 +105,18 @@ struct LookupArgs {
   const std::byte* table;
 };
 
+// y = clamp((sum * multiplier + 2^(shift-1)) >> shift), sum over in[n, y*sy - py + ky, x*sx - px +
+// kx, c] of the taps inside of `in`, of which every window has one. The entry is the only one, or
+// that whose count is the number of the window's taps inside of `in` or at most `margin` beyond it.
+// in: int8 or int16; innermost strides are the types' sizes. Sums stay below 2^28.
+struct AvgPoolArgs {
+  Tensor out, in;
+  const Channel* table;  // by count, the smallest first
+  std::int32_t table_count;
+  std::int32_t kernel[2], stride[2], pad[2], margin[2];
+  std::int32_t lo, hi;
+};
+
 // Output row i of the whole map (origin + y) reads the place X = clamp(floor((step i + offset) /
 // divisor), 0, last 2^F) of the whole input, in steps of 2^-F rows: rows floor(X 2^-F) and the
 // next, `last` at most, weighted by what X is between them. The same for columns. Row r of the
@@ -129,6 +141,7 @@ struct ResizeArgs {
   OPERATOR(add, AddArgs)                          \
   OPERATOR(mul, MulArgs)                          \
   WITH_SCRATCH(max_pool, PoolArgs)                \
+  WITH_SCRATCH(avg_pool, AvgPoolArgs)             \
   WITH_SCRATCH(resize, ResizeArgs)                \
   OPERATOR(lookup, LookupArgs)
 

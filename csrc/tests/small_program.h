@@ -29,9 +29,10 @@ enum Place : std::size_t {
   kAdd,
   kMul,  // by one factor for each channel
   kMaxPool,
-  kResize,  // bilinear, to twice the size
-  kSlopes,  // a rescale with two slopes
-  kLookup,  // to int16
+  kResize,   // bilinear, to twice the size
+  kSlopes,   // a rescale with two slopes
+  kAverage,  // of windows of 3x3 with padding that does not count: three numbers of elements
+  kLookup,   // to int16
   kStoreFlow,
   kStoreFeature,
 };
@@ -265,6 +266,19 @@ inline void SmallProgram::add_all() {
   set_limits(slopes);
   set_table(slopes, 5, {0, 1 << 23, 0, 20, 1 << 20, 0});
 
+  const View mean = sram(kInt32, {1, kHeight / 2, kWidth / 2, 5});
+  InstructionRecord& average = add(Opcode::avg_pool, Unit::vector, "average", mean, sloped);
+  average.kernel[0] = average.kernel[1] = 3;
+  average.stride[0] = average.stride[1] = 2;
+  average.pad[0] = average.pad[1] = 1;
+  set_limits(average);
+  const std::int32_t counts[] = {4, 6, 9};
+  std::vector<Channel> entries;
+  for (const std::int32_t count : counts) {
+    entries.push_back({0, (1 << 26) / count, 0, 25, 0, 0, count});
+  }
+  average.table = parts_.add_constants(entries);
+  average.table_count = 3;
   const View looked_up = sram(kInt16, {1, kHeight, kWidth, 5});
   InstructionRecord& lookup = add(Opcode::lookup, Unit::vector, "lookup", looked_up, resized);
   std::vector<std::int16_t> squares(kLookupEntries);

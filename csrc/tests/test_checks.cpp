@@ -172,7 +172,7 @@ void test_fields() {
   refused(kConv, "unit 3; expected 2", [](auto& i) { i.unit = Unit::vector; });
   refused(kConv, "waits for 1 instructions of unit 2", [](auto& i) { i.wait[2] = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero0 = 1; });
-  refused(kConv, "reserved", [](auto& i) { i.zero1[2] = 1; });
+  refused(kConv, "reserved", [](auto& i) { i.zero1 = 1; });
   refused(kConv, "reserved", [](auto& i) { i.zero2 = 1; });
   refused(kConv, "a string at", [](auto& i) { i.layer = 1 << 20; });
   const auto unused = [](Place place, std::string_view field, auto change) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "tests/avg_pool_case.h"
 #include "tests/kernel_cases.h"
 #include "tests/lookup_case.h"
 #include "tests/max_pool_case.h"
@@ -23,11 +24,12 @@ struct Operator {
 };
 
 constexpr Operator kOperators[] = {
-    {"conv", conv_case},     {"correlation", correlation_case},
-    {"warp", warp_case},     {"rescale", rescale_case},
-    {"add", add_case},       {"copy", copy_case},
-    {"mul", mul_case},       {"max_pool", max_pool_case},
-    {"resize", resize_case}, {"lookup", lookup_case},
+    {"conv", conv_case},         {"correlation", correlation_case},
+    {"warp", warp_case},         {"rescale", rescale_case},
+    {"add", add_case},           {"copy", copy_case},
+    {"mul", mul_case},           {"max_pool", max_pool_case},
+    {"resize", resize_case},     {"lookup", lookup_case},
+    {"avg_pool", avg_pool_case},
 };
 
 constexpr std::size_t kGuard = 256;

@@ -46,7 +46,8 @@ void test_slopes() {
     accepted("two slopes", [&](auto& p) { p.instructions[place].two_slopes = 1; });
   }
   refused_channel(kWarp, "negative multiplier 1", [](auto& c) { c.negative_multiplier = 1; });
-  refused_channel(kAdd, "a reserved field", [](auto& c) { c.zero[1] = 1; });
+  refused_channel(kAdd, "a reserved field", [](auto& c) { c.zero = 1; });
+  refused_channel(kConv, "channel 0: count 1; expected 0", [](auto& c) { c.count = 1; });
   // With two slopes: both multipliers of an addition, and none of a second summand without one.
   const auto with_slopes = [](Place place, Channel channel) {
     return [place, channel](Parts& p) {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from horizon.hbir import Graph, Node, TensorInfo, verify
+from horizon.isa.bounds import MAX_STEP
 
 MAPS = (
     (6, 8),
@@ -182,6 +183,20 @@ class _Chain:
         table = (np.arange(-128, 128) // 2).astype(dtype)
         return self.add_node("lookup", [x], x.shape, dtype, {"function": "silu", "table": table})
 
+    def average(self, x: TensorInfo, kernel: int, stride: int) -> TensorInfo:
+        batch, height, width, channels = x.shape
+        padding = kernel // 2 if kernel % 2 else 0
+        size = [(side + 2 * padding - kernel) // stride + 1 for side in (height, width)]
+        values: dict[str, Any] = {"multiplier": MULTIPLIER, "shift": 24, **_limits(x.dtype)}
+        values |= {"kernel": (kernel, kernel), "stride": (stride, stride)}
+        values |= {"padding": (padding, padding), "ceil": 0, "include_pad": 0, "divisor": 0}
+        return self.add_node("avg_pool2d", [x], (batch, *size, channels), x.dtype, values)
+
+    def mean(self, x: TensorInfo) -> TensorInfo:
+        values = {"size": (1, 1), "multiplier": MULTIPLIER, "shift": 24, **_limits(x.dtype)}
+        shape = (x.shape[0], 1, 1, x.shape[3])
+        return self.add_node("adaptive_avg_pool2d", [x], shape, x.dtype, values)
+
     def resize(self, x: TensorInfo, up: int, bilinear: int) -> TensorInfo:
         batch, height, width, channels = x.shape
         values = {"up": (up, up), "down": (1, 1), "align_corners": 0, "exact": 0}
@@ -297,6 +312,9 @@ def _elementwise(chain: _Chain) -> None:
     chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
     chain.end(chain.lookup(w, ("int8", "int16", "int8")[kind]))
     chain.end(chain.mul(w, chain.convolution(few, 1) if kind == 0 else y))
+    chain.end(chain.average(w, *((3, 1), (2, 2), (3, 2))[kind]))
+    if max(w.shape[1:3]) <= MAX_STEP:
+        chain.end(chain.mean(w))
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

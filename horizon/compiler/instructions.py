@@ -37,7 +37,8 @@ def parameters(
     if operator_of(node).two_slopes(node):
         fields["two_slopes"] = True
     offset, entries = constants.tables[node.name]
-    if entries > 1 and operator_of(node).entries(node) is None:
+    operator = operator_of(node)
+    if entries > 1 and operator.entry_per_channel and operator.entries(node) is None:
         out = boxes["out"]
         offset += out.start[3] * CHANNEL.itemsize
         entries = out.shape[3]

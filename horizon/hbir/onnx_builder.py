@@ -73,11 +73,14 @@ class Builder:
 
 
 def nchw(vector: np.ndarray) -> np.ndarray:
-    """One value per channel as (1, C, 1, 1); a single value, or equal ones, as a scalar."""
-    values = np.asarray(vector).reshape(-1)
-    if (values == values[0]).all():
-        return values[0].reshape(())
-    return values.reshape(1, -1, 1, 1)
+    """One value per channel as (1, C, 1, 1); a single value, or equal ones, as a scalar.
+
+    What has four axes already stays as it is otherwise.
+    """
+    values = np.asarray(vector)
+    if (values == values.flat[0]).all():
+        return values.reshape(-1)[0].reshape(())
+    return values if values.ndim == 4 else values.reshape(1, -1, 1, 1)
 
 
 def one_scale(info: TensorInfo) -> bool:

@@ -31,8 +31,9 @@ class Instruction:
         offset: (y, x), of the same.
         divisor: (y, x), of the same.
         last: (y, x) of the whole input's last pixel.
+        margin: (y, x), rows and columns around `a` that count as elements.
         table: offset of Channel entries (lookup: of out's type) in constants, a multiple of 32.
-        table_count: entries: 1 (the same for all channels) or one per channel; lookup: 256.
+        table_count: entries: 1 or one per channel; avg_pool: one per number of elements; lookup: 256.
     """
 
     opcode: Opcode
@@ -59,5 +60,6 @@ class Instruction:
     offset: Pair = (0, 0)
     divisor: Pair = (0, 0)
     last: Pair = (0, 0)
+    margin: Pair = (0, 0)
     table: int = 0
     table_count: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from enum import IntEnum
+from itertools import product
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from horizon.hbm.records import (
 )
 from horizon.hbm.require import fail, require
 from horizon.hbm.weights import packed_bytes
-from horizon.isa.bounds import LOOKUP_ENTRIES, MAX_FRACTION_BITS, MAX_SIDE
+from horizon.isa.bounds import LOOKUP_ENTRIES, MAX_FRACTION_BITS, MAX_SIDE, MAX_STEP
 from horizon.isa.instructions import INSTRUCTIONS
 from horizon.isa.records import RECORDS, Field
 
@@ -94,6 +95,8 @@ def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None
         found = f"limits {instruction.lo}..{instruction.hi}"
         in_type = low <= instruction.lo <= instruction.hi <= high
         require(in_type, where, found, f"lo <= hi within {low}..{high}")
+    if opcode is Opcode.avg_pool:
+        _check_windows(instruction, where)  # whose elements the table counts
     if "table" in operation.fields and not operation.looks_up:
         _check_table(instruction, table, where)
     _CHECKS[opcode](instruction, where)
@@ -130,7 +133,11 @@ def _check_table(instruction: Instruction, table: np.ndarray, where: str) -> Non
     if opcode is Opcode.rescale:
         counts |= {channels}
     found = f"{count} channel entries"
-    require(count in counts, where, found, " or ".join(map(str, sorted(counts))))
+    if opcode is Opcode.avg_pool:
+        _check_counts(instruction, table["count"], where)
+    else:
+        require(count in counts, where, found, " or ".join(map(str, sorted(counts))))
+        _check_column(table["count"], 0, 0, "count", where)
     low, high = SHIFT_RANGE
     _check_column(table["shift"], low, high, "shift", where)
     _check_column(table["multiplier"], 0, MULTIPLIER_LIMIT, "multiplier", where)
@@ -146,6 +153,31 @@ def _check_table(instruction: Instruction, table: np.ndarray, where: str) -> Non
     _check_column(column, -steep, steep, "negative residual multiplier", where)
     if table["zero"].any():
         fail(where, "a reserved field of a channel that is not 0", "0")
+
+
+def _check_counts(instruction: Instruction, counts: np.ndarray, where: str) -> None:
+    """One entry for all windows, or one for each number of elements that a window has."""
+    require(len(counts) > 0, where, "no channel entry", "at least one")
+    if len(counts) == 1:
+        _check_column(counts, 0, 0, "count", where)
+        require(instruction.margin == (0, 0), where, f"margin {instruction.margin}", "(0, 0)")
+        return
+    _check_column(counts, 1, MAX_STEP**2, "count", where)
+    if (np.diff(counts) <= 0).any():
+        fail(where, f"counts {counts.tolist()}", "ascending ones")
+    for height, width in product(*(_window_elements(instruction, axis) for axis in (0, 1))):
+        if height * width not in counts:
+            found = f"a window of {height} x {width} elements"
+            fail(where, found, f"an entry for {height * width}, besides {counts.tolist()}")
+
+
+def _window_elements(instruction: Instruction, axis: int) -> list[int]:
+    """The numbers of rows (axis 0) or columns that windows have in the map and its margin."""
+    margin, kernel = instruction.margin[axis], instruction.kernel[axis]
+    places = np.arange(instruction.out.shape[1 + axis], dtype=np.int64)
+    begin = places * instruction.stride[axis] - instruction.pad[axis]
+    end = np.minimum(begin + kernel, instruction.a.shape[1 + axis] + margin)
+    return np.unique(end - np.maximum(begin, -margin)).tolist()
 
 
 def _check_column(values: np.ndarray, low: int, high: int, name: str, where: str) -> None:
@@ -248,8 +280,22 @@ def _check_mul(instruction: Instruction, where: str) -> None:
 
 def _check_max_pool(instruction: Instruction, where: str) -> None:
     out, a = instruction.out, instruction.a
-    _check_sides(instruction, where)
     require(out.dtype == a.dtype, where, f"out is {out.dtype.name}", f"a's {a.dtype.name}")
+    _check_windows(instruction, where)
+
+
+def _check_avg_pool(instruction: Instruction, where: str) -> None:
+    a = instruction.a
+    rows, columns = (min(pair) for pair in zip(instruction.kernel, a.shape[1:3], strict=True))
+    bound = rows * columns * -LIMITS[a.dtype.name][0]
+    found = f"a sum that can reach {bound}"
+    require(bound < ACCUMULATOR_LIMIT, where, found, f"less than {ACCUMULATOR_LIMIT}")
+
+
+def _check_windows(instruction: Instruction, where: str) -> None:
+    """Every window has an element of the map."""
+    out, a = instruction.out, instruction.a
+    _check_sides(instruction, where)
     same = (out.shape[0], out.shape[3]) == (a.shape[0], a.shape[3])
     require(same, where, f"out is {out.shape}, a is {a.shape}", "equal batch and channels")
     for axis, (kernel, stride, pad) in enumerate(
@@ -306,6 +352,7 @@ _CHECKS = {
     Opcode.add: _check_add,
     Opcode.mul: _check_mul,
     Opcode.max_pool: _check_max_pool,
+    Opcode.avg_pool: _check_avg_pool,
     Opcode.resize: _check_resize,
     Opcode.lookup: _check_lookup,
 }

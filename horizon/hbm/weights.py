@@ -92,6 +92,7 @@ def channel_table(
     residual_multiplier: np.ndarray | int | None = None,
     negative_multiplier: np.ndarray | int | None = None,
     negative_residual_multiplier: np.ndarray | int | None = None,
+    count: np.ndarray | None = None,
 ) -> bytes:
     """The channel entries of an instruction: one per element of the longest argument.
 
@@ -100,6 +101,7 @@ def channel_table(
         residual_multiplier: of the second summand.
         negative_multiplier, negative_residual_multiplier: of an instruction with two slopes: the
             multipliers where the scaled sum is negative.
+        count: of an average pooling: the elements of the windows that an entry is for.
 
     Raises:
         InputError: a value that is no integer of 32 bits.
@@ -111,6 +113,7 @@ def channel_table(
         "shift": shift,
         "negative_multiplier": negative_multiplier,
         "negative_residual_multiplier": negative_residual_multiplier,
+        "count": count,
     }
     arrays = (np.atleast_1d(0 if value is None else value) for value in given.values())
     columns = np.broadcast_arrays(*arrays)

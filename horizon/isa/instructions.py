@@ -25,6 +25,7 @@ class Opcode(IntEnum):
     max_pool = 10
     lookup = 11
     mul = 12
+    avg_pool = 13
 
 
 @dataclass(frozen=True)
@@ -126,5 +127,10 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
     ),
     Opcode.mul: Operation(
         Unit.vector, {"out": _signed, "a": _narrow, "b": _narrow}, (*CLAMP, *TABLE)
+    ),
+    Opcode.avg_pool: Operation(
+        Unit.vector,
+        {"out": _signed, "a": _narrow},
+        ("kernel", "stride", "pad", *CLAMP, "margin", *TABLE),
     ),
 }

@@ -180,7 +180,13 @@ _CHANNEL = (
         -MAX_MULTIPLIER,
         MAX_MULTIPLIER,
     ),
-    _zero("zero", "i32", 2),
+    _number(
+        "count",
+        "avg_pool with several entries: the elements of its windows; otherwise 0",
+        1,
+        MAX_STEP**2,
+    ),
+    _zero("zero", "i32"),
 )
 _INSTRUCTION = (
     Field("opcode", "Opcode", form="enum"),
@@ -205,7 +211,8 @@ _INSTRUCTION = (
     _pair("offset", "(y, x), of the same", 0, -MAX_SPAN, MAX_SPAN),
     _pair("divisor", "(y, x), of the same", 0, 1, MAX_SPAN),
     _pair("last", "(y, x) of the whole input's last pixel", 0, 0, MAX_SIDE - 1),
-    _zero("zero1", "i32", 3),
+    _pair("margin", "(y, x), rows and columns around `a` that count as elements", 0, 0, MAX_STEP),
+    _zero("zero1", "i32"),
     Field(
         "table",
         "u64",
@@ -214,7 +221,7 @@ _INSTRUCTION = (
     Field(
         "table_count",
         "u32",
-        "entries: 1 (the same for all channels) or one per channel; lookup: 256",
+        "entries: 1 or one per channel; avg_pool: one per number of elements; lookup: 256",
     ),
     _zero("zero2", "u32"),
 )

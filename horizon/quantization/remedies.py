@@ -8,7 +8,7 @@ LAYERS = (
     ("PixelUnshuffle", "nn.Conv2d of the same stride"),
     ("AdaptiveMaxPool", "nn.MaxPool2d of a fixed kernel and stride"),
     ("MaxPool", "nn.MaxPool2d, or nn.Conv2d with stride 2"),
-    ("AvgPool", "nn.Conv2d with stride 2 and equal weights; after a DeQuantStub at the end"),
+    ("AvgPool", "nn.AvgPool2d or nn.AdaptiveAvgPool2d"),
     ("LPPool", "nn.Conv2d with stride 2"),
     ("MaxUnpool", "nn.ConvTranspose2d"),
     ("Pad", "the padding of the convolution behind it"),
@@ -26,7 +26,7 @@ LAYERS = (
 ACTIVATIONS = ("GLU", "RReLU")
 ACTIVATION = "nn.ReLU, nn.LeakyReLU, nn.PReLU or nn.ReLU6, fused with the convolution before it"
 OTHERWISE = "convolutions and layers of horizon.nn; or end with a DeQuantStub before it"
-MEAN = "nn.Conv2d with equal weights, or the mean on the CPU behind a DeQuantStub"
+MEAN = "the mean over rows and columns with keepdim=True, times the number of elements"
 SHAPE = (
     "a form in which batch, channels, rows and columns stay what they are; flatten on the CPU, "
     "behind a DeQuantStub"
@@ -36,7 +36,7 @@ PRODUCT = "a positive number or a quantised tensor as the factor, or a convoluti
 QUOTIENT = "a positive number as the divisor; what divides by a tensor, on the CPU"
 # By the names of functions and methods of torch; "_" at the end (in place) does not count.
 CALLS = {
-    **dict.fromkeys(("mean", "adaptive_avg_pool2d", "avg_pool2d", "sum"), MEAN),
+    "sum": MEAN,
     **dict.fromkeys(
         (
             *("view", "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze"),

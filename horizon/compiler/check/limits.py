@@ -46,11 +46,11 @@ def node_problems(graph: Graph, node: Node, machine: Machine) -> Iterator[Proble
             source = machine.sources.get(f"limits.{node.op}.{name}")
             worth = f" ({source.provenance})" if source else ""
             found = f"{_words(name)} {shown}; {machine.name} takes at most {limit:,}{worth}"
-            yield Problem(node.name, "limit", found, _remedy(name, value, limit))
+            yield Problem(node.name, "limit", found, _remedy(node, name, value, limit))
         elif value > FORMAT_LIMITS.get(name, value):
             limit = FORMAT_LIMITS[name]
             found = f"{_words(name)} {shown}; programs have at most {limit}"
-            yield Problem(node.name, "limit", found, _remedy(name, value, limit))
+            yield Problem(node.name, "limit", found, _remedy(node, name, value, limit))
 
 
 def values_of(graph: Graph, node: Node) -> Mapping[str, tuple[int, str]]:
@@ -75,10 +75,10 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _remedy(name: str, value: int, limit: int) -> str:
+def _remedy(node: Node, name: str, value: int, limit: int) -> str:
     if name == "kernel" and limit > 1:
         count = -(-(value - 1) // (limit - 1))
-        return f"{count} convolutions of at most {limit}x{limit}, one after the other, see as far"
+        return operator_of(node).kernel_remedy.format(count=count, limit=limit)
     if name == "stride" and limit > 1:
         return f"use stride {limit} or less, and a second layer for the rest"
     if name == "dilation":

@@ -27,6 +27,8 @@ OPCODES = {
     "add": Opcode.add,
     "mul": Opcode.mul,
     "max_pool2d": Opcode.max_pool,
+    "avg_pool2d": Opcode.avg_pool,
+    "adaptive_avg_pool2d": Opcode.avg_pool,
     "resize": Opcode.resize,
     "lookup": Opcode.lookup,
 }
@@ -62,7 +64,8 @@ def reads(part: Part) -> dict[str, Quad]:
         Opcode.rescale: lambda part: {"a": part.start},
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
         Opcode.mul: _mul,
-        Opcode.max_pool: _max_pool,
+        Opcode.max_pool: _pool,
+        Opcode.avg_pool: _pool,
         Opcode.resize: _resize,
         Opcode.lookup: lambda part: {"a": part.start},
     }
@@ -149,13 +152,22 @@ def _mul(part: Part) -> dict[str, Quad]:
     return {"a": part.start, "b": (n, y, x, c)}
 
 
-def _max_pool(part: Part) -> dict[str, Quad]:
-    instruction, values = part.instruction, part.node.attributes
+def pool_window(part: Part, axis: int) -> tuple[int, int, int]:
+    """Kernel, stride and padding along the rows (axis 0) or columns."""
+    values = part.node.attributes
+    if "size" in values:
+        kernel = part.shapes[0][1 + axis] // values["size"][axis]
+        return kernel, kernel, 0
+    return values["kernel"][axis], values["stride"][axis], values["padding"][axis]
+
+
+def _pool(part: Part) -> dict[str, Quad]:
+    instruction = part.instruction
     begin = [0, 0]
     for axis in (0, 1):
-        stride, padding = values["stride"][axis], values["padding"][axis]
+        kernel, stride, padding = pool_window(part, axis)
         places = part.start[1 + axis] + np.arange(instruction.out.shape[1 + axis])[:, None]
-        needed = places * stride - padding + np.arange(values["kernel"][axis])
+        needed = places * stride - padding + np.arange(kernel)
         begin[axis] = part.start[1 + axis] * stride - padding + instruction.pad[axis]
         _check_halo("a", needed, begin[axis], instruction.a, part.shapes[0], axis)
     n, _, _, c = part.start

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from horizon.compiler.verify.geometry import Part
+from horizon.compiler.verify.geometry import Part, pool_window
 from horizon.compiler.verify.problem import Wrong, at
 from horizon.compiler.verify.shadow import CONSTANT, Shadow
 from horizon.hbir.fixed_point import offset_fraction_bits
@@ -60,15 +63,15 @@ class Parameters:
 
     def _check_table(self, part: Part) -> None:
         instruction, channels = part.instruction, part.channels
+        if instruction.opcode is Opcode.avg_pool:
+            self._check_pool_table(part)
         if instruction.opcode not in ATTRIBUTES:
             return  # the rules of the file see to it that there is no table
         key = (part.node.name, channels.start, channels.stop)
         place = (instruction.table, instruction.table_count)
         if (key, place) in self._equal:
             return
-        end = instruction.table + instruction.table_count * CHANNEL.itemsize
-        data = self._constants[instruction.table : end].tobytes()
-        table = np.frombuffer(data, CHANNEL)
+        table = self._table(part)
         for column, attribute in zip(COLUMNS, ATTRIBUTES[instruction.opcode], strict=True):
             expected = np.asarray(part.node.attributes.get(attribute, 0) if attribute else 0)
             if expected.ndim:
@@ -93,6 +96,28 @@ class Parameters:
         if bad.any():
             index = int(bad.argmax())
             raise Wrong(f"table, entry {index}", f"{found[index]}", f"{expected[index]}")
+
+    def _check_pool_table(self, part: Part) -> None:
+        """An entry for each number of elements that windows of the whole map have."""
+        key = part.node.name, (part.instruction.table, part.instruction.table_count)
+        if key in self._equal:
+            return
+        table, counts = self._table(part), _pool_counts(part)
+        found = table["count"].tolist() if len(table) > 1 else [counts[0]]
+        if found != counts:
+            raise Wrong("table", f"entries for {found} elements", f"for {counts}")
+        values = part.node.attributes
+        for entry, count in zip(table, counts, strict=True):
+            expected = _divided(values["multiplier"], values["shift"], count)
+            if (entry["multiplier"], entry["shift"]) != expected:
+                numbers = int(entry["multiplier"]), int(entry["shift"])
+                raise Wrong(f"table, entry for {count} elements", f"{numbers}", f"{expected}")
+        self._equal.add(key)
+
+    def _table(self, part: Part) -> np.ndarray:
+        start, count = part.instruction.table, part.instruction.table_count
+        data = self._constants[start : start + count * CHANNEL.itemsize].tobytes()
+        return np.frombuffer(data, CHANNEL)
 
     def _check_weight(self, part: Part) -> None:
         view, channels = part.instruction.weight, part.channels
@@ -137,11 +162,61 @@ def _fields(part: Part) -> dict[str, Any]:
         fields["reach"] = values["max_displacement"]
     elif opcode is Opcode.max_pool:
         fields |= {name: values[name] for name in ("kernel", "stride")}
+    elif opcode is Opcode.avg_pool:
+        kernel, stride, _ = zip(*(pool_window(part, axis) for axis in (0, 1)), strict=True)
+        several = len(_pool_counts(part)) > 1 and values.get("include_pad")
+        margin = values["padding"] if several else (0, 0)
+        fields |= {"kernel": kernel, "stride": stride, "margin": margin}
     elif opcode is Opcode.resize:
         fields |= _resize_fields(part)
     elif opcode is Opcode.warp:
         fields["fraction_bits"] = offset_fraction_bits(*part.shapes[0][1:3])
     return fields
+
+
+def _pool_counts(part: Part) -> list[int]:
+    """What the sums of the whole map's windows are divided by, ascending."""
+    values, sides = part.node.attributes, part.shapes[0][1:3]
+    if values.get("divisor"):
+        return [values["divisor"]]
+    if "size" in values:
+        return [math.prod(side // size for side, size in zip(sides, values["size"], strict=True))]
+    along = []
+    for axis, side in enumerate(sides):
+        kernel, _, padding = pool_window(part, axis)
+        margin = padding if values["include_pad"] else 0
+        counted = [
+            sum(-margin <= row < side + margin for row in range(begin, begin + kernel))
+            for begin in _pool_begins(part, axis)
+        ]
+        along.append(set(counted))
+    return sorted({rows * columns for rows, columns in product(*along)})
+
+
+def _pool_begins(part: Part, axis: int) -> list[int]:
+    """The first row (axis 0) or column of each window of the whole map."""
+    side, (kernel, stride, padding) = part.shapes[0][1 + axis], pool_window(part, axis)
+    begins = [-padding]
+    while True:
+        before, begin = begins[-1], begins[-1] + stride
+        within = begin + kernel <= side + padding
+        if part.node.attributes["ceil"]:
+            within = before + kernel < side + padding and begin < side
+        if not within:
+            return begins
+        begins.append(begin)
+
+
+def _divided(multiplier: int, shift: int, count: int) -> tuple[int, int]:
+    """``quantise(M * 2^-s / n)`` of ``docs/fixed_point.md``, in fractions."""
+    ratio = Fraction(multiplier, count << shift)
+    places = 0
+    while ratio * 2**places < 2**23:
+        places += 1
+    while ratio * Fraction(2) ** places >= 2**24:
+        places -= 1
+    found = math.floor(ratio * Fraction(2) ** places + Fraction(1, 2))
+    return (2**23, places - 1) if found == 2**24 else (found, places)
 
 
 def _resize_fields(part: Part) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from horizon.errors import InputError
 from horizon.hbir.node import Node
+from horizon.hbir.operators.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from horizon.hbir.operators.add import Add
+from horizon.hbir.operators.avg_pool2d import AvgPool2d
 from horizon.hbir.operators.concat import Concat
 from horizon.hbir.operators.conv2d import Conv2d
 from horizon.hbir.operators.conv_transpose2d import ConvTranspose2d
@@ -31,6 +33,8 @@ OPERATORS: dict[str, Operator] = {
         Add(),
         Mul(),
         MaxPool2d(),
+        AvgPool2d(),
+        AdaptiveAvgPool2d(),
         Resize(),
         Lookup(),
         Concat(),

@@ -37,6 +37,7 @@ class MaxPool2d(Operator):
     input_count = (1, 1)
     instruction = "max_pool"
     limits = ("kernel", "stride", "input_channels", *MAP_LIMITS)
+    kernel_remedy = "{count} poolings of at most {limit}x{limit}, one after the other, see as far"
 
     def infer(self, node: Node, inputs: Sequence[TensorInfo]) -> Shape:
         values = node.attributes

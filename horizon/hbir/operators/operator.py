@@ -63,12 +63,15 @@ class Operator(ABC):
         moves: how it moves them.
         products: what it multiplies by; None where it does not add up products.
         columns: of the instruction's channel table, with the attribute that each is.
+        entry_per_channel: whether a table of several entries has one for each output channel.
         slopes: the attributes that are multipliers, each with the attribute that takes its place
             where the sum is negative. These are optional; with them there are two slopes.
         cuts_channels: whether parts of the output's channels can be computed by themselves.
         limits: what machines may limit (:meth:`limit_values`), besides the types of inputs.
         typed_inputs: so many inputs, from the first, have types that machines may limit.
         without_unit: what to do where a machine lacks the unit; ``{others}`` are machines with it.
+        kernel_remedy: instead of a kernel above a machine's ``{limit}``; ``{count}`` of that size
+            see as far.
         whole_note: why its smallest tile is large, for a message; may be empty.
         qdq_opset: the oldest version of ONNX's operators that :meth:`qdq_onnx` can do with.
     """
@@ -82,11 +85,15 @@ class Operator(ABC):
     moves: ClassVar[Moves | None] = None
     products: ClassVar[Products | None] = None
     columns: ClassVar[Mapping[str, str]] = {}
+    entry_per_channel: ClassVar[bool] = True
     slopes: ClassVar[Mapping[str, str]] = {}
     cuts_channels: ClassVar[bool] = True
     limits: ClassVar[tuple[str, ...]] = ("input_channels", *MAP_LIMITS)
     typed_inputs: ClassVar[int] = 2
     without_unit: ClassVar[str] = "choose a machine that has it ({others})"
+    kernel_remedy: ClassVar[str] = (
+        "{count} convolutions of at most {limit}x{limit}, one after the other, see as far"
+    )
     whole_note: ClassVar[str] = ""
     qdq_opset: ClassVar[int] = 20
 

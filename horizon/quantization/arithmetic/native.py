@@ -220,16 +220,23 @@ def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def compute(
-    opcode: Opcode, x: Tensor, size: Sequence[int], fields: Mapping[str, Any] | None = None
+    opcode: Opcode,
+    x: Tensor,
+    size: Sequence[int],
+    fields: Mapping[str, Any] | None = None,
+    table: bytes = b"",
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """What an instruction of one operand without a table makes of ``x``, in its type.
+    """What an instruction of one operand makes of ``x``.
 
     Args:
         size: (H', W') of the output.
         fields: of the instruction (``docs/hbm_format.md``), those that it uses.
+        table: its channel entries.
+        dtype: of the output; that of ``x`` without one.
     """
-    result, out = _empty(len(x), x.shape[1], size, x.dtype)
-    _run(_record(opcode, **(fields or {})), out, _nhwc(x), None)
+    result, out = _empty(len(x), x.shape[1], size, dtype or x.dtype)
+    _run(_record(opcode, **(fields or {})), out, _nhwc(x), None, table)
     return result
 
 

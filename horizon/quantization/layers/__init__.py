@@ -11,6 +11,7 @@ from horizon.errors import InputError
 from horizon.hbir import Graph, Node
 from horizon.quantization.layers import (
     add,
+    avg_pool,
     concat,
     conv,
     correlation,
@@ -36,6 +37,7 @@ TWINS = (
     mul.TWIN,
     concat.TWIN,
     max_pool.TWIN,
+    avg_pool.TWIN,
     resize.TWIN,
     rescale.RELU,
     rescale.OTHERS,

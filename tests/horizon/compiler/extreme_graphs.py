@@ -230,6 +230,29 @@ class Builder:
         }
         return self.add("conv2d", (name,), "int8", attributes)
 
+    def average(self) -> None:
+        """Windows of all kinds, and means over parts of the map or all of it."""
+        name = self.any("int8", "int16")
+        assert name is not None
+        info = self.tensors[name]
+        dtype = self.pick(("int8", "int16", "int32"))
+        bits = 22 + max(BITS[info.dtype] - BITS[dtype], 0) - int(self.rng.integers(0, 3))
+        attributes = {**self.ratio(bits), **self.limits(dtype)}
+        if self.rng.random() < 0.4:
+            sides = info.shape[1:3]
+            size = tuple(self.pick([n for n in range(1, s + 1) if s % n == 0]) for s in sides)
+            self.add("adaptive_avg_pool2d", (name,), dtype, {"size": size, **attributes})
+            return
+        kernel = self.pick(KERNELS)
+        padding = tuple(int(self.rng.integers(0, side // 2 + 1)) for side in kernel)
+        attributes |= {"kernel": kernel, "stride": self.pick(((1, 1), (2, 2), (3, 1)))}
+        attributes |= {"padding": padding, "ceil": self.pick((0, 1))}
+        attributes |= {"include_pad": self.pick((0, 1)), "divisor": self.pick((0, 0, 0, 5))}
+        try:
+            self.add("avg_pool2d", (name,), dtype, attributes)
+        except InputError:  # no room for the kernel
+            return
+
     def concat(self) -> None:
         first = self.any("int8", "int16", "int32")
         assert first is not None
@@ -259,7 +282,7 @@ class Builder:
 
 
 def random_graph(seed: int, count: int = 10) -> Graph:
-    """About ``count`` nodes; every tensor that nobody reads is an output."""
+    """About ``count`` nodes and up to two average poolings; what nobody reads is an output."""
     rng = np.random.default_rng(seed)
     builder = Builder(rng, inputs=int(rng.integers(1, 3)), batch=int(rng.integers(1, 3)))
     builder.convolution("conv2d")
@@ -278,6 +301,8 @@ def random_graph(seed: int, count: int = 10) -> Graph:
     ]
     while len(builder.nodes) < count:
         builder.pick(steps)()
+    for _ in range(2):
+        builder.average()
     read = {name for node in builder.nodes for name in node.inputs}
     made = [node.output for node in builder.nodes]
     outputs = tuple(name for name in made if name not in read)

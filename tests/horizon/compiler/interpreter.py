@@ -27,7 +27,8 @@ CHANNEL = np.dtype(
     [
         *((name, "<i4") for name in ("bias", "multiplier", "residual_multiplier", "shift")),
         *((name, "<i4") for name in ("negative_multiplier", "negative_residual_multiplier")),
-        ("zero", "<i4", 2),
+        ("count", "<i4"),
+        ("zero", "<i4"),
     ]
 )
 
@@ -117,10 +118,14 @@ class Memory:
 
     def table(self, instruction: Instruction) -> np.ndarray:
         """The channel table: int64 (6, table_count), in the order of CHANNEL's first fields."""
+        entries = self.entries(instruction)
+        return np.array([entries[name] for name in CHANNEL.names[:6]], np.int64)
+
+    def entries(self, instruction: Instruction) -> np.ndarray:
+        """The channel table as it is in the file."""
         size = instruction.table_count * CHANNEL.itemsize
         data = self.constants[instruction.table : instruction.table + size].tobytes()
-        entries = np.frombuffer(data, CHANNEL)
-        return np.array([entries[name] for name in CHANNEL.names[:6]], np.int64)
+        return np.frombuffer(data, CHANNEL)
 
 
 def execute(instruction: Instruction, memory: Memory) -> None:
@@ -285,6 +290,26 @@ def lookup(instruction: Instruction, memory: Memory) -> np.ndarray:
     return np.frombuffer(data, dtype)[memory.view(instruction.a).astype(np.int64) + 128]
 
 
+def avg_pool(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See AvgPoolArgs in csrc/kernels/kernels.h. One pixel after the other."""
+    x, table = memory.view(instruction.a).astype(np.int64), memory.entries(instruction)
+    found = np.zeros(instruction.out.shape, np.int64)
+    for y, column in product(*map(range, instruction.out.shape[1:3])):
+        count, inside = 1, []
+        for axis, place in enumerate((y, column)):
+            taps = np.arange(instruction.kernel[axis]) - instruction.pad[axis]
+            taps += place * instruction.stride[axis]
+            side, margin = x.shape[1 + axis], instruction.margin[axis]
+            count *= int(((taps >= -margin) & (taps < side + margin)).sum())
+            inside.append(taps[(taps >= 0) & (taps < side)])
+        total = x[:, inside[0]][:, :, inside[1]].sum((1, 2))
+        assert np.abs(total).max() < 2**28
+        (entry,) = table if len(table) == 1 else table[table["count"] == count]
+        half = 1 << int(entry["shift"] - 1)
+        found[:, y, column] = (total * int(entry["multiplier"]) + half) >> int(entry["shift"])
+    return np.clip(found, instruction.lo, instruction.hi)
+
+
 def resize(instruction: Instruction, memory: Memory) -> np.ndarray:
     """See ResizeArgs in csrc/kernels/kernels.h. Rows of the whole input are those of the part."""
     x = memory.view(instruction.a).astype(np.int64)
@@ -317,6 +342,7 @@ COMPUTE = {
     Opcode.add: add,
     Opcode.mul: mul,
     Opcode.max_pool: max_pool,
+    Opcode.avg_pool: avg_pool,
     Opcode.resize: resize,
     Opcode.lookup: lookup,
 }

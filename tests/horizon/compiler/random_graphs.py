@@ -33,7 +33,8 @@ class RandomGraph:
         makers = (
             [self.conv] * 4
             + [self.transposed, self.correlation, self.warp, self.rescale, self.clamp, self.add]
-            + [self.pool, self.resize, self.lookup, self.mul, self.mul]
+            + [self.pool, self.average, self.adaptive, self.resize, self.lookup]
+            + [self.mul, self.mul]
             + [self.concat, self.concat, self.slice, self.repeat]
         )
         while len(self.nodes) < nodes:
@@ -238,6 +239,36 @@ class RandomGraph:
         table = self.rng.integers(*LIMITS[dtype], 256, dtype, endpoint=True)
         values = {"function": self.pick(("silu", "elu(0.5)")), "table": table}
         self.node("lookup", [x.name], x.shape, dtype, values)
+
+    def average(self) -> None:
+        x = self.any("int8", "int16")
+        kernel, stride = self.pick(((2, 2), (3, 3), (4, 1))), self.pick(((2, 2), (1, 1), (3, 2)))
+        padding = self.pick(((0, 0), (kernel[0] // 2, kernel[1] // 2)))
+        dtype = self.pick(("int8", "int16", "int32"))
+        values = {"kernel": kernel, "stride": stride, "padding": padding, "ceil": self.pick((0, 1))}
+        values |= {"include_pad": self.pick((0, 1)), "divisor": self.pick((0, 0, 7))}
+        values |= self.mean(x.dtype, dtype)
+        if all(s + 2 * p >= k for s, p, k in zip(x.shape[1:3], padding, kernel, strict=True)):
+            node = Node("avg_pool2d", "average", (x.name,), "y", values)
+            shape = OPERATORS["avg_pool2d"].infer(node, [x])
+            self.node("avg_pool2d", [x.name], shape, dtype, values)
+
+    def adaptive(self) -> None:
+        x = self.any("int8", "int16")
+        _, height, width, _ = x.shape
+        size = tuple(
+            self.pick([n for n in range(1, side + 1) if side % n == 0]) for side in (height, width)
+        )
+        dtype = self.pick(("int8", "int16", "int32"))
+        values = {"size": size, **self.mean(x.dtype, dtype)}
+        shape = (x.shape[0], *size, x.shape[3])
+        self.node("adaptive_avg_pool2d", [x.name], shape, dtype, values)
+
+    def mean(self, dtype: str, out: str) -> dict[str, int]:
+        """A ratio around that of the types' largest numbers, and limits."""
+        bits = {"int8": 8, "int16": 16, "int32": 24}
+        shift = 23 + bits[dtype] - bits[out] + self.pick((-1, 0, 1))
+        return {"multiplier": ONE + self.pick((0, 12345)), "shift": shift, **self.limits(out)}
 
     def resize(self) -> None:
         x = self.any("int8", "int16")

@@ -82,6 +82,18 @@ def lookup() -> Graph:
     return one_node("lookup", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 14, 6)), values)
 
 
+def avg_pool() -> Graph:
+    values = {"kernel": (3, 5), "stride": (1, 2), "padding": (1, 2), "ceil": 0, "include_pad": 0}
+    values |= {"divisor": 0, "multiplier": 1 << 23, "shift": 23, "lo": -128, "hi": 127}
+    return one_node("avg_pool2d", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 7, 6)), values)
+
+
+def adaptive_avg_pool() -> Graph:
+    values = {"size": (2, 7), "multiplier": 1 << 23, "shift": 23, "lo": -128, "hi": 127}
+    x, y = tensor("a", (1, 10, 14, 6)), tensor("y", (1, 2, 7, 6))
+    return one_node("adaptive_avg_pool2d", [x], y, values)
+
+
 def resize() -> Graph:
     values = {"up": (2, 1), "down": (1, 1), "bilinear": 1, "align_corners": 0, "exact": 0}
     return one_node("resize", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 20, 14, 6)), values)
@@ -96,6 +108,8 @@ GRAPHS = {
     "add": add(),
     "mul": mul(),
     "max_pool2d": max_pool(),
+    "avg_pool2d": avg_pool(),
+    "adaptive_avg_pool2d": adaptive_avg_pool(),
     "resize": resize(),
     "lookup": lookup(),
     "concat": concat(),
@@ -115,6 +129,8 @@ VALUES = {
     "displacement": (2, "displacement 2"),
     "factor": (2, "factor 2"),
 }
+# Where an operator's are others.
+OWN_VALUES = {("adaptive_avg_pool2d", "kernel"): (5, "kernel 5x2")}
 
 
 def limited(op: str, name: str, value: object) -> Machine:
@@ -127,7 +143,7 @@ def problems(check: Check) -> list[str]:
 
 @pytest.mark.parametrize(("op", "name"), [(op, name) for op in LIMITS for name in LIMITS[op]])
 def test_a_limit_holds_from_its_value_on(op: str, name: str) -> None:
-    value, shown = VALUES[name]
+    value, shown = OWN_VALUES.get((op, name), VALUES[name])
     graph = GRAPHS[op]
     assert check_graph(graph, limited(op, name, value)).fits
     compile_program(graph, limited(op, name, value))

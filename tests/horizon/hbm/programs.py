@@ -136,6 +136,9 @@ def full_program(seed: int = 0) -> Program:
     wider = memory.place(int8, (1, 4, 2 * w, o))
     looked_up = memory.place(int16, (1, 4, 2 * w, o))
     squares = memory.put((np.arange(-128, 128) ** 2).astype("<i2").tobytes())
+    counts = np.array([4, 6, 9])  # of 3x3 windows on a map of 4x6, every second pixel, padding 1
+    mean_table = memory.put(channel_table(0, 2**26 // counts, 25, count=counts))
+    mean = memory.place(int16, (1, 2, 3, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -181,6 +184,21 @@ def full_program(seed: int = 0) -> Program:
         (Opcode.resize, "wider", wider, first, TWICE),
         (Opcode.lookup, "squares", looked_up, wider, {"table": squares, "table_count": 256}),
         (Opcode.mul, "gate", gated, wide, {"b": corner, **one, "lo": -100, "hi": 127}),
+        (
+            Opcode.avg_pool,
+            "mean",
+            mean,
+            wide,
+            {
+                "kernel": (3, 3),
+                "stride": (2, 2),
+                "pad": (1, 1),
+                "lo": -9,
+                "hi": 32767,
+                "table": mean_table,
+                "table_count": 3,
+            },
+        ),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(

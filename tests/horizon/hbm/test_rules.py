@@ -24,6 +24,7 @@ from horizon.hbm import (
     from_bytes,
     to_bytes,
 )
+from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import UNIT_OF
 from tests.horizon.hbm.programs import dense, full_program, short_program
 
@@ -43,6 +44,7 @@ INSTRUCTIONS = {
     "resize": 14,
     "lookup": 15,
     "mul": 16,
+    "mean": 17,
 }
 
 
@@ -101,6 +103,17 @@ PARAMETERS = {
     "lookup behind": ("lookup", {"table": 2**20}, "table of 256 entries at 1048576"),
     "lookup limits": ("lookup", {"hi": 1}, "lookup does not use it"),
     "lookup slopes": ("lookup", {"two_slopes": True}, "lookup does not use it"),
+    "mean kernel": ("mean", {"kernel": (257, 3)}, r"kernel \(257, 3\); expected 1\.\.256"),
+    "mean margin": ("mean", {"margin": (0, -1)}, r"margin \(0, -1\); expected 0\.\.256"),
+    "mean window": ("mean", {"pad": (3, 1)}, "windows from -3 to 1 in axis 1; expected each"),
+    "mean entries": ("mean", {"table_count": 0}, "no channel entry; expected at least one"),
+    "mean entry": ("mean", {"table_count": 2}, r"3 x 3 elements; .* entry for 9, besides \[4, 6\]"),
+    "mean count": ("mean", {"table_count": 1}, "count 4 of channel 0; expected 0"),
+    "mean elements": ("mean", {"pad": (2, 2)}, r"a window of 1 x 1 elements; .* entry for 1"),
+    "mean limits": ("mean", {"hi": 32768}, r"limits -9\.\.32768"),
+    "mean slopes": ("mean", {"two_slopes": True}, "avg_pool does not use it"),
+    "mean dilation": ("mean", {"dilation": (1, 2)}, "avg_pool does not use it"),
+    "margin elsewhere": ("pool", {"margin": (1, 0)}, "max_pool does not use it"),
     "resize bits": ("resize", {"fraction_bits": 7}, "7 fraction bits; expected 0 or 8"),
     "resize step": ("resize", {"step": (512, -1)}, r"step \(512, -1\)"),
     "resize offset": ("resize", {"offset": (2**26 + 1, 0)}, "offset"),
@@ -180,6 +193,8 @@ OPERANDS = {
     "looked up": ("lookup", "out", {"shape": (1, 4, 12, 17)}, "equal shapes"),
     "looked up type": ("lookup", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8"),
     "looked up in": ("lookup", "a", {"dtype": DataType.uint8}, "a is uint8; expected int8"),
+    "mean type": ("mean", "a", {"dtype": DataType.uint8}, "a is uint8; expected int8 or int16"),
+    "meant": ("mean", "out", {"shape": (1, 2, 3, 17)}, "equal batch and channels"),
     "resized": ("resize", "out", {"shape": (1, 4, 12, 17)}, "equal batch and channels"),
     "resized type": ("resize", "out", {"dtype": DataType.uint8}, "out is uint8; expected int8 or"),
     "factor": ("mul", "b", {"shape": (1, 2, 1, 18)}, r"b is .*sides of 1 or .*\(1, 4, 6, 18\)"),
@@ -212,6 +227,50 @@ def test_types_of_a_pool_are_equal():
 @pytest.mark.parametrize("values", [{"pad": (1, 2)}, {"stride": (3, 1)}, {"pad": (-1, 1)}])
 def test_windows_of_a_pool_may_reach_beyond_its_map(values):
     assert to_bytes(changed("pool", **values))
+
+
+def changed_entries(**columns: Any) -> Program:
+    """The full program with other channel entries of its average pooling."""
+    item = FULL.instructions[INSTRUCTIONS["mean"]]
+    data = bytearray(FULL.constants)
+    table = np.frombuffer(data, CHANNEL, item.table_count, item.table)
+    for name, values in columns.items():
+        table[name] = values
+    return replace(FULL, constants=bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"count": [4, 4, 9]}, r"counts \[4, 4, 9\]; expected ascending"),
+        ({"count": [0, 6, 9]}, r"count 0 of channel 0; expected 1\.\.65536"),
+        ({"count": [4, 5, 9]}, r"a window of 2 x 3 elements; .* entry for 6"),
+        ({"bias": [0, 1, 0]}, "bias 1 of channel 1"),
+        ({"zero": 1}, "a reserved field of a channel"),
+    ],
+)
+def test_entries_of_an_average_pooling(columns, message):
+    refused(changed_entries(**columns), message)
+
+
+def test_margins_of_an_average_pooling_count():
+    assert to_bytes(changed("mean", margin=(1, 1)))
+    assert to_bytes(changed("mean", margin=(1, 0)))
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(31, True), (32, False)])
+def test_sums_of_an_average_pooling_stay_below_the_limit(columns, fits):
+    """256 rows of int16, all in one place: 2^15 * 2^8 * 2^5 is 2^28."""
+    item = FULL.instructions[INSTRUCTIONS["mean"]]
+    a = replace(item.a, shape=(1, 256, columns, 18), strides=(0, 0, 0, 2))
+    out = replace(item.out, shape=(1, 1, 1, 18))
+    one = FULL.instructions[INSTRUCTIONS["rescale"]]
+    table = {"table": one.table, "table_count": 1, "stride": (1, 1), "pad": (0, 0)}
+    program = changed("mean", a=a, out=out, kernel=(256, columns), **table)
+    if fits:
+        assert to_bytes(program)
+    else:
+        refused(program, "a sum that can reach 268435456; expected less than 268435456")
 
 
 def test_only_bilinear_resizing_reads_a_neighbour():

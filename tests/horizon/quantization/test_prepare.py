@@ -101,12 +101,12 @@ def test_unfused_normalisation_is_an_error_that_names_it():
 
 
 def test_all_layers_without_a_fixed_point_form_are_listed():
-    model = chain(nn.Conv2d(1, 2, 1), nn.RReLU(), nn.Conv2d(2, 2, 1), nn.AvgPool2d(2))
+    model = chain(nn.Conv2d(1, 2, 1), nn.RReLU(), nn.Conv2d(2, 2, 1), nn.LPPool2d(2, 2))
     with pytest.raises(InputError) as error:
         prepare_qat(model)
     assert "2 place(s)" in str(error.value)
     assert "2: RReLU has no fixed-point form" in str(error.value)
-    assert "4: AvgPool2d has no fixed-point form" in str(error.value)
+    assert "4: LPPool2d has no fixed-point form" in str(error.value)
 
 
 def test_a_layer_with_parameters_of_its_own_is_an_error():

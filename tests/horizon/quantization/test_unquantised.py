@@ -47,11 +47,11 @@ def test_a_network_that_can_be_quantised() -> None:
 
 
 def test_all_layers_are_found_and_the_network_is_left_alone() -> None:
-    network = Network(nn.Softmax(1), nn.Sequential(nn.AvgPool2d(2), nn.RReLU()))
+    network = Network(nn.Softmax(1), nn.Sequential(nn.LPPool2d(2, 2), nn.RReLU()))
     found = list_unquantised(network)
     assert [(one.layer, one.kind) for one in found] == [
         ("middle.0", "Softmax"),
-        ("middle.1.0", "AvgPool2d"),
+        ("middle.1.0", "LPPool2d"),
         ("middle.1.1", "RReLU"),
     ]
     assert "DeQuantStub" in found[0].instead
