@@ -251,7 +251,7 @@ struct InstructionRecord {
   std::int32_t zero1;
   // offset of Channel entries (lookup: of out's type) in constants, a multiple of 32
   std::uint64_t table;
-  // entries: 1 or one per channel; avg_pool: one per number of elements; lookup: 256
+  // entries: 1 or one per channel; avg_pool: one per element count; lookup: 256
   std::uint32_t table_count;
   std::uint32_t zero2;
 };

@@ -33,7 +33,7 @@ class Instruction:
         last: (y, x) of the whole input's last pixel.
         margin: (y, x), rows and columns around `a` that count as elements.
         table: offset of Channel entries (lookup: of out's type) in constants, a multiple of 32.
-        table_count: entries: 1 or one per channel; avg_pool: one per number of elements; lookup: 256.
+        table_count: entries: 1 or one per channel; avg_pool: one per element count; lookup: 256.
     """
 
     opcode: Opcode

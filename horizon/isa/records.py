@@ -221,7 +221,7 @@ _INSTRUCTION = (
     Field(
         "table_count",
         "u32",
-        "entries: 1 or one per channel; avg_pool: one per number of elements; lookup: 256",
+        "entries: 1 or one per channel; avg_pool: one per element count; lookup: 256",
     ),
     _zero("zero2", "u32"),
 )

@@ -140,6 +140,6 @@ def test_one_message_names_every_place_before_anything_changes() -> None:
     with pytest.raises(InputError) as raised:
         prepare_qat(model, inplace=True, example=example(torch.Generator()))
     message = str(raised.value)
-    for part in ("torch.sin", "'*'", "torch.softmax", "a plain tensor", "test_two_inputs.py:"):
+    for part in ("torch.sin", "torch.softmax", "a plain tensor", "test_two_inputs.py:"):
         assert part in message
     assert kinds == {name: type(module) for name, module in model.named_modules()}
