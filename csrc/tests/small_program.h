@@ -33,6 +33,7 @@ enum Place : std::size_t {
   kSlopes,   // a rescale with two slopes
   kAverage,  // of windows of 3x3 with padding that does not count: three numbers of elements
   kLookup,   // to int16
+  kDepthwise,
   kStoreFlow,
   kStoreFeature,
 };
@@ -287,6 +288,13 @@ inline void SmallProgram::add_all() {
   }
   lookup.table = parts_.add_constants(squares);
   lookup.table_count = kLookupEntries;
+  std::vector<std::int8_t> taps(9 * 64);
+  for (std::size_t at = 0; at < taps.size(); ++at) {
+    if (at % 64 < 5) taps[at] = static_cast<std::int8_t>(at % 7) - 3;
+  }
+  const View each = view_of(Space::constant, kInt8, parts_.add_constants(taps), {1, 1, 1, 9 * 64});
+  const View alone = sram(kInt8, {1, kHeight, kWidth, 5});
+  add_conv("depthwise", alone, resized, each, 3, 1).weight_layout = WeightLayout::depthwise;
 
   View flow_out = planes_of(Space::output, kInt32, {1, kHeight, kWidth, 2});
   add(Opcode::store, Unit::store, "flow", flow_out, sum);

@@ -29,7 +29,7 @@ constexpr Operator kOperators[] = {
     {"add", add_case},           {"copy", copy_case},
     {"mul", mul_case},           {"max_pool", max_pool_case},
     {"resize", resize_case},     {"lookup", lookup_case},
-    {"avg_pool", avg_pool_case},
+    {"avg_pool", avg_pool_case}, {"depthwise", depthwise_case},
 };
 
 constexpr std::size_t kGuard = 256;

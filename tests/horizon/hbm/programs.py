@@ -139,6 +139,9 @@ def full_program(seed: int = 0) -> Program:
     counts = np.array([4, 6, 9])  # of 3x3 windows on a map of 4x6, every second pixel, padding 1
     mean_table = memory.put(channel_table(0, 2**26 // counts, 25, count=counts))
     mean = memory.place(int16, (1, 2, 3, o))
+    each = pack_weights(rng.integers(-127, 128, (o, 3, 3, 1), np.int8), WeightLayout.depthwise)
+    each_in_file = dense(Space.constant, int8, (1, 1, 1, each.size), memory.put(each.tobytes()))
+    alone = memory.place(int16, (1, h, w, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -197,6 +200,18 @@ def full_program(seed: int = 0) -> Program:
                 "hi": 32767,
                 "table": mean_table,
                 "table_count": 3,
+            },
+        ),
+        (
+            Opcode.conv,
+            "depthwise",
+            alone,
+            first,
+            {
+                **conv,
+                "table": first_table,
+                "weight": each_in_file,
+                "weight_layout": WeightLayout.depthwise,
             },
         ),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
