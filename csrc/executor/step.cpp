@@ -1,5 +1,7 @@
 #include "executor/step.h"
 
+#include "hbm/weight_sums.h"
+
 namespace horizon {
 namespace {
 
@@ -132,8 +134,8 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
 std::uint64_t macs(const InstructionRecord& i) {
   switch (i.opcode) {
     case Opcode::conv:
-      return std::uint64_t{i.out.shape[0]} * i.out.shape[3] * i.a.shape[3] * taps_along(i, 0) *
-             taps_along(i, 1);
+      return std::uint64_t{i.out.shape[0]} * i.out.shape[3] * weight_shape(i).inputs *
+             taps_along(i, 0) * taps_along(i, 1);
     case Opcode::correlation:
       return elements(i.out) * i.a.shape[3];
     case Opcode::warp:

@@ -86,8 +86,17 @@ void check_conv(const InstructionRecord& i) {
   if (i.transposed != 0 && i.transposed != 1)
     refuse(text_of("transposed ", i.transposed), "0 or 1");
   if (i.transposed == 1) require_range(i.dilation, "dilation, transposed,", 1, 1);
-  if (i.weight_layout != WeightLayout::blocked && i.weight_layout != WeightLayout::rows) {
-    refuse(text_of("weight layout ", static_cast<int>(i.weight_layout)), "0 or 1");
+  if (i.weight_layout != WeightLayout::blocked && i.weight_layout != WeightLayout::rows &&
+      i.weight_layout != WeightLayout::depthwise) {
+    refuse(text_of("weight layout ", static_cast<int>(i.weight_layout)), "0, 1 or 2");
+  }
+  if (i.weight_layout == WeightLayout::depthwise) {
+    if (i.transposed != 0) refuse("depthwise weights, transposed", "not transposed");
+    if (i.out.shape[3] != i.a.shape[3]) {
+      refuse(text_of("depthwise weights for ", i.a.shape[3], " inputs and ", i.out.shape[3],
+                     " outputs"),
+             "as many outputs as inputs");
+    }
   }
   if (i.weight_layout == WeightLayout::rows) {
     if (i.a.type != Type::int8) {

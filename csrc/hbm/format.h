@@ -75,8 +75,9 @@ enum class Opcode : std::uint8_t {
 };
 
 enum class WeightLayout : std::int32_t {
-  blocked = 0,  // [ceil(O / 16)][kh][kw][ceil(I / 4)][16 outputs][4 inputs], rest 0
-  rows = 1,     // [O][kh][kw][I rounded up to 64], rest 0
+  blocked = 0,    // [ceil(O / 16)][kh][kw][ceil(I / 4)][16 outputs][4 inputs], rest 0
+  rows = 1,       // [O][kh][kw][I rounded up to 64], rest 0
+  depthwise = 2,  // [ceil(O / 64)][kh][kw][64 outputs], rest 0; one input each
 };
 
 inline constexpr int kUnits = 6;

@@ -83,25 +83,46 @@ std::vector<std::uint64_t> sums_of_rows(const std::int8_t* weights, const Weight
   return result;
 }
 
+// [outputs / 64][taps][64]
+std::vector<std::uint64_t> sums_of_depthwise(const std::int8_t* weights, const WeightShape& shape) {
+  std::vector<std::uint64_t> result;
+  for (std::uint64_t first = 0; first < shape.outputs; first += kBlock) {
+    std::uint64_t sums[kBlock] = {};
+    add_blocks(weights, shape.taps, sums);
+    const std::uint64_t count = std::min(kBlock, shape.outputs - first);
+    for (std::uint64_t tap = 0; tap < shape.taps; ++tap) {
+      require_zero(weights + count, weights + kBlock);
+      weights += kBlock;
+    }
+    result.insert(result.end(), sums, sums + count);
+  }
+  return result;
+}
+
 }  // namespace
 
 std::uint64_t packed_bytes(const WeightShape& shape) {
   if (shape.layout == WeightLayout::rows) {
     return shape.outputs * shape.taps * ((shape.inputs + kBlock - 1) / kBlock * kBlock);
   }
+  if (shape.layout == WeightLayout::depthwise) {
+    return (shape.outputs + kBlock - 1) / kBlock * shape.taps * kBlock;
+  }
   return (shape.outputs + 15) / 16 * shape.taps * ((shape.inputs + 3) / 4) * kBlock;
 }
 
 std::vector<std::uint64_t> weight_sums(std::span<const std::int8_t> weights,
                                        const WeightShape& shape) {
-  return shape.layout == WeightLayout::rows ? sums_of_rows(weights.data(), shape)
-                                            : sums_of_blocked(weights.data(), shape);
+  if (shape.layout == WeightLayout::rows) return sums_of_rows(weights.data(), shape);
+  return shape.layout == WeightLayout::depthwise ? sums_of_depthwise(weights.data(), shape)
+                                                 : sums_of_blocked(weights.data(), shape);
 }
 
 WeightShape weight_shape(const InstructionRecord& i) {
   const auto taps =
       static_cast<std::uint64_t>(i.kernel[0]) * static_cast<std::uint64_t>(i.kernel[1]);
-  return {i.weight_layout, i.out.shape[3], taps, i.a.shape[3]};
+  const std::uint64_t inputs = i.weight_layout == WeightLayout::depthwise ? 1 : i.a.shape[3];
+  return {i.weight_layout, i.out.shape[3], taps, inputs};
 }
 
 }  // namespace horizon

@@ -24,7 +24,7 @@ std::uint64_t packed_bytes(const WeightShape& shape);
 std::vector<std::uint64_t> weight_sums(std::span<const std::int8_t> weights,
                                        const WeightShape& shape);
 
-// Of a convolution.
+// Of a convolution. An output of a depthwise one has one input.
 WeightShape weight_shape(const InstructionRecord& instruction);
 
 }  // namespace horizon

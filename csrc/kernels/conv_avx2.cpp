@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "kernels/conv_columns.h"
+#include "kernels/conv_depthwise.h"
 #include "kernels/conv_tiles.h"
 #include "kernels/requantize_avx2.h"
 #include "kernels/sets.h"
@@ -47,6 +48,27 @@ struct Avx2 {
   }
   static void store(std::byte* to, Type type, Vector value, std::int64_t count) {
     store8(to, type, value, count);
+  }
+
+  static void pack_channels(const std::int16_t* from, std::int16_t* to) {
+    const __m256i values = _mm256_permute4x64_epi64(load_vector(from), 0xd8);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), values);
+  }
+  static void pack_pair(const std::int16_t* first, const std::int16_t* second, std::int16_t* to) {
+    const __m256i a = _mm256_permute4x64_epi64(load_vector(first), 0xd8);
+    const __m256i b = _mm256_permute4x64_epi64(load_vector(second), 0xd8);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_unpacklo_epi16(a, b));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 16), _mm256_unpackhi_epi16(a, b));
+  }
+  // Unpacking works on halves of a vector: with the middle quarters of the inputs exchanged it
+  // leaves channels 0 to 7 and 8 to 15.
+  static void multiply_pair(Vector (&acc)[2], const std::int16_t* first, const std::int16_t* second,
+                            const std::int16_t* w) {
+    const __m256i a = load_vector(first), b = load_vector(second);
+    acc[0] =
+        _mm256_add_epi32(acc[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), load_vector(w)));
+    acc[1] = _mm256_add_epi32(acc[1],
+                              _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), load_vector(w + 16)));
   }
 
   template <bool kBlocked>
@@ -181,11 +203,13 @@ struct Avx2Columns {
 }  // namespace
 
 std::size_t avx2::conv_scratch(const ConvArgs& a) {
+  if (fits_depthwise(a)) return depthwise_scratch<Avx2>(a);
   if (Columns<Avx2Columns>::fits(a)) return convolution_scratch<Columns<Avx2Columns>>(a);
   return tiles_scratch<Avx2, Avx2>(a);
 }
 
 void avx2::conv(const ConvArgs& a, Part part) {
+  if (fits_depthwise(a)) return convolve_depthwise<Avx2>(a, part);
   if (Columns<Avx2Columns>::fits(a)) return convolve<Columns<Avx2Columns>>(a, part);
   convolve_tiles<Avx2, Avx2>(a, part);
 }

@@ -11,6 +11,7 @@
 
 #include "kernels/conv_blocked_avx512.h"
 #include "kernels/conv_columns_avx512.h"
+#include "kernels/conv_depthwise_avx512.h"
 #include "kernels/conv_narrow_avx512.h"
 #include "kernels/sets.h"
 
@@ -18,7 +19,10 @@ namespace horizon {
 namespace {
 
 // VNNI multiplies bytes; kernels of more rows than are kept do not occur in networks.
-bool fits_vnni(const ConvArgs& a) { return a.in.type == Type::int8 && a.kernel[0] <= kMaxTaps; }
+bool fits_vnni(const ConvArgs& a) {
+  return a.in.type == Type::int8 && a.kernel[0] <= kMaxTaps &&
+         a.weight_layout != WeightLayout::depthwise;
+}
 
 // R: the ratios of one slope or of two.
 template <class R>
@@ -90,12 +94,14 @@ void convolve(const ConvArgs& a, const Part& part) {
 }  // namespace
 
 std::size_t avx512::conv_scratch(const ConvArgs& a) {
+  if (conv_fits_depthwise(a)) return conv_depthwise_scratch(a);
   if (conv_fits_columns(a)) return conv_columns_scratch(a);
   if (!fits_vnni(a)) return avx2::conv_scratch(a);
   return static_cast<std::size_t>(constants_bytes(a) + a.kernel[0] * longest_row(a));
 }
 
 void avx512::conv(const ConvArgs& a, Part part) {
+  if (conv_fits_depthwise(a)) return conv_depthwise(a, part);
   if (conv_fits_columns(a)) return conv_columns(a, part);
   if (!fits_vnni(a)) return avx2::conv(a, part);
   return a.two_slopes ? convolve<SlopedRatios>(a, part) : convolve<Ratios>(a, part);

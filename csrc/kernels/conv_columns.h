@@ -28,6 +28,7 @@ struct Columns {
   Vector lo, hi;
 
   static bool fits(const ConvArgs& a) {
+    if (a.weight_layout == WeightLayout::depthwise) return false;
     if (a.in.type != Type::int16 || a.in.shape[3] > 2 || a.out.shape[3] > kMostColumnOutputs ||
         (!a.transposed && a.stride[1] != 1) || a.kernel[0] > kMaxTaps ||
         a.residual.data != nullptr || a.two_slopes) {

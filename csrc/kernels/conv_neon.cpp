@@ -6,6 +6,7 @@
 
 #include <type_traits>
 
+#include "kernels/conv_depthwise.h"
 #include "kernels/conv_tiles.h"
 #include "kernels/requantize_neon.h"
 #include "kernels/sets.h"
@@ -108,6 +109,27 @@ struct Neon {
     store4(to, type, value, count);
   }
 
+  static void pack_channels(const std::int16_t* from, std::int16_t* to) {
+    __builtin_memcpy(to, from, 32);
+  }
+  static void pack_pair(const std::int16_t* first, const std::int16_t* second, std::int16_t* to) {
+    __builtin_memcpy(to, first, 32);
+    __builtin_memcpy(to + 16, second, 32);
+  }
+  static void multiply_pair(Vector (&acc)[4], const std::int16_t* first, const std::int16_t* second,
+                            const std::int16_t* w) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const int16x8_t a = vld1q_s16(first + 8 * half), b = vld1q_s16(second + 8 * half);
+      const int16x8_t of_a = vld1q_s16(w + 8 * half), of_b = vld1q_s16(w + 16 + 8 * half);
+      Vector& low = acc[2 * half];
+      Vector& high = acc[2 * half + 1];
+      low = vmlal_s16(low, vget_low_s16(a), vget_low_s16(of_a));
+      low = vmlal_s16(low, vget_low_s16(b), vget_low_s16(of_b));
+      high = vmlal_high_s16(vmlal_high_s16(high, a, of_a), b, of_b);
+    }
+  }
+
   template <bool kBlocked>
   static void pack(const ConvArgs& a, std::int64_t channels, const std::byte* from,
                    std::int64_t pixels, std::byte* to) {
@@ -165,9 +187,13 @@ using Words = Neon<2, kSlopes>;
 
 }  // namespace
 
-std::size_t neon::conv_scratch(const ConvArgs& a) { return tiles_scratch<Bytes, Words>(a); }
+std::size_t neon::conv_scratch(const ConvArgs& a) {
+  return fits_depthwise(a) ? depthwise_scratch<Words>(a) : tiles_scratch<Bytes, Words>(a);
+}
 
-void neon::conv(const ConvArgs& a, Part part) { convolve_tiles<Bytes, Words>(a, part); }
+void neon::conv(const ConvArgs& a, Part part) {
+  fits_depthwise(a) ? convolve_depthwise<Words>(a, part) : convolve_tiles<Bytes, Words>(a, part);
+}
 
 }  // namespace horizon
 

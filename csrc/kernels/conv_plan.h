@@ -39,7 +39,7 @@ inline std::int32_t phase_count(const ConvArgs& a) {
   return a.transposed ? a.stride[0] * a.stride[1] : 1;
 }
 
-static Axis make_axis(const ConvArgs& a, int axis, std::int32_t remainder) {
+inline Axis make_axis(const ConvArgs& a, int axis, std::int32_t remainder) {
   const std::int32_t outputs = a.out.shape[1 + axis];
   const std::int32_t kernel = a.kernel[axis], stride = a.stride[axis], pad = a.pad[axis];
   if (!a.transposed) {
@@ -53,7 +53,7 @@ static Axis make_axis(const ConvArgs& a, int axis, std::int32_t remainder) {
   return {count, first, stride, (first + pad - remainder) / stride, 1, taps, -1, remainder, stride};
 }
 
-static Phase make_phase(const ConvArgs& a, std::int32_t index) {
+inline Phase make_phase(const ConvArgs& a, std::int32_t index) {
   const std::int32_t columns = a.transposed ? a.stride[1] : 1;
   return {make_axis(a, 0, index / columns), make_axis(a, 1, index % columns)};
 }

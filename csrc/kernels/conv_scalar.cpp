@@ -32,6 +32,16 @@ std::uint32_t dot(const std::byte* x, const Weights& w, std::int64_t channels) {
   return acc;
 }
 
+// The weights [outputs / 64][taps][64] of one output, one input each.
+template <class T>
+std::uint32_t product(const ConvArgs& args, const std::byte* x, std::int64_t o, std::int64_t ky,
+                      std::int64_t kx) {
+  const std::int64_t taps = std::int64_t{args.kernel[0]} * args.kernel[1];
+  const std::int64_t tap = o / 64 * taps + ky * args.kernel[1] + kx;
+  return static_cast<std::uint32_t>(reinterpret_cast<const T*>(x)[o] *
+                                    args.weight[tap * 64 + o % 64]);
+}
+
 // The input's row (axis 0) or column (axis 1) that tap k brings to place `at` of the output; -1
 // where there is none or it is outside.
 std::int64_t source(const ConvArgs& args, int axis, std::int64_t at, std::int64_t k) {
@@ -58,6 +68,11 @@ std::uint32_t accumulate(const ConvArgs& args, std::int64_t n, std::int64_t y, s
       const std::int64_t column = source(args, 1, x, kx);
       if (column < 0) continue;
       const std::byte* in = pixel(args.in, n, row, column);
+      if (args.weight_layout == WeightLayout::depthwise) {
+        acc += args.in.type == Type::int8 ? product<std::int8_t>(args, in, o, ky, kx)
+                                          : product<std::int16_t>(args, in, o, ky, kx);
+        continue;
+      }
       const Weights w = weights_of(args, o, ky, kx);
       acc += args.in.type == Type::int8 ? dot<std::int8_t>(in, w, args.in.shape[3])
                                         : dot<std::int16_t>(in, w, args.in.shape[3]);

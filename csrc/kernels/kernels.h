@@ -32,6 +32,7 @@ struct Part {
 
 // conv:       acc[n,y,x,o] = sum w[o,ky,kx,i] in[n, y*sy - py + ky*dy, x*sx - px + kx*dx, i]
 // transposed: acc[n, y*sy - py + ky, x*sx - px + kx, o] += w[o,ky,kx,i] in[n,y,x,i]
+// With depthwise weights, w[o,ky,kx], i is o alone, and it is not transposed.
 // Outside of `in` is 0. in: int8 or int16, innermost stride its size; residual: int8 or int16.
 struct ConvArgs {
   Tensor out, in, residual;  // residual.data is null where there is none

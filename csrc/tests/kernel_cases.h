@@ -50,11 +50,16 @@ Case make_case(std::string text, const std::shared_ptr<Args>& args, const Box& o
 
 // Weights of the magnitude `largest`, zero where the layout has no weight.
 inline std::shared_ptr<Memory> make_weights(Random& random, const ConvArgs& a, int largest) {
-  const std::int64_t outputs = a.out.shape[3], inputs = a.in.shape[3];
+  const bool depthwise = a.weight_layout == WeightLayout::depthwise;
+  const std::int64_t outputs = a.out.shape[3], inputs = depthwise ? 1 : a.in.shape[3];
   const std::int64_t taps = std::int64_t{a.kernel[0]} * a.kernel[1];
   const bool blocked = a.weight_layout == WeightLayout::blocked;
-  const std::int64_t padded = blocked ? (inputs + 3) / 4 * 4 : (inputs + 63) / 64 * 64;
-  const std::int64_t rows = blocked ? (outputs + 15) / 16 * 16 : outputs;
+  const std::int64_t padded = depthwise ? 1
+                              : blocked ? (inputs + 3) / 4 * 4
+                                        : (inputs + 63) / 64 * 64;
+  const std::int64_t rows = depthwise ? (outputs + 63) / 64 * 64
+                            : blocked ? (outputs + 15) / 16 * 16
+                                      : outputs;
   auto memory = std::make_shared<Memory>(static_cast<std::size_t>(rows * taps * padded));
   std::memset(memory->data(), 0, memory->size());
   const bool extreme = chance(random, 15);
@@ -62,8 +67,9 @@ inline std::shared_ptr<Memory> make_weights(Random& random, const ConvArgs& a, i
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       for (std::int64_t i = 0; i < inputs; ++i) {
         const std::int64_t at =
-            blocked ? ((o / 16 * taps + tap) * (padded / 4) + i / 4) * 64 + o % 16 * 4 + i % 4
-                    : (o * taps + tap) * padded + i;
+            depthwise ? (o / 64 * taps + tap) * 64 + o % 64
+            : blocked ? ((o / 16 * taps + tap) * (padded / 4) + i / 4) * 64 + o % 16 * 4 + i % 4
+                      : (o * taps + tap) * padded + i;
         const int value = extreme ? (chance(random, 80) ? largest : -largest)
                                   : between(random, -largest, largest);
         memory->data()[at] = static_cast<std::byte>(value);
@@ -71,6 +77,42 @@ inline std::shared_ptr<Memory> make_weights(Random& random, const ConvArgs& a, i
     }
   }
   return memory;
+}
+
+// The output, what is added to it and how it is rounded, of a convolution whose input and shapes
+// are known. `products` are those of an output.
+inline Case finished_conv_case(Random& random, const std::shared_ptr<ConvArgs>& a, const Box& in,
+                               const int (&shape)[4], std::int64_t products) {
+  const Box out = make_box(random, any_type(random), shape, chance(random, 50));
+  Box residual{};
+  if (chance(random, 30)) {
+    residual = make_box(random, narrow_type(random, 50), shape, chance(random, 50));
+    fill(random, residual);
+  }
+  a->in = in.tensor;
+  a->out = out.tensor;
+  a->residual = residual.tensor;
+  // Sums stay below 2^28.
+  const std::int64_t bound = (1 << 27) / (products * (in.tensor.type == Type::int8 ? 128 : 32768));
+  const int largest = bound > 127 ? 127 : bound < 1 ? 1 : static_cast<int>(bound);
+  const auto weights = make_weights(random, *a, largest);
+  a->weight = reinterpret_cast<const std::int8_t*>(weights->data());
+  limits_of(random, out.tensor.type, a->lo, a->hi);
+  a->two_slopes = chance(random, 40);
+  const auto table = std::make_shared<std::vector<Channel>>();
+  int bits = in.tensor.type == Type::int8 ? 13 : 21;
+  for (std::int64_t k = products; k > 1; k /= 4) ++bits;
+  for (int o = 0; o < shape[3]; ++o) {
+    table->push_back(make_channel(random, bits, out.tensor.type, 1 << 20));
+  }
+  a->table = table->data();
+  const std::string text = "conv in " + in.text() + pair("kernel", a->kernel) +
+                           pair("stride", a->stride) + pair("dilation", a->dilation) +
+                           pair("pad", a->pad) + (a->transposed ? " transposed" : "") +
+                           (residual.memory ? " residual " + residual.text() : "") +
+                           (a->two_slopes ? " two slopes" : "");
+  return make_case(text, a, out, &Kernels::conv, &Kernels::conv_scratch, in, residual, weights,
+                   table);
 }
 
 inline Case conv_case(Random& random) {
@@ -94,37 +136,34 @@ inline Case conv_case(Random& random) {
   fill(random, in);
   const int width = side(random, chance(random, 20) ? 90 : 30);
   const int shape[4] = {batch, side(random, 9), width, outputs};
-  const Box out = make_box(random, any_type(random), shape, chance(random, 50));
-  Box residual{};
-  if (chance(random, 30)) {
-    residual = make_box(random, narrow_type(random, 50), shape, chance(random, 50));
-    fill(random, residual);
-  }
-  a->in = in.tensor;
-  a->out = out.tensor;
-  a->residual = residual.tensor;
-  // Sums stay below 2^28.
   const std::int64_t products = std::int64_t{a->kernel[0]} * a->kernel[1] * inputs;
-  const std::int64_t bound = (1 << 27) / (products * (in_type == Type::int8 ? 128 : 32768));
-  const int largest = bound > 127 ? 127 : bound < 1 ? 1 : static_cast<int>(bound);
-  const auto weights = make_weights(random, *a, largest);
-  a->weight = reinterpret_cast<const std::int8_t*>(weights->data());
-  limits_of(random, out.tensor.type, a->lo, a->hi);
-  a->two_slopes = chance(random, 40);
-  const auto table = std::make_shared<std::vector<Channel>>();
-  int bits = in_type == Type::int8 ? 13 : 21;
-  for (std::int64_t k = products; k > 1; k /= 4) ++bits;
-  for (int o = 0; o < outputs; ++o) {
-    table->push_back(make_channel(random, bits, out.tensor.type, 1 << 20));
+  return finished_conv_case(random, a, in, shape, products);
+}
+
+// Outputs that read one input each.
+inline Case depthwise_case(Random& random) {
+  auto a = std::make_shared<ConvArgs>();
+  a->weight_layout = WeightLayout::depthwise;
+  const int square = pick(random, {0, 3, 3, 3, 5, 7});
+  for (int i = 0; i < 2; ++i) {
+    a->kernel[i] = square > 0 ? square : between(random, 1, 9);
+    a->stride[i] = pick(random, {1, 1, 1, 2, 2, 3});
+    a->dilation[i] = pick(random, {1, 1, 1, 2, 4});
+    a->pad[i] = between(random, -3, 5);
   }
-  a->table = table->data();
-  const std::string text = "conv in " + in.text() + pair("kernel", a->kernel) +
-                           pair("stride", a->stride) + pair("dilation", a->dilation) +
-                           pair("pad", a->pad) + (a->transposed ? " transposed" : "") +
-                           (residual.memory ? " residual " + residual.text() : "") +
-                           (a->two_slopes ? " two slopes" : "");
-  return make_case(text, a, out, &Kernels::conv, &Kernels::conv_scratch, in, residual, weights,
-                   table);
+  if (chance(random, 50)) {  // as networks have them
+    a->stride[1] = a->stride[0];
+    a->dilation[0] = a->dilation[1] = 1;
+  }
+  const int batch = pick(random, {1, 1, 2});
+  const int channels = chance(random, 10) ? between(random, 129, 400) : any_channels(random);
+  const Box in =
+      make_box(random, narrow_type(random, 25),
+               {batch, side(random, 12), side(random, 24), channels}, chance(random, 50));
+  fill(random, in);
+  const int width = side(random, chance(random, 20) ? 150 : 30);
+  const std::int64_t products = std::int64_t{a->kernel[0]} * a->kernel[1];
+  return finished_conv_case(random, a, in, {batch, side(random, 9), width, channels}, products);
 }
 
 inline Case correlation_case(Random& random) {

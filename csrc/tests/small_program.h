@@ -30,6 +30,7 @@ enum Place : std::size_t {
   kMaxPool,
   kResize,  // bilinear, to twice the size
   kSlopes,  // a rescale with two slopes
+  kDepthwise,
   kStoreFlow,
   kStoreFeature,
 };
@@ -255,6 +256,14 @@ inline void SmallProgram::add_all() {
   slopes.two_slopes = 1;
   set_limits(slopes);
   set_table(slopes, 5, {0, 1 << 23, 0, 20, 1 << 20, 0});
+
+  std::vector<std::int8_t> taps(9 * 64);
+  for (std::size_t at = 0; at < taps.size(); ++at) {
+    if (at % 64 < 5) taps[at] = static_cast<std::int8_t>(at % 7) - 3;
+  }
+  const View each = view_of(Space::constant, kInt8, parts_.add_constants(taps), {1, 1, 1, 9 * 64});
+  const View alone = sram(kInt8, {1, kHeight, kWidth, 5});
+  add_conv("depthwise", alone, resized, each, 3, 1).weight_layout = WeightLayout::depthwise;
 
   View flow_out = planes_of(Space::output, kInt32, {1, kHeight, kWidth, 2});
   add(Opcode::store, Unit::store, "flow", flow_out, sum);

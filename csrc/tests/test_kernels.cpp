@@ -22,10 +22,15 @@ struct Operator {
 };
 
 constexpr Operator kOperators[] = {
-    {"conv", conv_case},         {"correlation", correlation_case},
-    {"warp", warp_case},         {"rescale", rescale_case},
-    {"add", add_case},           {"copy", copy_case},
-    {"max_pool", max_pool_case}, {"resize", resize_case},
+    {"conv", conv_case},
+    {"correlation", correlation_case},
+    {"warp", warp_case},
+    {"rescale", rescale_case},
+    {"add", add_case},
+    {"copy", copy_case},
+    {"max_pool", max_pool_case},
+    {"resize", resize_case},
+    {"depthwise", depthwise_case},
 };
 
 constexpr std::size_t kGuard = 256;

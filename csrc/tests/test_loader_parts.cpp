@@ -164,8 +164,10 @@ void test_sums() {
   for (int round = 0; round < 300; ++round) {
     // The last rounds have more blocks than one inner loop adds.
     const std::uint64_t inputs = round < 290 ? 1 + random.below(130) : 2100;
-    const WeightShape shape{random.below(2) == 0 ? WeightLayout::blocked : WeightLayout::rows,
-                            1 + random.below(40), 1 + random.below(9), inputs};
+    const auto layout = static_cast<WeightLayout>(random.below(3));
+    const bool depthwise = layout == WeightLayout::depthwise;
+    const WeightShape shape{layout, 1 + random.below(depthwise ? 200 : 40), 1 + random.below(9),
+                            depthwise ? 1 : inputs};
     std::vector<std::int8_t> packed(packed_bytes(shape));
     std::vector<std::uint64_t> sums(shape.outputs);
     for (std::uint64_t o = 0; o < shape.outputs; ++o) {
@@ -173,7 +175,8 @@ void test_sums() {
         for (std::uint64_t i = 0; i < shape.inputs; ++i) {
           const int w = round % 3 == 0 ? -127 : static_cast<int>(random.below(255)) - 127;
           const std::uint64_t place =
-              shape.layout == WeightLayout::rows
+              depthwise ? (o / 64 * shape.taps + tap) * 64 + o % 64
+              : shape.layout == WeightLayout::rows
                   ? (o * shape.taps + tap) * ((inputs + 63) / 64 * 64) + i
                   : ((o / 16 * shape.taps + tap) * ((inputs + 3) / 4) + i / 4) * 64 + o % 16 * 4 +
                         i % 4;

@@ -76,7 +76,11 @@ void test_conv() {
   refused(kConv, "pad -2147483648", [](auto& i) { i.pad[1] = INT32_MIN; });
   refused(kConv, "transposed 2", [](auto& i) { i.transposed = 2; });
   refused(kTransposed, "dilation, transposed, 2", [](auto& i) { i.dilation[0] = 2; });
-  refused(kConv, "weight layout 2", [](auto& i) { i.weight_layout = WeightLayout{2}; });
+  refused(kConv, "weight layout 3", [](auto& i) { i.weight_layout = WeightLayout{3}; });
+  refused(kConv, "depthwise weights for 6 inputs and 5 outputs; expected as many",
+          [](auto& i) { i.weight_layout = WeightLayout::depthwise; });
+  refused(kTransposed, "depthwise weights, transposed; expected not transposed",
+          [](auto& i) { i.weight_layout = WeightLayout::depthwise; });
   refused(kConv, "weight: shape", [](auto& i) { i.kernel[0] = 1; });
   refused(kOffsets, "weight: stride 2", [](auto& i) { i.weight.stride[3] = 2; });
   refused(kOffsets, "weight: offset", [](auto& i) { i.weight.offset += 16; });

@@ -17,8 +17,8 @@ from horizon.compiler.plan import Plan
 from horizon.compiler.tasks import Operand, Task, weight_layout
 from horizon.compiler.tile_shapes import LINE
 from horizon.hbir.operators import operator_of
-from horizon.hbm.records import DataType, Space
-from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
+from horizon.hbm.records import DataType, Space, WeightLayout
+from horizon.hbm.weights import block_outputs, packed_bytes
 
 STRIPES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 LONGEST = 12
@@ -169,7 +169,7 @@ class _Weigher:
 
     def _slots(self, task: Task, own: dict[str, int]) -> int:
         """Bytes for weights and for what is streamed, at the least that still works well."""
-        total = min(self._weights(task, None), 2 * self._weights(task, BLOCK_OUTPUTS))
+        total = min(self._weights(task), 2 * self._block(task))
         for operand in task.operands.values():
             if operand.place.buffer not in own and not task.is_copy:
                 batch, height, width, channels = operand.shape
@@ -177,15 +177,26 @@ class _Weigher:
                 total += min(height, 4) * batch * width * channels * size
         return total
 
-    def _weights(self, task: Task, outputs: int | None) -> int:
+    def _weights(self, task: Task) -> int:
+        return (
+            packed_bytes(task.computed.attributes["weight"].shape, self._layout(task))
+            if task.weighted
+            else 0
+        )
+
+    def _block(self, task: Task) -> int:
+        """Bytes of the weights of as few outputs as can be computed by themselves."""
         if not task.weighted:
             return 0
         whole, *kernel = task.computed.attributes["weight"].shape
-        layout = weight_layout(task.computed, self.placed.graph.tensors[task.a.tensor].dtype)
-        return packed_bytes((min(outputs or whole, whole), *kernel), layout)
+        layout = self._layout(task)
+        return packed_bytes((min(block_outputs(layout) or whole, whole), *kernel), layout)
+
+    def _layout(self, task: Task) -> WeightLayout:
+        return weight_layout(task.computed, self.placed.graph.tensors[task.a.tensor].dtype)
 
     def _bytes(self, task: Task, buffers: dict[str, Buffer], inside: set[str]) -> int:
-        weights = self._weights(task, None)
+        weights = self._weights(task)
         return weights + (STARTUP if weights else 0) + self._operands(task, buffers, inside)
 
     def _operands(self, task: Task, buffers: dict[str, Buffer], inside: set[str]) -> int:
@@ -213,5 +224,6 @@ def products(placed: PlacedGraph, task: Task) -> int:
     """Multiply-accumulates of a task, padding included."""
     if task.node is None:
         return 0
-    taps = operator_of(task.node).taps(task.node)
-    return int(math.prod(task.out.shape) * task.a.shape[3] * taps)
+    operator = operator_of(task.node)
+    each = operator.channels_read(task.node, task.shapes) * operator.taps(task.node)
+    return int(math.prod(task.out.shape) * each)

@@ -96,7 +96,8 @@ class Balance:
             size = batch * height * width * channels * shapes.types["out"].size
             return np.full((1, 1, 1, 1), size / SIMPLE_RATE)
         pixels, inputs, outputs = self.array
-        taps = operator_of(task.computed).taps(task.computed)
+        operator = operator_of(task.computed)
+        taps = operator.taps(task.computed)
         if products is Products.PAIRS:
             pixels = 1  # Each pixel has inputs of its own.
         if shapes.types["a"] is DataType.int16:
@@ -105,7 +106,7 @@ class Balance:
             _groups(width, shapes.options[2], pixels).reshape(1, 1, -1, 1),
             _groups(channels, shapes.options[3], outputs).reshape(1, 1, 1, -1),
         ]
-        depth = -(-task.a.shape[3] // inputs)
+        depth = -(-operator.channels_read(task.computed, task.shapes) // inputs)
         steps = batch * height * taps * depth * reduce(np.multiply, groups)
         return np.asarray(steps * (pixels * inputs * outputs / self.products))
 

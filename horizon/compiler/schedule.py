@@ -20,7 +20,7 @@ from horizon.compiler.plan import Plan, slot_name
 from horizon.compiler.tasks import Operand, weight_layout
 from horizon.compiler.tiling import Tiling
 from horizon.hbm.records import DataType, Opcode, Quad, Space, View
-from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
+from horizon.hbm.weights import packed_bytes
 
 ORIGIN: Quad = (0, 0, 0, 0)
 
@@ -196,8 +196,9 @@ class _Tiler:
         _, *kernel = node.attributes["weight"].shape
         layout = weight_layout(node, self.placed.graph.tensors[self.task.a.tensor].dtype)
         begin, count = channels.start[3], channels.shape[3]
-        block = packed_bytes((BLOCK_OUTPUTS, *kernel), layout)
-        offset = self.constants.weights[node.name] + begin // BLOCK_OUTPUTS * block
+        offset = self.constants.weights[node.name]
+        if begin:
+            offset += packed_bytes((begin, *kernel), layout)  # of whole blocks
         size = packed_bytes((count, *kernel), layout)
         view = View(Space.constant, DataType.int8, (1, 1, 1, size), (size, size, size, 1), offset)
         return Access(None, view, None, f"{node.name}:weight", (0, 0, 0, begin))

@@ -92,8 +92,9 @@ def list_tasks(placed: PlacedGraph) -> list[Task]:
 
 
 def weight_layout(node: Node, input_dtype: str) -> WeightLayout:
-    """Rows for a few outputs of int8 inputs, where blocks of 16 would be mostly empty."""
-    return layout_for(node.attributes["weight"].shape[0], DataType[input_dtype])
+    """How the weights of a convolution lie: ``hbm.weights.layout_for``."""
+    groups = node.attributes.get("groups", 1)
+    return layout_for(node.attributes["weight"].shape[0], DataType[input_dtype], groups)
 
 
 def _whole(placed: PlacedGraph, name: str) -> Operand:

@@ -17,8 +17,8 @@ from horizon.compiler.geometry import needed, needed_places
 from horizon.compiler.layout import Buffer
 from horizon.compiler.tasks import Task, weight_layout
 from horizon.hbir.operators import operator_of
-from horizon.hbm.records import DataType, Quad, WeightLayout
-from horizon.hbm.weights import BLOCK_OUTPUTS, packed_bytes
+from horizon.hbm.records import DataType, Quad
+from horizon.hbm.weights import block_outputs, packed_bytes
 
 # Memory moves whole lines. Not that of a machine: what is chosen does not depend on how it does.
 LINE = 64
@@ -168,9 +168,10 @@ def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
     if axis == 3 and task.node is not None and not operator_of(task.node).cuts_channels:
         return [side]
     if axis == 3 and task.weighted:
-        if weight_layout(task.computed, types["a"].name) is WeightLayout.rows:
+        together = block_outputs(weight_layout(task.computed, types["a"].name))
+        if together is None:
             return [side]
-        step = BLOCK_OUTPUTS  # The blocks of weights that a tile needs lie together.
+        step = together  # The blocks of weights that a tile needs lie together.
     blocks = -(-side // step)
     sizes = {min(-(-blocks // parts) * step, side) for parts in range(1, blocks + 1)}
     return sorted(sizes, reverse=True)

@@ -16,7 +16,7 @@ from horizon.hbm.format import CHANNEL
 from horizon.hbm.records import Instruction, Opcode, Program, Space, View
 from horizon.hbm.require import fail, require
 from horizon.hbm.resident import Resident
-from horizon.hbm.weights import packed_bytes, unpack_weights
+from horizon.hbm.weights import packed_bytes, unpack_weights, weight_shape
 from horizon.isa.bounds import ACCUMULATOR_LIMIT
 
 MOST_READINGS = 64
@@ -70,10 +70,9 @@ class Proof:
 
     def _sums_at(self, offset: int, conv: Instruction, where: str) -> np.ndarray:
         """sum of ``|w|`` of each output channel, int64 (O,)."""
-        outputs, (kh, kw), inputs = conv.out.shape[3], conv.kernel, conv.a.shape[3]
+        shape = outputs, kh, kw, inputs = weight_shape(conv)
         key = (offset, conv.weight_layout, outputs, kh * kw, inputs)
         if key not in self._sums:
-            shape = (outputs, kh, kw, inputs)
             size = packed_bytes(shape, conv.weight_layout)
             self._bytes_read += size
             most = MOST_READINGS * len(self._constants)

@@ -33,7 +33,7 @@ from horizon.hbm.records import (
     WeightLayout,
 )
 from horizon.hbm.require import fail, require
-from horizon.hbm.weights import packed_bytes
+from horizon.hbm.weights import packed_bytes, weight_shape
 from horizon.isa.bounds import MAX_FRACTION_BITS, MAX_SIDE
 from horizon.isa.instructions import INSTRUCTIONS
 from horizon.isa.records import RECORDS, Field
@@ -183,10 +183,16 @@ def _check_conv(instruction: Instruction, where: str) -> None:
         fail(where, f"weight layout rows for an input of {a.dtype.name}", "blocked, or int8")
     if instruction.weight_layout is WeightLayout.rows and out.shape[3] > ROWS_OUTPUTS:
         fail(where, f"weight layout rows for {out.shape[3]} outputs", f"at most {ROWS_OUTPUTS}")
+    if instruction.weight_layout is WeightLayout.depthwise:
+        require(
+            not instruction.transposed, where, "depthwise weights, transposed", "not transposed"
+        )
+        found = f"depthwise weights for {a.shape[3]} inputs and {out.shape[3]} outputs"
+        require(out.shape[3] == a.shape[3], where, found, "as many outputs as inputs")
     require(out.shape[0] == a.shape[0], where, f"out is {out.shape}, a is {a.shape}", "one batch")
     if b and b.shape != out.shape:
         fail(where, f"the residual is {b.shape}", f"out's shape {out.shape}")
-    size = packed_bytes((out.shape[3], *instruction.kernel, a.shape[3]), instruction.weight_layout)
+    size = packed_bytes(weight_shape(instruction), instruction.weight_layout)
     expected = f"(1, 1, 1, {size}) for {a.shape[3]} inputs and {out.shape[3]} outputs"
     require(weight.shape == (1, 1, 1, size), where, f"weight is {weight.shape}", expected)
     aligned = weight.offset % ALIGNMENT == 0

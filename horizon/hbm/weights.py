@@ -6,16 +6,36 @@ import numpy as np
 
 from horizon.errors import InputError
 from horizon.hbm.format import CHANNEL, round_up
-from horizon.hbm.records import ALIGNMENT, ROWS_OUTPUTS, DataType, WeightLayout
+from horizon.hbm.records import ALIGNMENT, ROWS_OUTPUTS, DataType, Instruction, WeightLayout
 
 BLOCK_OUTPUTS = 16
 BLOCK_INPUTS = 4
+BLOCK_CHANNELS = 64
 
 
-def layout_for(outputs: int, dtype: DataType) -> WeightLayout:
-    """Rows for a few outputs of int8 inputs, where blocks of 16 would be mostly empty."""
+def layout_for(outputs: int, dtype: DataType, groups: int = 1) -> WeightLayout:
+    """How the weights of a convolution lie.
+
+    Depthwise if there are as many groups as outputs and more than one; rows for a few outputs of
+    int8 inputs, where blocks of 16 would be mostly empty.
+    """
+    if outputs == groups > 1:
+        return WeightLayout.depthwise
     few = outputs <= ROWS_OUTPUTS and dtype is DataType.int8
     return WeightLayout.rows if few else WeightLayout.blocked
+
+
+def weight_shape(conv: Instruction) -> tuple[int, int, int, int]:
+    """(O, kh, kw, I) of a convolution's weights; I is 1 where they are depthwise."""
+    depthwise = conv.weight_layout is WeightLayout.depthwise
+    return (conv.out.shape[3], *conv.kernel, 1 if depthwise else conv.a.shape[3])
+
+
+def block_outputs(layout: WeightLayout) -> int | None:
+    """So many outputs have weights that lie together; None if only all of them do."""
+    if layout is WeightLayout.rows:
+        return None
+    return BLOCK_CHANNELS if layout is WeightLayout.depthwise else BLOCK_OUTPUTS
 
 
 def packed_bytes(shape: tuple[int, ...], layout: WeightLayout) -> int:
@@ -23,6 +43,8 @@ def packed_bytes(shape: tuple[int, ...], layout: WeightLayout) -> int:
     outputs, kh, kw, inputs = shape
     if layout is WeightLayout.rows:
         return outputs * kh * kw * round_up(inputs, ALIGNMENT)
+    if layout is WeightLayout.depthwise:
+        return round_up(outputs, BLOCK_CHANNELS) * kh * kw
     return round_up(outputs, BLOCK_OUTPUTS) * kh * kw * round_up(inputs, BLOCK_INPUTS)
 
 
@@ -30,7 +52,8 @@ def pack_weights(weight: np.ndarray, layout: WeightLayout) -> np.ndarray:
     """int8 (O, kh, kw, I) as the flat int8 array that a program contains.
 
     Raises:
-        InputError: not int8, not of four dimensions, empty, or with a value of -128.
+        InputError: not int8, not of four dimensions, empty, with a value of -128, or of more than
+            one input in a depthwise layout.
     """
     if weight.dtype != np.int8 or weight.ndim != 4 or not weight.size:
         raise InputError(
@@ -43,6 +66,13 @@ def pack_weights(weight: np.ndarray, layout: WeightLayout) -> np.ndarray:
         rows = np.zeros((outputs, kh, kw, round_up(inputs, ALIGNMENT)), np.int8)
         rows[..., :inputs] = weight
         return rows.reshape(-1)
+    if layout is WeightLayout.depthwise:
+        if inputs != 1:
+            raise InputError(f"depthwise weights of {inputs} inputs; expected (O, kh, kw, 1)")
+        channels = np.zeros((round_up(outputs, BLOCK_CHANNELS), kh, kw), np.int8)
+        channels[:outputs] = weight[..., 0]
+        blocks = channels.reshape(-1, BLOCK_CHANNELS, kh, kw)
+        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1)).reshape(-1)
     blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // BLOCK_INPUTS)
     whole = np.zeros((blocks * BLOCK_OUTPUTS, kh, kw, groups * BLOCK_INPUTS), np.int8)
     whole[:outputs, ..., :inputs] = weight
@@ -71,6 +101,9 @@ def unpack_weights(
     outputs, kh, kw, inputs = shape
     if layout is WeightLayout.rows:
         whole = packed.reshape(outputs, kh, kw, -1)
+    elif layout is WeightLayout.depthwise:
+        lanes = packed.reshape(-1, kh, kw, BLOCK_CHANNELS).transpose(0, 3, 1, 2)
+        whole = lanes.reshape(-1, kh, kw, 1)
     else:
         blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // BLOCK_INPUTS)
         aligned = np.ascontiguousarray(packed).view(np.int32)

@@ -56,10 +56,11 @@ class Unit(IntEnum):
 
 
 class WeightLayout(IntEnum):
-    """How a convolution's weights lie; ``horizon.hbm.weights`` makes both."""
+    """How a convolution's weights lie; ``horizon.hbm.weights`` makes them."""
 
     blocked = 0
     rows = 1
+    depthwise = 2
 
 
 # By member: numbers of different enumerations are equal.
@@ -78,6 +79,10 @@ _MEANINGS: dict[tuple[type[IntEnum], str], str] = {
     (Space, "sram"): "the arena's second part",
     (WeightLayout, "blocked"): "[ceil(O / 16)][kh][kw][ceil(I / 4)][16 outputs][4 inputs], rest 0",
     (WeightLayout, "rows"): "[O][kh][kw][I rounded up to 64], rest 0",
+    (
+        WeightLayout,
+        "depthwise",
+    ): "[ceil(O / 64)][kh][kw][64 outputs], rest 0; one input each",
 }
 
 

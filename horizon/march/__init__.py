@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from horizon.march.description import available, load
-from horizon.march.machine import UNITS, Array, Machine, SimpleUnit, Source, TensorUnit
+from horizon.march.machine import ARRAYS, UNITS, Array, Machine, SimpleUnit, Source, TensorUnit
 
 __all__ = [
+    "ARRAYS",
     "UNITS",
     "Array",
     "Machine",

@@ -130,9 +130,20 @@ def _tensor(top: Table) -> TensorUnit:
         table.quantity("startup_cycles", zero=True),
         steps,
         *(_array(table.table(name)) for name in ("conv", "narrow", "correlation")),
+        _depthwise(table),
     )
     table.finish()
     return unit
+
+
+def _depthwise(tensor: Table) -> Array | None:
+    table = tensor.optional_table("depthwise")
+    if table is None:
+        return None
+    array = _array(table)
+    if array.inputs != 1:
+        table.fail("inputs", f"{array.inputs}", "1: an output of a depthwise convolution reads one")
+    return array
 
 
 def _array(table: Table) -> Array:

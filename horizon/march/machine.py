@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+ARRAYS = ("conv", "narrow", "correlation", "depthwise")
+"""What the tensor unit multiplies with, by names of :meth:`TensorUnit.array`."""
 UNITS = ("load", "store", "tensor", "vector", "aux", "transform")
 NEEDED_UNITS = ("load", "store")
 
@@ -54,6 +56,8 @@ class TensorUnit:
         conv: for weights in blocks.
         narrow: for weights in rows, of convolutions with few outputs.
         correlation: its outputs are the displacements.
+        depthwise: for convolutions whose outputs read one input each, of ``inputs`` 1; None for
+            what ``conv`` does with one of its inputs.
     """
 
     startup_cycles: float
@@ -61,6 +65,14 @@ class TensorUnit:
     conv: Array
     narrow: Array
     correlation: Array
+    depthwise: Array | None = None
+
+    def array(self, name: str) -> Array:
+        """One of ``ARRAYS``."""
+        if name == "depthwise":
+            return self.depthwise or replace(self.conv, inputs=1)
+        found: Array = getattr(self, name)
+        return found
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from horizon.march import Array, Machine
+from horizon.march import Machine
 from horizon.perf.cost import Cost, bandwidth
 
 # The simulation rounds the times at which instructions end. Where nothing starts up and nothing is
@@ -21,12 +21,12 @@ def peak(machine: Machine, array: str, wide: bool = False) -> float:
     """Multiply-accumulates per second of one core.
 
     Args:
-        array: "conv", "narrow" or "correlation".
+        array: of ``march.ARRAYS``.
         wide: with int16 inputs.
     """
     tensor = machine.tensor
     assert tensor is not None
-    found: Array = getattr(tensor, array)
+    found = tensor.array(array)
     steps = tensor.int16_steps if wide else 1.0
     return found.products_per_cycle / steps * machine.workers * machine.clock_hz
 

@@ -110,7 +110,7 @@ def _compute_cycles(instruction: Instruction, machine: Machine) -> tuple[float, 
         return _simple_cycles(instruction, machine), startup
     tensor = machine.tensor
     assert tensor is not None
-    array: Array = getattr(tensor, name)
+    array = tensor.array(name)
     steps = tensor.int16_steps if work.is_wide(instruction) else 1.0
     return array_cycles(instruction, array, steps), tensor.startup_cycles
 
@@ -118,7 +118,7 @@ def _compute_cycles(instruction: Instruction, machine: Machine) -> tuple[float, 
 def array_cycles(instruction: Instruction, array: Array, steps_per_step: float) -> float:
     """Cycles of a convolution or correlation on an array."""
     outputs = -(-instruction.out.shape[3] // array.outputs)
-    inputs = -(-instruction.a.shape[3] // array.inputs)
+    inputs = -(-work.inputs_of(instruction) // array.inputs)
     cycles = 0.0
     for rows, columns, taps in work.phases(instruction):
         groups = rows * -(-columns // array.pixels) * outputs

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from horizon.march import Machine
+from horizon.march import ARRAYS, Machine
 from horizon.march.keys import number
 from horizon.perf.bound import peak
 
 PROVENANCES = ("published", "assumed", "fitted")
 NOT_TIMING = "limits."
-ARRAYS = ("conv", "narrow", "correlation")
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,12 @@ def _roofs(estimate: Estimate, axes: Axes, traffic: Traffic) -> Iterator[str]:
 
 def _horizontals(estimate: Estimate) -> list[tuple[float, str]]:
     """Peaks of the arrays that multiply, and what to call them; equal ones share a line."""
-    names = {"conv": "convolution", "correlation": "correlation", "narrow": "up to 4 outputs"}
+    names = {
+        "conv": "convolution",
+        "correlation": "correlation",
+        "narrow": "up to 4 outputs",
+        "depthwise": "depthwise",
+    }
     found: dict[float, list[str]] = {}
     for array, name in names.items():
         found.setdefault(peak_macs(estimate.machine, array), []).append(name)

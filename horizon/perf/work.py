@@ -11,6 +11,11 @@ from horizon.hbm.records import DataType, Instruction, Opcode, Space, Unit, View
 # Everything but the memory that units compute in lies in DDR.
 ON_BUS = frozenset({Space.constant, Space.input, Space.output, Space.ddr})
 TRANSFERS = frozenset({Opcode.load, Opcode.store})
+ARRAY_OF = {
+    WeightLayout.blocked: "conv",
+    WeightLayout.rows: "narrow",
+    WeightLayout.depthwise: "depthwise",
+}
 SIZES = {dtype: dtype.size for dtype in DataType}
 
 
@@ -38,7 +43,7 @@ def array_of(instruction: Instruction) -> str | None:
         return None
     if instruction.weight is None:
         return "correlation"
-    return "narrow" if instruction.weight_layout is WeightLayout.rows else "conv"
+    return ARRAY_OF[instruction.weight_layout]
 
 
 def passes(instruction: Instruction) -> int:
@@ -61,6 +66,12 @@ def is_wide(instruction: Instruction) -> bool:
     return array_of(instruction) is not None and b is not None and b.dtype is DataType.int16
 
 
+def inputs_of(instruction: Instruction) -> int:
+    """Channels of the input that one output of a convolution or correlation reads."""
+    depthwise = instruction.weight_layout is WeightLayout.depthwise
+    return 1 if depthwise else instruction.a.shape[3]
+
+
 def phases(instruction: Instruction) -> Iterator[tuple[int, int, int]]:
     """The output of a convolution or correlation in parts whose pixels have the same taps.
 
@@ -77,7 +88,7 @@ def products(instruction: Instruction) -> int:
     """Multiply-accumulates, padding included."""
     if array_of(instruction) is None:
         return 0
-    each = instruction.out.shape[3] * instruction.a.shape[3]
+    each = instruction.out.shape[3] * inputs_of(instruction)
     return each * sum(rows * columns * taps for rows, columns, taps in phases(instruction))
 
 

@@ -17,8 +17,17 @@ from horizon.compiler.schedule import ORIGIN, tile_boxes
 from horizon.compiler.tasks import Task, weight_layout
 from horizon.compiler.tiling import Tiling
 from horizon.hbir.graph import Graph
-from horizon.hbm.records import UNIT_OF, DataType, Instruction, Opcode, Quad, Space, View
-from horizon.hbm.weights import layout_for, packed_bytes
+from horizon.hbm.records import (
+    UNIT_OF,
+    DataType,
+    Instruction,
+    Opcode,
+    Quad,
+    Space,
+    View,
+    WeightLayout,
+)
+from horizon.hbm.weights import layout_for, packed_bytes, weight_shape
 from horizon.march import Array, Machine
 from horizon.perf import work
 from horizon.perf.cost import Costs, bandwidth
@@ -82,8 +91,7 @@ class Pricing:
         name = work.array_of(instruction)
         if name is None or self.machine.tensor is None:
             return None
-        array: Array = getattr(self.machine.tensor, name)
-        return array
+        return self.machine.tensor.array(name)
 
     def filled(self, layer: Layer, share: float) -> float:
         """Seconds of a layer with products if it filled the whole array, of which it fills
@@ -146,10 +154,10 @@ def whole_instruction(graph: Graph, task: Task) -> Instruction:
 
 def with_weights(conv: Instruction) -> Instruction:
     """The same convolution with the weights that its operands and its kernel ask for."""
-    layout = layout_for(conv.out.shape[3], conv.a.dtype)
-    size = packed_bytes((conv.out.shape[3], *conv.kernel, conv.a.shape[3]), layout)
-    weight = _view((1, 1, 1, size), DataType.int8)
-    return replace(conv, weight=weight, weight_layout=layout)
+    if conv.weight_layout is not WeightLayout.depthwise:
+        conv = replace(conv, weight_layout=layout_for(conv.out.shape[3], conv.a.dtype))
+    size = packed_bytes(weight_shape(conv), conv.weight_layout)
+    return replace(conv, weight=_view((1, 1, 1, size), DataType.int8))
 
 
 def with_channels(

@@ -1,12 +1,20 @@
-"""Grouped convolutions become one convolution for each group, which is all that machines have."""
+"""Grouped convolutions become dense ones: machines have these, and depthwise ones as they are.
+
+Each becomes a convolution for every few groups, whose weights are blocks on a diagonal with zeros
+around them. So many groups share one that its outputs fit the lanes that are computed together:
+it takes no longer than that of one group, and a product with zero adds nothing to a sum.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from horizon.compiler.passes.rewrite import with_nodes
 from horizon.hbir.graph import Graph
 from horizon.hbir.node import Node, TensorInfo
+from horizon.hbir.operators.conv2d import is_depthwise
 
 PER_CHANNEL = (
     "weight",
@@ -17,14 +25,18 @@ PER_CHANNEL = (
     "negative_multiplier",
     "negative_residual_multiplier",
 )
+LANES = 16
+"""Outputs that machines compute together, most of them."""
+MOST_INPUTS = 1024
+"""Of groups that share a convolution: machines limit the weights of an output."""
 
 
 def split_groups(graph: Graph) -> Graph:
-    """Slice the input (and the residual) by groups, convolve each, join the outputs."""
+    """Slice the input (and the residual) by groups, convolve the parts, join the outputs."""
     nodes: list[Node] = []
     new: list[TensorInfo] = []
     for node in graph.nodes:
-        if node.attributes.get("groups", 1) == 1:
+        if node.attributes.get("groups", 1) == 1 or is_depthwise(node):
             nodes.append(node)
         else:
             parts, tensors = _split(graph, node)
@@ -33,37 +45,64 @@ def split_groups(graph: Graph) -> Graph:
     return with_nodes(graph, nodes, new)
 
 
+def convolutions_of(node: Node) -> int:
+    """How many convolutions a grouped one becomes."""
+    groups, weight = node.attributes["groups"], node.attributes["weight"]
+    return 1 if is_depthwise(node) else groups // _shared(groups, weight)
+
+
+def _shared(groups: int, weight: np.ndarray) -> int:
+    """How many groups share a convolution: the most, of the divisors of their number."""
+    outputs, inputs = weight.shape[0] // groups, weight.shape[3]
+    most = max(1, min(groups, LANES // outputs, MOST_INPUTS // inputs))
+    return max(count for count in range(1, most + 1) if groups % count == 0)
+
+
 def _split(graph: Graph, node: Node) -> tuple[list[Node], list[TensorInfo]]:
-    groups = node.attributes["groups"]
+    shared = _shared(node.attributes["groups"], node.attributes["weight"])
+    count = node.attributes["groups"] // shared
     output = graph.tensors[node.output]
     nodes: list[Node] = []
     tensors: list[TensorInfo] = []
 
-    def channels(info: TensorInfo, group: int, name: str) -> TensorInfo:
-        count = info.shape[3] // groups
-        start = group * count
-        scales = info.scales if len(info.scales) == 1 else info.scales[start : start + count]
-        tensors.append(TensorInfo(name, (*info.shape[:3], count), info.dtype, scales))
+    def channels(info: TensorInfo, index: int, name: str) -> TensorInfo:
+        size = info.shape[3] // count
+        start = index * size
+        scales = info.scales if len(info.scales) == 1 else info.scales[start : start + size]
+        tensors.append(TensorInfo(name, (*info.shape[:3], size), info.dtype, scales))
         return tensors[-1]
 
-    for group in range(groups):
-        name = f"{node.name}.group{group}"
-        sources = []
-        for operand, source in zip(("input", "residual"), node.inputs, strict=False):
-            info = graph.tensors[source]
-            part = channels(info, group, f"{name}.{operand}")
-            start = group * part.shape[3]
-            values = {"axis": 3, "start": start, "stop": start + part.shape[3]}
-            nodes.append(Node("slice", part.name, (source,), part.name, values))
-            sources.append(part.name)
-        result = channels(output, group, name)
-        start = group * result.shape[3]
+    def sliced(name: str, source: str, index: int) -> str:
+        part = channels(graph.tensors[source], index, name)
+        start = index * part.shape[3]
+        values = {"axis": 3, "start": start, "stop": start + part.shape[3]}
+        nodes.append(Node("slice", name, (source,), name, values))
+        return name
+
+    for index in range(count):
+        name = f"{node.name}.group{index}"
+        operands = list(zip(("input", "residual"), node.inputs, strict=False))
+        sources = operands if count > 1 else []
+        parts = [sliced(f"{name}.{operand}", source, index) for operand, source in sources]
+        result = channels(output, index, name) if count > 1 else output
+        start = index * result.shape[3]
         own = {
             key: value[start : start + result.shape[3]] if key in PER_CHANNEL else value
             for key, value in node.attributes.items()
         }
-        own["groups"] = 1
-        nodes.append(replace(node, name=name, inputs=tuple(sources), output=name, attributes=own))
-    joined = tuple(f"{node.name}.group{group}" for group in range(groups))
+        own |= {"groups": 1, "weight": _diagonal(own["weight"], shared)}
+        if count == 1:
+            return [replace(node, attributes=own)], []
+        nodes.append(replace(node, name=name, inputs=tuple(parts), output=name, attributes=own))
+    joined = tuple(f"{node.name}.group{index}" for index in range(count))
     nodes.append(Node("concat", node.name, joined, node.output, {"axis": 3}))
     return nodes, tensors
+
+
+def _diagonal(weight: np.ndarray, groups: int) -> np.ndarray:
+    """The weights (O, kh, kw, I) of some groups as those of one convolution."""
+    outputs, kh, kw, inputs = weight.shape
+    whole = np.zeros((groups, outputs // groups, kh, kw, groups, inputs), weight.dtype)
+    for group, part in enumerate(np.split(weight, groups)):
+        whole[group, :, :, :, group] = part
+    return whole.reshape(outputs, kh, kw, groups * inputs)

@@ -16,7 +16,7 @@ import numpy as np
 from horizon.compiler.verify.problem import Wrong
 from horizon.compiler.verify.tags import Quad
 from horizon.hbir.node import Node
-from horizon.hbm.records import Instruction, Opcode, View
+from horizon.hbm.records import Instruction, Opcode, View, WeightLayout
 
 OPCODES = {
     "conv2d": Opcode.conv,
@@ -67,12 +67,17 @@ def reads(part: Part) -> dict[str, Quad]:
 
 def _conv(part: Part) -> dict[str, Quad]:
     top, left = (_conv_side(part, axis) for axis in (0, 1))
-    channels = part.shapes[0][3]
-    if part.node.attributes.get("groups", 1) != 1:
-        raise Wrong("layer", f"{part.node.attributes['groups']} groups", "a layer without groups")
-    if part.instruction.a.shape[3] != channels:
-        raise Wrong("operand a", f"{part.instruction.a.shape[3]} channels", f"all {channels}")
-    starts = {"a": (part.start[0], top, left, 0)}
+    groups = part.node.attributes.get("groups", 1)
+    found, first, channels = part.instruction.a.shape[3], 0, part.shapes[0][3]
+    if part.instruction.weight_layout is WeightLayout.depthwise:
+        if part.node.attributes["weight"].shape[::3] != (groups, 1):
+            raise Wrong("weight_layout", "depthwise", "a layer of one input and output per group")
+        first, channels = part.start[3], part.instruction.out.shape[3]
+    elif groups != 1:
+        raise Wrong("layer", f"{groups} groups", "a layer without groups, or a depthwise one")
+    if found != channels:
+        raise Wrong("operand a", f"{found} channels", f"{channels}, from {first} on")
+    starts = {"a": (part.start[0], top, left, first)}
     residual = len(part.shapes) == 2
     if residual:
         starts["b"] = part.start

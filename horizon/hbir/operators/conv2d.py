@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from horizon.hbir.onnx_qdq_export import QdqExport
 
 
+def is_depthwise(node: Node) -> bool:
+    """Whether output o of a convolution reads input channel o only: one instruction does it."""
+    groups, weight = node.attributes.get("groups", 1), node.attributes["weight"]
+    return bool(weight.shape[0] == groups > 1 == weight.shape[3])
+
+
 class Conv2d(Convolution):
     """``acc[n,y,x,o] = bias[o] + sum w[o,ky,kx,i] * x[n,y',x',i]``.
 
@@ -78,6 +84,13 @@ class Conv2d(Convolution):
         stride, pad, dilation = (values[key][axis] for key in ("stride", "padding", "dilation"))
         return rows_read(out, values["weight"].shape[1 + axis], stride, pad, dilation)
 
+    def window(
+        self, node: Node, shapes: Sequence[Shape], operand: int, axis: int, out: tuple[T, T]
+    ) -> tuple[T, T] | None:
+        if axis == 3 and is_depthwise(node):
+            return out
+        return super().window(node, shapes, operand, axis, out)
+
     def _pad(self, node: Node, axis: int, begin: int, source: int) -> int:
         stride, pad = (node.attributes[key][axis] for key in ("stride", "padding"))
         return pad_of_part(begin, source, stride, pad)
@@ -90,6 +103,9 @@ class Conv2d(Convolution):
     def taps(self, node: Node) -> float:
         _, kh, kw, _ = node.attributes["weight"].shape
         return float(kh * kw)
+
+    def channels_read(self, node: Node, shapes: Sequence[Shape]) -> int:
+        return int(node.attributes["weight"].shape[3])
 
     def macs(self, node: Node, shapes: Sequence[Shape], output: Shape) -> int:
         batch, height, width, _ = output

@@ -186,8 +186,12 @@ class Operator(ABC):
     # What it costs.
 
     def taps(self, node: Node) -> float:
-        """Products of one output element for each channel of the input, on average; 0 if none."""
+        """Products of one output element for each channel that it reads, on average; 0 if none."""
         return 0.0
+
+    def channels_read(self, node: Node, shapes: Sequence[Shape]) -> int:
+        """Channels of the first input that one output element's products read."""
+        return shapes[0][3]
 
     def macs(self, node: Node, shapes: Sequence[Shape], output: Shape) -> int:
         """Multiply-accumulates, those on the padding included; 0 where it adds up no products."""

@@ -147,7 +147,11 @@ def conv(instruction: Instruction, memory: Memory) -> np.ndarray:
     for ky, kx in product(*map(range, instruction.kernel)):
         rows = _taps(instruction, ky, 0)
         columns = _taps(instruction, kx, 1)
-        acc += _take(x, rows, columns) @ weight[:, ky, kx].T
+        taken = _take(x, rows, columns)
+        if instruction.weight_layout == Weights.depthwise:
+            acc += taken * weight[:, ky, kx, 0]
+        else:
+            acc += taken @ weight[:, ky, kx].T
     residual = None if instruction.b is None else memory.view(instruction.b)
     return rounded(instruction, memory, acc.astype(np.int64), residual)
 
@@ -198,6 +202,10 @@ def _weight(instruction: Instruction, memory: Memory) -> np.ndarray:
         groups, quads = -(-outputs // 16), -(-inputs // 4)
         blocks = data.reshape(groups, kh, kw, quads, 16, 4)
         whole = blocks.transpose(0, 4, 1, 2, 3, 5).reshape(groups * 16, kh, kw, quads * 4)
+    elif instruction.weight_layout == Weights.depthwise:
+        assert outputs == inputs
+        inputs = 1
+        whole = data.reshape(-1, kh, kw, 64, 1).transpose(0, 3, 1, 2, 4).reshape(-1, kh, kw, 1)
     else:
         whole = data.reshape(outputs, kh, kw, -(-inputs // 64) * 64)
     assert not whole[outputs:].any()

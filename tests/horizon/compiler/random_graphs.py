@@ -32,6 +32,7 @@ class RandomGraph:
             self.inputs.append(self.tensor(shape, dtype))
         makers = (
             [self.conv] * 4
+            + [self.depthwise]
             + [self.transposed, self.correlation, self.warp, self.rescale, self.clamp, self.add]
             + [self.pool, self.resize]
             + [self.concat, self.concat, self.slice, self.repeat]
@@ -128,6 +129,33 @@ class RandomGraph:
             inputs.append(self.pick(same).name)
             high = self.pick((2, 2 * ONE))  # 0 and 1 now and then
             values["residual_multiplier"] = self.rng.integers(0, high, outputs)
+        self.node("conv2d", inputs, shape, made["dtype"], values)
+
+    def depthwise(self) -> None:
+        """Each output reads one input, or a few outputs do."""
+        x = self.any("int8", "int16")
+        n, height, width, channels = x.shape
+        kernel = self.pick(((1, 1), (3, 3), (3, 3), (5, 2)))
+        stride, dilation = self.pick(((1, 1), (1, 1), (2, 2), (1, 3))), self.pick((1, 1, 2))
+        padding = (self.pick((0, 1, 2)), self.pick((0, 1, 3)))
+        sides = [
+            (side + 2 * p - dilation * (k - 1) - 1) // s + 1
+            for side, p, k, s in zip((height, width), padding, kernel, stride, strict=True)
+        ]
+        if min(sides) < 1 or max(sides) > 24 or channels > 90:
+            return
+        made = self.weights(x, kernel, 1)
+        values = made["values"] | {"stride": stride, "padding": padding}
+        values |= {"dilation": (dilation, dilation), "groups": channels}
+        outputs = channels * self.pick((1, 1, 1, 2))
+        for key in ("weight", "bias", "multiplier", "shift"):
+            values[key] = np.resize(values[key], (outputs, *values[key].shape[1:]))
+        shape = (n, *sides, outputs)
+        inputs = [x.name]
+        same = [t for t in self.tensors.values() if t.shape == shape and t.dtype != "int32"]
+        if same and self.rng.random() < 0.5:
+            inputs.append(self.pick(same).name)
+            values["residual_multiplier"] = self.rng.integers(0, 2 * ONE, outputs)
         self.node("conv2d", inputs, shape, made["dtype"], values)
 
     def transposed(self) -> None:

@@ -15,7 +15,7 @@ from horizon.compiler.passes.merge_identical import merge_identical
 from horizon.compiler.passes.remove_dead import remove_dead
 from horizon.compiler.passes.remove_identities import remove_identities
 from horizon.compiler.passes.simplify_slices import simplify_slices
-from horizon.compiler.passes.split_groups import split_groups
+from horizon.compiler.passes.split_groups import convolutions_of, split_groups
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, run, verify
 from tests.horizon.compiler.random_graphs import random_graph, random_inputs
@@ -65,14 +65,39 @@ def names(graph: Graph) -> list[str]:
     return [node.name for node in graph.nodes]
 
 
-def test_split_groups_leaves_no_groups() -> None:
+# (inputs, outputs, groups) and of how many convolutions how many groups share each.
+GROUPED = {
+    "more than 16 outputs": ((6, 51, 3), 3),
+    "all in one": ((6, 6, 3), 1),
+    "8 of a group": ((8, 32, 4), 2),
+    "a channel multiplier": ((10, 20, 10), 2),
+    "a prime number of groups": ((14, 28, 7), 7),
+    "ResNeXt": ((32, 32, 8), 2),
+    "one output of many inputs": ((2400, 3, 3), 3),
+}
+
+
+@pytest.mark.parametrize("case", GROUPED)
+def test_split_groups_leaves_no_groups(case: str) -> None:
+    (inputs, outputs, groups), count = GROUPED[case]
     rng = np.random.default_rng(0)
-    values = conv_attributes(rng, "conv2d", (6, 3, 3, 2), "int8", True, groups=3)
-    graph = conv_program("conv2d", (2, 5, 4, 6), values, "int8", "int8", "int16")
+    shape = (outputs, 1, 3, inputs // groups)
+    values = conv_attributes(rng, "conv2d", shape, "int8", True, groups=groups)
+    graph = conv_program("conv2d", (2, 5, 4, inputs), values, "int8", "int8", "int16")
     after = split_groups(graph)
-    assert [n.op for n in after.nodes] == ["slice", "slice", "conv2d"] * 3 + ["concat"]
+    expected = ["slice", "slice", "conv2d"] * count + ["concat"] if count > 1 else ["conv2d"]
+    assert [n.op for n in after.nodes] == expected
     assert all(node.attributes.get("groups", 1) == 1 for node in after.nodes)
+    assert convolutions_of(graph.nodes[0]) == count
     check_same(graph, after)
+
+
+def test_split_groups_leaves_depthwise_convolutions() -> None:
+    rng = np.random.default_rng(0)
+    values = conv_attributes(rng, "conv2d", (6, 3, 3, 1), "int8", True, groups=6)
+    graph = conv_program("conv2d", (2, 5, 4, 6), values, "int8", "int8", "int16")
+    assert split_groups(graph) == graph
+    assert convolutions_of(graph.nodes[0]) == 1
 
 
 def test_remove_identities() -> None:
