@@ -52,16 +52,22 @@ struct alignas(64) Lanes {
 };
 
 // Columns that are interleaved for the pixels of some output vectors: vector v meets kernel column
-// kx in slot v * step + kx * tap.
+// kx in slot v * step + kx * tap. Shared: slot s is for input pixels left + s, ...; vectors
+// meet the same slots. Otherwise each has its own.
 struct Slots {
+  bool shared;
   std::int64_t step, tap, vectors;
+  unsigned used;  // of `step` slots those that vectors meet, if shared
 
   Slots(const ConvArgs& a, int pixels) {
-    const bool shared = pixels == 1 && a.dilation[1] * (a.kernel[1] - 1) < kMostSlots / 2;
-    step = shared ? a.stride[1] : a.kernel[1];
+    const std::int64_t columns = a.kernel[1], next = std::int64_t{pixels} * a.stride[1];
+    shared = next <= 8 && a.dilation[1] * (columns - 1) < kMostSlots / 2;
+    step = shared ? next : columns;
     tap = shared ? a.dilation[1] : 1;
-    vectors = (kMostSlots - 1 - tap * (a.kernel[1] - 1)) / step + 1;
+    vectors = (kMostSlots - 1 - tap * (columns - 1)) / step + 1;
     if (vectors > 4) vectors = vectors / 4 * 4;
+    used = 0;
+    for (std::int64_t kx = 0; shared && kx < columns; ++kx) used |= 1u << kx * tap % step;
   }
   std::int64_t count(const ConvArgs& a, std::int64_t of) const {
     return (of - 1) * step + (a.kernel[1] - 1) * tap + 1;
@@ -149,30 +155,32 @@ struct Depthwise {
     return v;
   }
 
-  // Input pixels x, x + stride, ... of a row; null is one outside of the input.
-  HORIZON_INLINE __m512i load(const std::byte* row, std::int64_t x) const {
-    const std::int64_t width = a.in.shape[2];
-    __m512i v = _mm512_setzero_si512();
-    if (row == nullptr) return v;
-    const std::int64_t step = a.stride[1];
-    if (in_together && x >= 0 && x + F <= width) {
-      return F == 1 ? load_pixel(row + x * a.in.stride[2])
-                    : _mm512_loadu_si512(row + x * a.in.stride[2]);
+  // Input pixels at `from` and further ones, all inside; `some` are the bytes that are read: of
+  // each pixel or, where they lie together, of the vector.
+  HORIZON_INLINE __m512i load_inside(const std::byte* from, __mmask64 some) const {
+    if (F == 1 || in_together) return _mm512_maskz_loadu_epi8(some, from);
+    const std::int64_t step = a.stride[1] * a.in.stride[2];
+    if constexpr (F == 2) {
+      const auto half = static_cast<__mmask32>(some);
+      return _mm512_inserti64x4(_mm512_zextsi256_si512(_mm256_maskz_loadu_epi8(half, from)),
+                                _mm256_maskz_loadu_epi8(half, from + step), 1);
     }
-#pragma GCC unroll 4
-    for (int j = 0; j < F; ++j) {
-      const std::int64_t at = x + j * step;
-      if (at < 0 || at >= width) continue;
-      const __m512i pixel = load_pixel(row + at * a.in.stride[2]);
-      if constexpr (F == 1) v = pixel;
-      if constexpr (F == 2) {
-        v = j == 0 ? pixel : _mm512_inserti64x4(v, _mm512_castsi512_si256(pixel), 1);
-      }
-      if constexpr (F == 4) {
-        v = _mm512_mask_shuffle_i64x2(v, static_cast<__mmask8>(3 << 2 * j), pixel, pixel, 0);
-      }
+    const auto quarter = static_cast<__mmask16>(some);
+    __m512i v = _mm512_zextsi128_si512(_mm_maskz_loadu_epi8(quarter, from));
+    v = _mm512_inserti32x4(v, _mm_maskz_loadu_epi8(quarter, from + step), 1);
+    v = _mm512_inserti32x4(v, _mm_maskz_loadu_epi8(quarter, from + 2 * step), 2);
+    return _mm512_inserti32x4(v, _mm_maskz_loadu_epi8(quarter, from + 3 * step), 3);
+  }
+
+  // Input pixels x, x + stride, ... of a row, those that are inside of it.
+  __m512i load_some(const std::byte* row, std::int64_t x) const {
+    alignas(64) std::byte bytes[kVector] = {};
+    for (std::int64_t j = 0; j < F; ++j, x += a.stride[1]) {
+      if (x < 0 || x >= a.in.shape[2]) continue;
+      __builtin_memcpy(bytes + j * kShare, row + x * a.in.stride[2],
+                       static_cast<std::size_t>(channels));
     }
-    return v;
+    return _mm512_load_si512(bytes);
   }
 
   void prepare() const;
@@ -232,52 +240,57 @@ template <int F>
 void Depthwise<F>::interleave_rows(std::int32_t image, std::int64_t top, std::int64_t vector,
                                    std::int64_t count) const {
   const __m512i shift = _mm512_set1_epi8(-128);
-  const std::int64_t reach = plan.rows + a.kernel[0] - 1, width = a.in.shape[2];
-  const std::int64_t used = slots.count(a, count);
+  const std::int64_t rows = plan.rows + a.kernel[0] - 1, width = a.in.shape[2];
+  const std::int64_t last = width - 1 - (F - 1) * a.stride[1];  // where all pixels are inside
   const std::int64_t left = vector * F * a.stride[1] - a.pad[1];
   for (int quad = 0; quad < plan.quads; ++quad) {
     const std::byte* row[4];
+    __mmask64 some[4];  // of a row outside nothing is read
     for (int i = 0; i < 4; ++i) {
       const std::int64_t place = 4 * quad + i, y = top + place * a.dilation[0];
-      const bool inside = place < reach && y >= 0 && y < a.in.shape[1];
-      row[i] = inside ? pixel(a.in, image, y, 0) + first : nullptr;
+      const bool inside = place < rows && y >= 0 && y < a.in.shape[1];
+      row[i] = pixel(a.in, image, inside ? y : 0, 0) + first;
+      some[i] = !inside ? 0 : F > 1 && in_together ? ~__mmask64{0} : mask;
     }
     std::uint8_t* to = scratch.inputs + quad * kMostSlots * kColumn;
     const auto fill = [&](std::int64_t x) {
       __m512i four[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) four[i] = _mm512_xor_si512(load(row[i], x), shift);
-      interleave(four, to);
-      to += kColumn;
-    };
-    if (F == 1 && slots.step == a.stride[1] && slots.tap == a.dilation[1]) {
-      std::int64_t slot = 0;
-      for (; slot < used && left + slot < 0; ++slot) fill(left + slot);
-      const std::byte* at[4];
-      __mmask64 some[4];
-      for (int i = 0; i < 4; ++i) {  // what is outside is not read
-        some[i] = row[i] == nullptr ? 0 : mask;
-        at[i] = (row[i] == nullptr ? a.in.data : row[i]) + (left + slot) * a.in.stride[2];
-      }
-      for (; slot < used && left + slot < width; ++slot) {
-        __m512i four[4];
+      if (x >= 0 && x <= last) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
-          four[i] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(some[i], at[i]), shift);
-          at[i] += a.in.stride[2];
+          four[i] = load_inside(row[i] + x * a.in.stride[2], some[i]);
         }
-        interleave(four, to);
-        to += kColumn;
+      } else {
+        for (int i = 0; i < 4; ++i) {
+          four[i] = some[i] == 0 ? _mm512_setzero_si512() : load_some(row[i], x);
+        }
       }
-      for (; slot < used; ++slot) fill(left + slot);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) four[i] = _mm512_xor_si512(four[i], shift);
+      interleave(four, to);
+    };
+    if (slots.shared) {
+      const std::int64_t slot_count = slots.count(a, count);
+      std::int64_t of_step = 0;
+      for (std::int64_t slot = 0; slot < slot_count; ++slot, to += kColumn) {
+        if ((slots.used >> of_step & 1) != 0) fill(left + slot);
+        if (++of_step == slots.step) of_step = 0;
+      }
       continue;
     }
     for (std::int64_t v = 0; v < count; ++v) {
-      for (std::int64_t kx = 0; kx < a.kernel[1]; ++kx) {
+      for (std::int64_t kx = 0; kx < a.kernel[1]; ++kx, to += kColumn) {
         fill(left + v * F * a.stride[1] + kx * a.dilation[1]);
       }
     }
   }
+}
+
+// Compilers would put the sums off to where they are stored, and run out of registers.
+template <int P>
+HORIZON_INLINE void settle(__m512i (&values)[P]) {
+#pragma GCC unroll 4
+  for (int p = 0; p < P; ++p) asm volatile("" : "+v"(values[p]));
 }
 
 // Sums of quarter g of P output vectors; kTaps: of the weights, 0 where only the plan knows.
@@ -349,27 +362,32 @@ struct Lean {
                               std::int64_t pixels) const {
     const Lanes& lanes = *d.scratch.lanes;
     const std::int64_t step = d.slots.step * kColumn;
-    __m512i words[P][2];
+    __m512i words[2][P];
 #pragma GCC unroll 2
     for (int pair = 0; pair < 2; ++pair) {
       __m512i acc[P], more[P];
       accumulate<P, kTaps>(inputs, weights, step, d.plan.taps, 2 * pair, lanes, acc);
+      settle(acc);
       const Scale scale(lanes, 2 * pair);
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) acc[p] = scale(acc[p]);
+      settle(acc);
       accumulate<P, kTaps>(inputs, weights, step, d.plan.taps, 2 * pair + 1, lanes, more);
+      settle(more);
       const Scale second(lanes, 2 * pair + 1);
 #pragma GCC unroll 4
-      for (int p = 0; p < P; ++p) words[p][pair] = _mm512_packs_epi32(acc[p], second(more[p]));
+      for (int p = 0; p < P; ++p) words[pair][p] = _mm512_packs_epi32(acc[p], second(more[p]));
+      settle(words[pair]);
     }
     const std::int64_t pixel_step = d.a.out.stride[2];
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
-      __m512i y = _mm512_packs_epi16(words[p][0], words[p][1]);
+      __m512i y = _mm512_packs_epi16(words[0][p], words[1][p]);
       y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
       std::byte* to = out + p * F * pixel_step;
       if (d.out_together && pixels >= (p + 1) * F) {
-        F == 1 ? _mm512_mask_storeu_epi8(to, d.mask, y) : _mm512_storeu_si512(to, y);
+        d.channels* F == kVector ? _mm512_storeu_si512(to, y)
+                                 : _mm512_mask_storeu_epi8(to, d.mask, y);
         continue;
       }
       if constexpr (F == 2) {

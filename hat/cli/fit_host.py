@@ -28,7 +28,7 @@ from hat.host_fit.probes import probe_graphs
 from hat.outputs import check_outputs
 from horizon.compiler import compile_program
 from horizon.cpus import usable_cpus
-from horizon.march import Machine, Source
+from horizon.march import ARRAYS, Machine, Source
 from horizon.march.description import FOLDER
 from horizon.runtime import kernels_name
 
@@ -168,7 +168,7 @@ def _described(
     times = f"hat fit-host: {len(measured.timings):,} instructions of made-up networks"
     source = Source("fitted", f"{times}, lower quartile of {measured.rounds} runs")
     keys = numbers.fitted_keys() + tuple(
-        f"tensor.{array}.{size}" for array in numbers.ARRAYS for size in numbers.SIZES
+        f"tensor.{array}.{size}" for array in ARRAYS for size in numbers.SIZES
     )
     copies = f"copies of {COPIED >> 20} MiB by each of the threads, bytes read and written"
     sources = {

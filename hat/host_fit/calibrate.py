@@ -35,9 +35,20 @@ BYTES_PER_CYCLE = (
 # Relative errors of shorter times than this count less and less.
 SHORT = 1e-6
 CONVOLUTION, WIDE, NARROW = "convolution, int8", "convolution, int16", "convolution, few outputs"
+DEPTHWISE = "convolution, depthwise"
 OTHERS = tuple(code.name for code, what in INSTRUCTIONS.items() if "weight" not in what.operands)
-KINDS = (CONVOLUTION, WIDE, NARROW, *OTHERS)
-ARRAYS = {"conv": CONVOLUTION, "narrow": NARROW, "correlation": "correlation"}
+KINDS = (CONVOLUTION, WIDE, NARROW, DEPTHWISE, *OTHERS)
+ARRAYS = {
+    "conv": CONVOLUTION,
+    "narrow": NARROW,
+    "correlation": "correlation",
+    "depthwise": DEPTHWISE,
+}
+OF_LAYOUT = {
+    WeightLayout.blocked: CONVOLUTION,
+    WeightLayout.rows: NARROW,
+    WeightLayout.depthwise: DEPTHWISE,
+}
 FEWEST = 3  # instructions of each kind
 
 
@@ -77,7 +88,8 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
                 f"{len(own)} measured instructions of kind {kind!r}; expected {FEWEST} or more; "
                 "measure more probes"
             )
-    machine = numbers.with_numbers(base, {SRAM: numbers.limits(SRAM)[1]})
+    machine = numbers.with_array(base, "depthwise", numbers.array_of(base, "depthwise"))
+    machine = numbers.with_numbers(machine, {SRAM: numbers.limits(SRAM)[1]})
     for _ in range(SWEEPS):
         for name, kind in ARRAYS.items():
             machine = _with_best_array(machine, name, by_kind[kind])
@@ -112,7 +124,7 @@ def kind_of(instruction: Instruction) -> str:
         return instruction.opcode.name
     if instruction.a.dtype is DataType.int16:
         return WIDE
-    return NARROW if instruction.weight_layout is WeightLayout.rows else CONVOLUTION
+    return OF_LAYOUT[instruction.weight_layout]
 
 
 def _fitted_by_kind(
@@ -143,10 +155,10 @@ def _with_best_array(machine: Machine, name: str, timings: Sequence[Timing]) -> 
 
     Pixels and outputs are tried together: half of one and twice the other is nearly the same.
     """
-    keys, sizes = _array_keys(name), numbers.SIZES
+    keys = _array_keys(name)
     best, loss = _fitted(machine, keys, timings)
     for names in (("inputs",), ("pixels", "outputs")):
-        for values in product(*(sizes[size] for size in names)):
+        for values in product(*(numbers.sizes_of(name, size) for size in names)):
             changed = _resized(best, name, dict(zip(names, values, strict=True)))
             found, value = _fitted(changed, keys, timings)
             if value < loss:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from horizon.march import Array, Machine
+from horizon.march import ARRAYS, Array, Machine
 from horizon.march.keys import path
 
 UNITS = ("load", "store", "vector", "aux", "transform")
-ARRAYS = ("conv", "narrow", "correlation")
 # Of a step, to choose from: those of the registers of all instruction sets.
 SIZES = {
     "pixels": (1, 2, 4, 8, 16, 32),
@@ -28,6 +27,11 @@ LIMITS = {
     "sram_bytes_per_cycle": (1e-1, 256.0),
     "step_cycles": (1e-3, 1e4),
 }
+
+
+def sizes_of(array: str, size: str) -> tuple[int, ...]:
+    """The sizes to choose from: an output of a depthwise convolution reads one input."""
+    return (1,) if (array, size) == ("depthwise", "inputs") else SIZES[size]
 
 
 def fitted_keys() -> tuple[str, ...]:
@@ -55,8 +59,8 @@ def with_numbers(machine: Machine, values: Mapping[str, float]) -> Machine:
 
 
 def array_of(machine: Machine, name: str) -> Array:
-    array: Array = getattr(machine.tensor, name)
-    return array
+    assert machine.tensor is not None
+    return machine.tensor.array(name)
 
 
 def with_array(machine: Machine, name: str, array: Array) -> Machine:

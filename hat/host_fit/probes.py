@@ -146,6 +146,22 @@ class _Chain:
         op = "conv_transpose2d" if transposed else "conv2d"
         return self.add_node(op, inputs, (batch, *size, outputs), dtype, values)
 
+    def depthwise(self, x: TensorInfo, kernel: int, stride: int) -> TensorInfo:
+        batch, height, width, channels = x.shape
+        padding, full = kernel // 2, np.full(channels, 1, np.int64)
+        values = {
+            "weight": _weights((channels, kernel, kernel, 1)),
+            "bias": np.zeros(channels, np.int32),
+            "stride": (stride, stride),
+            "padding": (padding, padding),
+            "dilation": (1, 1),
+            "groups": channels,
+            **{key: full * value for key, value in _ratio("int8").items()},
+            **_limits("int8"),
+        }
+        size = [(side - 1) // stride + 1 for side in (height, width)]
+        return self.add_node("conv2d", [x], (batch, *size, channels), "int8", values)
+
     def concat(self, parts: Sequence[TensorInfo], axis: int = 3) -> TensorInfo:
         shape = list(parts[0].shape)
         shape[axis] = sum(part.shape[axis] for part in parts)
@@ -186,6 +202,11 @@ class _Chain:
         info = TensorInfo(f"t{len(self.tensors)}", (n, height, width, channels), dtype, (1.0,))
         self.tensors[info.name] = info
         return info
+
+
+def _weights(shape: tuple[int, ...]) -> np.ndarray:
+    """All values there are, in turn."""
+    return (np.arange(np.prod(shape)) % 255 - 127).astype(np.int8).reshape(shape)
 
 
 def _ratio(dtype: str) -> dict[str, int]:
@@ -250,6 +271,7 @@ def _narrow(chain: _Chain) -> None:
     joined = chain.concat([chain.convolution(chain.concat([wide, up]), 8, (3, 3)), up])
     chain.end(chain.convolution(joined, 2, (3, 3), dtype="int32"))
     chain.end(up_flow)
+    _depthwise(chain, x)
 
 
 def _matching(chain: _Chain) -> None:
@@ -288,6 +310,17 @@ def _elementwise(chain: _Chain) -> None:
     kind = len(chain.nodes) % 3
     chain.end(chain.resize(w if w.shape[1] * w.shape[2] < 4096 else few, 2, int(kind > 0)))
     chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
+    if w.dtype == "int8":
+        _depthwise(chain, w)
+
+
+def _depthwise(chain: _Chain, x: TensorInfo) -> None:
+    """Outputs that read one input each: mostly 3x3, after one another as blocks have them."""
+    if x.shape[3] < 2:
+        return
+    kind = len(chain.nodes) % 4
+    y = chain.depthwise(x, 3, 2 if kind == 0 and min(x.shape[1:3]) > 4 else 1)
+    chain.end(chain.depthwise(y, (3, 5, 3, 7)[kind], 1))
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from horizon.compiler.layout import Place, PlacedGraph, io_name
 from horizon.hbir.node import Node
 from horizon.hbir.operators import operator_of
+from horizon.hbir.operators.conv2d import is_depthwise
 from horizon.hbir.operators.moves import Move, with_side
 from horizon.hbm.records import DataType, Quad, Space, WeightLayout
 from horizon.hbm.weights import layout_for
@@ -93,8 +94,8 @@ def list_tasks(placed: PlacedGraph) -> list[Task]:
 
 def weight_layout(node: Node, input_dtype: str) -> WeightLayout:
     """How the weights of a convolution lie: ``hbm.weights.layout_for``."""
-    groups = node.attributes.get("groups", 1)
-    return layout_for(node.attributes["weight"].shape[0], DataType[input_dtype], groups)
+    outputs = node.attributes["weight"].shape[0]
+    return layout_for(outputs, DataType[input_dtype], is_depthwise(node))
 
 
 def _whole(placed: PlacedGraph, name: str) -> Operand:

@@ -13,13 +13,12 @@ BLOCK_INPUTS = 4
 BLOCK_CHANNELS = 64
 
 
-def layout_for(outputs: int, dtype: DataType, groups: int = 1) -> WeightLayout:
+def layout_for(outputs: int, dtype: DataType, depthwise: bool = False) -> WeightLayout:
     """How the weights of a convolution lie.
 
-    Depthwise if there are as many groups as outputs and more than one; rows for a few outputs of
-    int8 inputs, where blocks of 16 would be mostly empty.
+    Rows for a few outputs of int8 inputs, where blocks of 16 would be mostly empty.
     """
-    if outputs == groups > 1:
+    if depthwise:
         return WeightLayout.depthwise
     few = outputs <= ROWS_OUTPUTS and dtype is DataType.int8
     return WeightLayout.rows if few else WeightLayout.blocked

@@ -33,6 +33,7 @@ KNOWN = replace(
         conv=Array(4, 2, 8, 5.0, 40.0),
         narrow=Array(2, 16, 1, 1.5, 9.0),
         correlation=Array(8, 4, 1, 1.25, 7.0),
+        depthwise=Array(2, 1, 16, 3.0, 11.0),
     ),
     simple={
         "load": SimpleUnit(900, 2.5, 3.0),

@@ -13,7 +13,7 @@ from horizon.hbir.node import Node
 from horizon.hbir.operators import Moves, operator_of
 from horizon.hbm.records import DataType, Instruction, WeightLayout
 from horizon.march import Array
-from horizon.perf.work import is_wide, phases
+from horizon.perf.work import inputs_of, is_wide, phases
 
 CHEAP = 0.25
 """Channels may be given up for a group less if they are not more than this share of one."""
@@ -67,13 +67,15 @@ def _outputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Iter
     if whole.weight_layout is WeightLayout.rows:
         found += ", in the array for few outputs"
     compute = pricing.filled(layer, share)
-    twins = _twins(graph, layer.task.node)
+    alone = whole.weight_layout is WeightLayout.depthwise
+    twins = [] if alone else _twins(graph, layer.task.node)
     if fewer and count - fewer <= CHEAP * size:
-        compute = pricing.compute(with_channels(whole, outputs=fewer))
+        inputs = fewer if alone else None
+        compute = pricing.compute(with_channels(whole, inputs=inputs, outputs=fewer))
         change = f"{fewer} outputs, {count - fewer} fewer, take {_groups(groups - 1)}"
     elif twins:
         change = f"one layer for it and {', '.join(twins)}, with the same input and kernel"
-    elif 2 * count <= size and whole.a.shape[3] > array.inputs:
+    elif 2 * count <= size and inputs_of(whole) > array.inputs:
         inputs = whole.a.shape[3] - array.inputs
         less = pricing.saved(layer, pricing.compute(with_channels(whole, inputs=inputs)))
         change = (
@@ -185,7 +187,7 @@ def _twins(graph: Graph, node: Node | None) -> list[str]:
 
 def _geometry(node: Node) -> tuple[object, ...]:
     values = node.attributes
-    keys = ("stride", "padding", "dilation")
+    keys = ("stride", "padding", "dilation", "groups")
     return (values["weight"].shape[1:3], *(values.get(key) for key in keys))
 
 

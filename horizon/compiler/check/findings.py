@@ -28,9 +28,11 @@ from horizon.compiler.job import Job
 from horizon.compiler.layout import place_tensors
 from horizon.compiler.levels import level_of
 from horizon.compiler.passes import run_passes
+from horizon.compiler.passes.split_groups import convolutions_of
 from horizon.compiler.tasks import list_tasks
 from horizon.hbir.graph import Graph, resized
 from horizon.hbir.node import Node
+from horizon.hbir.operators.conv2d import is_depthwise
 from horizon.hbm.records import DataType
 from horizon.march import Machine
 from horizon.perf.bound import peak
@@ -179,7 +181,9 @@ class _Owners:
     def __init__(self, graph: Graph) -> None:
         self._names = {node.name for node in graph.nodes}
         self.grouped = {
-            node.name: node for node in graph.nodes if node.attributes.get("groups", 1) > 1
+            node.name: node
+            for node in graph.nodes
+            if node.attributes.get("groups", 1) > 1 and not is_depthwise(node)
         }
 
     def of(self, layer: str) -> str | None:
@@ -221,15 +225,17 @@ def _finding(
     limits: defaultdict[str, float] = defaultdict(float)
     ideal = tensor = 0.0
     macs = 0
+    shared = node.attributes.get("groups", 1) // convolutions_of(node)  # the rest are zeros
     for layer in layers:
         limits[layer.instruction.unit.name] += layer.compute
         limits["ddr"] += layer.transfer
-        macs += products(layer.instruction)
+        count = products(layer.instruction) // shared
+        macs += count
         array = array_of(layer.instruction)
         if array is not None and layer.compute:
             tensor += layer.compute
             rate = peak(pricing.machine, array, is_wide(layer.instruction))
-            ideal += products(layer.instruction) / rate
+            ideal += count / rate
     seconds = sum(pricing.seconds(layer) for layer in layers)
     slow = seconds > 0 and gains.get(node.name, 0.0) >= SLOW_SHARE * seconds
     verdict = UNSUPPORTED if problems else SLOW if slow else SUPPORTED
@@ -256,8 +262,10 @@ def _note(node: Node, layers: Sequence[Layer], kept: set[str | None]) -> str:
         return "view"
     if all(layer.task.is_copy for layer in layers):
         return f"{len(layers)} copies" if len(layers) > 1 else "copy"
-    groups = node.attributes.get("groups", 1)
-    return f"{groups} convolutions" if groups > 1 else ""
+    count = convolutions_of(node)
+    if node.attributes.get("groups", 1) == 1 or is_depthwise(node):
+        return ""
+    return f"{count} convolutions" if count > 1 else "a convolution of all channels"
 
 
 def _shown(graph: Graph, name: str) -> str:

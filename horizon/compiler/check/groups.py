@@ -1,4 +1,4 @@
-"""Advice about grouped convolutions, of which a machine makes one convolution for each group."""
+"""Advice about grouped convolutions, which become a convolution for every few groups."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ def groups_advice(node: Node, parts: Sequence[Layer], pricing: Pricing) -> Itera
         parts: the layers that it has become.
     """
     convolutions = [part for part in parts if part.task.weighted]
-    if not convolutions or not all(part.compute for part in convolutions):
+    count = len(convolutions)
+    if count < 2 or not all(part.compute for part in convolutions):
         return
     one = convolutions[0].instruction
     array = pricing.array(one)
     assert array is not None
     groups = node.attributes["groups"]
     inputs, outputs = one.a.shape[3], one.out.shape[3]
-    dense = with_channels(one, groups * inputs, groups * outputs)
+    dense = with_channels(one, count * inputs, count * outputs)
     if one.b is not None:
         dense = replace(dense, b=dense.out)
     apart = sum(part.compute for part in convolutions)
     together = pricing.compute(dense)
     transfer = sum(part.transfer for part in parts)
     saved = pricing.together(apart, transfer) - pricing.together(together, transfer)
+    # Of the products of a convolution for several groups those with zeros are of no use.
     lanes = (
         inputs
         * outputs
+        / (groups // count)
         / (-(-inputs // array.inputs) * array.inputs * -(-outputs // array.outputs) * array.outputs)
     )
     found = (
-        f"{groups} groups are {groups} convolutions of {inputs} inputs and {outputs} outputs, "
+        f"{groups} groups are {count} convolutions of {inputs} inputs and {outputs} outputs, "
         f"which use {percent(lanes)} of the array: {duration(apart)}"
     )
     change = f"one that mixes all channels takes {duration(together)}"

@@ -149,7 +149,10 @@ def whole_instruction(graph: Graph, task: Task) -> Instruction:
         return whole
     boxes = {name: Box(ORIGIN, operand.shape) for name, operand in task.operands.items()}
     whole = replace(whole, **instruction_fields(task, boxes))
-    return with_weights(whole) if task.weighted else whole
+    if not task.weighted:
+        return whole
+    layout = weight_layout(task.computed, graph.tensors[task.a.tensor].dtype)
+    return with_weights(replace(whole, weight_layout=layout))
 
 
 def with_weights(conv: Instruction) -> Instruction:

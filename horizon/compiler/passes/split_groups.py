@@ -46,9 +46,11 @@ def split_groups(graph: Graph) -> Graph:
 
 
 def convolutions_of(node: Node) -> int:
-    """How many convolutions a grouped one becomes."""
-    groups, weight = node.attributes["groups"], node.attributes["weight"]
-    return 1 if is_depthwise(node) else groups // _shared(groups, weight)
+    """How many convolutions with weights for all of their inputs a node becomes."""
+    groups = node.attributes.get("groups", 1)
+    if groups == 1 or is_depthwise(node):
+        return int(groups)
+    return int(groups // _shared(groups, node.attributes["weight"]))
 
 
 def _shared(groups: int, weight: np.ndarray) -> int:

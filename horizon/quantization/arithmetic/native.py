@@ -64,8 +64,12 @@ class Convolution:
         filters = np.ascontiguousarray(weight.permute(order).numpy())
         self.kernel = filters.shape[1:3]
         self.channels, inputs = len(filters), filters.shape[3]
-        size = self.channels // geometry.groups
-        layout = layout_for(size, DataType[f"int{input_bits}"])
+        groups = geometry.groups
+        depthwise = self.channels == groups > 1 == inputs
+        if depthwise:  # one instruction for all of them
+            groups, inputs = 1, self.channels
+        size = self.channels // groups
+        layout = layout_for(size, DataType[f"int{input_bits}"], depthwise)
         record = _record(
             Opcode.conv,
             kernel=self.kernel,
@@ -84,7 +88,7 @@ class Convolution:
             return multiplier[own].numpy(), shift[own].numpy()
 
         self.groups = []
-        for index in range(geometry.groups):
+        for index in range(groups):
             own = slice(index * size, (index + 1) * size)
             columns = [None if values is None else values[own].numpy() for values in optional]
             table = _table(bias[own].numpy(), *ratio(own), *columns)

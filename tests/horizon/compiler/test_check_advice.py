@@ -204,23 +204,46 @@ def test_kernels_that_are_small(kernel: int) -> None:
 
 
 def test_groups() -> None:
-    """8 convolutions of 2 inputs and 4 outputs, in the array for few outputs: 8 x 4 x 9 cycles.
-    All 16 inputs and 32 outputs at once: 4 x 2 x 2 x 9."""
+    """4 convolutions of 2 inputs and 9 outputs: 4 x 4 x 9 cycles. All at once: 4 x 1 x 3 x 9."""
+    net = Net((1, 4, 4, 8))
+    net.conv("grouped", "x", 36, 3, groups=4)
+    check = check_graph(net.graph("grouped"), MACHINE)
+    (op,) = check.ops
+    assert (op.name, op.note, op.verdict) == ("grouped", "4 convolutions", "slow")
+    assert us(op.seconds) == 144
+    assert op.macs == 16 * 9 * 2 * 36
+    (found,) = check.advice
+    assert (found.kind, found.layers) == ("groups", ("grouped",))
+    assert (
+        "4 groups are 4 convolutions of 2 inputs and 9 outputs, which use 14 % of the array: 144 us"
+        in found.found
+    )
+    assert found.change == "one that mixes all channels takes 108 us"
+    assert us(found.gain) == 36
+
+
+def test_groups_that_share_a_convolution() -> None:
+    """2 convolutions of 8 inputs and 16 outputs, of whose products a quarter counts."""
     net = Net((1, 4, 4, 16))
     net.conv("grouped", "x", 32, 3, groups=8)
     check = check_graph(net.graph("grouped"), MACHINE)
     (op,) = check.ops
-    assert (op.name, op.note, op.verdict) == ("grouped", "8 convolutions", "slow")
-    assert us(op.seconds) == 288
-    assert op.macs == 16 * 9 * 2 * 32
+    assert (op.note, op.macs) == ("2 convolutions", 16 * 9 * 2 * 32)
+    assert us(op.seconds) == 2 * 4 * 9
+    assert op.utilisation == pytest.approx(1 / 4)
+    assert not check.advice
+
+
+def test_depthwise() -> None:
+    """20 outputs of an input each: 4 groups of pixels x 2 of outputs x 9 taps."""
+    net = Net((1, 4, 4, 20))
+    net.conv("depthwise", "x", 20, 3, groups=20)
+    check = check_graph(net.graph("depthwise"), MACHINE)
+    (op,) = check.ops
+    assert (op.note, op.macs) == ("", 16 * 9 * 20)
+    assert us(op.seconds) == 4 * 2 * 9
     (found,) = check.advice
-    assert (found.kind, found.layers) == ("groups", ("grouped",))
-    assert (
-        "8 convolutions of 2 inputs and 4 outputs, which use 25 % of the array: 288 us"
-        in found.found
-    )
-    assert found.change == "one that mixes all channels takes 144 us"
-    assert us(found.gain) == 144
+    assert found.change == "16 outputs, 4 fewer, take 1 group"
 
 
 def test_rows_that_leave_pixels_over() -> None:

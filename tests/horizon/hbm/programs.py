@@ -132,6 +132,9 @@ def full_program(seed: int = 0) -> Program:
     total, summed = (memory.place(int32, (1, 2 * h, 2 * w, 2)) for _ in range(2))
     pooled = memory.place(int8, (1, 2, w, o))
     wider = memory.place(int8, (1, 4, 2 * w, o))
+    each = pack_weights(rng.integers(-127, 128, (o, 3, 3, 1), np.int8), WeightLayout.depthwise)
+    each_in_file = dense(Space.constant, int8, (1, 1, 1, each.size), memory.put(each.tobytes()))
+    alone = memory.place(int16, (1, h, w, o))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -175,6 +178,18 @@ def full_program(seed: int = 0) -> Program:
             {"kernel": (2, 3), "stride": (2, 1), "pad": (0, 1)},
         ),
         (Opcode.resize, "wider", wider, first, TWICE),
+        (
+            Opcode.conv,
+            "depthwise",
+            alone,
+            first,
+            {
+                **conv,
+                "table": first_table,
+                "weight": each_in_file,
+                "weight_layout": WeightLayout.depthwise,
+            },
+        ),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(

@@ -41,6 +41,7 @@ INSTRUCTIONS = {
     "add": 12,
     "pool": 13,
     "resize": 14,
+    "depthwise": 15,
 }
 
 
@@ -82,6 +83,17 @@ PARAMETERS = {
     "transposed dilation": ("up", {"dilation": (2, 1)}, "dilation .*transposed"),
     "pad": ("conv", {"pad": (0, -(2**20) - 1)}, "pad"),
     "layout": ("conv", {"weight_layout": WeightLayout.rows}, "at most 4"),
+    "depthwise inputs": (
+        "conv",
+        {"weight_layout": WeightLayout.depthwise},
+        "depthwise weights for 3 inputs and 18 outputs; expected as many outputs as inputs",
+    ),
+    "depthwise transposed": (
+        "depthwise",
+        {"transposed": True},
+        "depthwise weights, transposed; expected not transposed",
+    ),
+    "depthwise kernel": ("depthwise", {"kernel": (3, 5)}, r"expected \(1, 1, 1, 960\) for 18"),
     "reach": ("correlation", {"reach": 2}, r"out is .*expected \(1, 4, 6, 25\)"),
     "fraction": ("warp", {"fraction_bits": 7}, "7 fraction bits; expected 8"),
     "origin": ("warp", {"origin": (3, 0)}, r"origin \(3, 0\)"),

@@ -6,10 +6,24 @@ import numpy as np
 import pytest
 
 from horizon.errors import InputError
-from horizon.hbm import WeightLayout, channel_table, pack_weights, packed_bytes, unpack_weights
+from horizon.hbm import (
+    DataType,
+    WeightLayout,
+    channel_table,
+    layout_for,
+    pack_weights,
+    packed_bytes,
+    unpack_weights,
+)
 from horizon.hbm.format import CHANNEL
 
-SHAPES = [(1, 1, 1, 1), (16, 3, 3, 4), (17, 3, 2, 5), (33, 1, 3, 64), (2, 4, 4, 65), (15, 2, 2, 3)]
+DENSE = [(1, 1, 1, 1), (16, 3, 3, 4), (17, 3, 2, 5), (33, 1, 3, 64), (2, 4, 4, 65), (15, 2, 2, 3)]
+SHAPES = {
+    WeightLayout.blocked: DENSE,
+    WeightLayout.rows: DENSE,
+    WeightLayout.depthwise: [(1, 1, 1, 1), (31, 3, 3, 1), (64, 5, 2, 1), (65, 1, 3, 1)],
+}
+CASES = [(shape, layout) for layout, shapes in SHAPES.items() for shape in shapes]
 
 
 def _random(shape, seed=0):
@@ -19,13 +33,14 @@ def _random(shape, seed=0):
 def _place(layout, shape, o, y, x, i):
     """Index of a weight in the packed array, as the format's comment has it."""
     _, kh, kw, inputs = shape
+    if layout is WeightLayout.depthwise:
+        return ((o // 64 * kh + y) * kw + x) * 64 + o % 64 + i
     if layout is WeightLayout.rows:
         return ((o * kh + y) * kw + x) * (-(-inputs // 64) * 64) + i
     return ((((o // 16) * kh + y) * kw + x) * -(-inputs // 4) + i // 4) * 64 + o % 16 * 4 + i % 4
 
 
-@pytest.mark.parametrize("layout", WeightLayout)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "layout"), CASES)
 def test_every_weight_is_at_its_place_and_the_rest_is_0(shape, layout):
     weight = _random(shape)
     packed = pack_weights(weight, layout)
@@ -37,8 +52,7 @@ def test_every_weight_is_at_its_place_and_the_rest_is_0(shape, layout):
     np.testing.assert_array_equal(packed, expected)
 
 
-@pytest.mark.parametrize("layout", WeightLayout)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "layout"), CASES)
 def test_unpacking_gives_the_weights_back(shape, layout):
     weight = _random(shape, 1)
     packed = pack_weights(weight, layout)
@@ -48,12 +62,13 @@ def test_unpacking_gives_the_weights_back(shape, layout):
 
 @pytest.mark.parametrize("layout", WeightLayout)
 def test_packed_sizes_are_multiples_of_64(layout):
-    assert all(packed_bytes(shape, layout) % 64 == 0 for shape in SHAPES)
+    assert all(packed_bytes(shape, layout) % 64 == 0 for shape in SHAPES[layout])
 
 
 @pytest.mark.parametrize("layout", WeightLayout)
 def test_weights_of_a_whole_network_are_packed_in_a_second(layout):
-    weight = np.ones((1000, 3, 3, 1555), np.int8)
+    inputs = 1 if layout is WeightLayout.depthwise else 1555
+    weight = np.ones((1000, 3, 3, inputs), np.int8)
     start = time.process_time()
     pack_weights(weight, layout)
     assert time.process_time() - start < 1
@@ -75,13 +90,26 @@ def test_what_is_no_weight_is_refused(weight):
 
 @pytest.mark.parametrize("layout", WeightLayout)
 def test_packed_bytes_of_another_size_or_with_something_between_are_refused(layout):
-    shape = (15, 1, 1, 3)
+    depthwise = layout is WeightLayout.depthwise
+    shape, beyond = ((15, 1, 1, 1), (15, 0)) if depthwise else ((15, 1, 1, 3), (0, 3))
     packed = pack_weights(_random(shape), layout)
     with pytest.raises(InputError, match="expected"):
         unpack_weights(packed[1:], shape, layout)
-    packed[_place(layout, shape, 0, 0, 0, 3)] = 1
+    packed[_place(layout, shape, beyond[0], 0, 0, beyond[1])] = 1
     with pytest.raises(InputError, match="not 0"):
         unpack_weights(packed, shape, layout)
+
+
+def test_depthwise_weights_have_one_input():
+    with pytest.raises(InputError, match=r"of 2 inputs; expected \(O, kh, kw, 1\)"):
+        pack_weights(np.ones((4, 3, 3, 2), np.int8), WeightLayout.depthwise)
+
+
+def test_the_layout_of_a_convolution():
+    int8, int16 = DataType.int8, DataType.int16
+    assert layout_for(4, int8) is WeightLayout.rows
+    assert layout_for(4, int16) is layout_for(5, int8) is WeightLayout.blocked
+    assert layout_for(4, int16, True) is layout_for(99, int8, True) is WeightLayout.depthwise
 
 
 def test_a_channel_table_has_an_entry_per_channel():

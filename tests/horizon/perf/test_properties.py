@@ -15,14 +15,13 @@ from horizon import hbm
 from horizon.compiler import compile_program
 from horizon.errors import InputError
 from horizon.hbm.records import Program
-from horizon.march import Array, Machine, SimpleUnit, TensorUnit, load
+from horizon.march import ARRAYS, Array, Machine, SimpleUnit, TensorUnit, load
 from horizon.perf import Estimate, estimate
 from horizon.runtime import Model
 from tests.horizon.compiler.checks import LEVELS
 from tests.horizon.compiler.random_graphs import random_graph
 
 UNITS = ("load", "store", "vector", "aux", "transform")
-ARRAYS = ("conv", "narrow", "correlation")
 MEMORIES = (8192, 32768, 262144)
 
 
@@ -43,7 +42,10 @@ numbers = st.floats(0.1, 1000)
 sides = st.integers(1, 70)
 arrays = st.builds(Array, sides, sides, sides, numbers, st.floats(0, 100))
 simple = st.builds(SimpleUnit, startups, st.floats(0, 20), numbers)
-tensors = st.builds(TensorUnit, startups, st.floats(1, 4), arrays, arrays, arrays)
+alone = st.builds(Array, sides, st.just(1), sides, numbers, st.floats(0, 100))
+tensors = st.builds(
+    TensorUnit, startups, st.floats(1, 4), arrays, arrays, arrays, st.one_of(st.none(), alone)
+)
 
 
 @st.composite
