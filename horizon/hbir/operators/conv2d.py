@@ -25,20 +25,31 @@ def is_depthwise(node: Node) -> bool:
     return bool(weight.shape[0] == groups > 1 == weight.shape[3])
 
 
+def end_padding(node: Node) -> tuple[int, int]:
+    """Zeros below and at the right."""
+    values = node.attributes
+    below, right = values.get("end_padding", values["padding"])
+    return int(below), int(right)
+
+
 class Conv2d(Convolution):
     """``acc[n,y,x,o] = bias[o] + sum w[o,ky,kx,i] * x[n,y',x',i]``.
 
     ``y' = y*sy - py + ky*dy``, ``x' = x*sx - px + kx*dx``. Outside of the input is 0.
-    Output o reads the input channels of its group.
+    Output o reads the input channels of its group. ``padding`` is that above and at the left;
+    ``end_padding``, below and at the right, is the same where it is absent.
     """
 
     name = "conv2d"
     required: ClassVar[Mapping[str, str]] = {**ATTRIBUTES, "dilation": "pair", "groups": "int"}
+    optional: ClassVar[Mapping[str, str]] = {**Convolution.optional, "end_padding": "pair"}
     limits: ClassVar[tuple[str, ...]] = (*LIMIT_NAMES, "dilation")
 
     def _check_geometry(self, node: Node, channels: int) -> None:
         values = node.attributes
         check_pairs(node, stride=1, padding=0, dilation=1)
+        if "end_padding" in values:
+            check_pairs(node, end_padding=0)
         outputs, groups, inputs = values["weight"].shape[0], values["groups"], channels
         if groups < 1 or outputs % groups or inputs % groups:
             raise problem(
@@ -56,7 +67,7 @@ class Conv2d(Convolution):
             node.attributes[key][axis] for key in ("stride", "padding", "dilation")
         )
         reach = dilation * (node.attributes["weight"].shape[1 + axis] - 1) + 1
-        return (side + 2 * padding - reach) // stride + 1
+        return (side + padding + end_padding(node)[axis] - reach) // stride + 1
 
     def _accumulate(self, node: Node, x: np.ndarray) -> np.ndarray:
         values = node.attributes
@@ -64,7 +75,8 @@ class Conv2d(Convolution):
         outputs, kh, kw, _ = weight.shape
         (sy, sx), (py, px), (dy, dx) = values["stride"], values["padding"], values["dilation"]
         rows, columns = (self.side(node, x.shape[1 + axis], axis) for axis in (0, 1))
-        padded = np.pad(x, ((0, 0), (py, py), (px, px), (0, 0)))
+        below, right = end_padding(node)
+        padded = np.pad(x, ((0, 0), (py, below), (px, right), (0, 0)))
         total = np.zeros((groups, x.shape[0] * rows * columns, outputs // groups))
         for ky, kx in product(range(kh), range(kw)):
             top, left = ky * dy, kx * dx
@@ -100,6 +112,14 @@ class Conv2d(Convolution):
     ) -> dict[str, Any]:
         return super().fields(node, shapes, out, starts) | {"dilation": node.attributes["dilation"]}
 
+    def folded(self, node: Node) -> Node:
+        """Without what is equal to what it stands beside."""
+        folded = super().folded(node)
+        values = dict(folded.attributes)
+        if values.get("end_padding") == values["padding"]:
+            del values["end_padding"]
+        return Node(node.op, node.name, folded.inputs, node.output, values)
+
     def taps(self, node: Node) -> float:
         _, kh, kw, _ = node.attributes["weight"].shape
         return float(kh * kw)
@@ -118,7 +138,7 @@ class Conv2d(Convolution):
             node.inputs[0],
             values["weight"].transpose(0, 3, 1, 2),
             strides=values["stride"],
-            pads=(py, px, py, px),
+            pads=(py, px, *end_padding(node)),
             dilations=values["dilation"],
             group=groups,
         )
@@ -133,7 +153,7 @@ class Conv2d(Convolution):
             values["weight"].transpose(0, 3, 1, 2),
             0,
             self.slopes,
-            pads=[py, px, py, px],
+            pads=[py, px, *end_padding(node)],
             dilations=list(values["dilation"]),
             group=groups,
         )

@@ -28,13 +28,23 @@ BLOCK = 2**16
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a convolution's taps lie, as in ``torch.nn.Conv2d`` / ``ConvTranspose2d``."""
+    """Where a convolution's taps lie, as in ``torch.nn.Conv2d`` / ``ConvTranspose2d``.
+
+    Attributes:
+        end_padding: below and at the right; None where it is ``padding``.
+    """
 
     transposed: bool = False
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    end_padding: tuple[int, int] | None = None
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """Zeros below and at the right."""
+        return self.padding if self.end_padding is None else self.end_padding
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -47,6 +57,10 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry)
         if wide_to_narrow and weight.shape[1] <= 4 and doubling:
             return narrow_conv_transpose2d(x, weight, bias)
         return functional.conv_transpose2d(x, weight, bias, g.stride, g.padding)
+    if g.end != g.padding:
+        (top, left), (below, right) = g.padding, g.end
+        x = functional.pad(x, (left, right, top, below))
+        return functional.conv2d(x, weight, bias, g.stride, 0, g.dilation, g.groups)
     same = g.stride == (1, 1) and kernel[0] == kernel[1] and kernel[0] % 2 == 1 and g.groups == 1
     reach = tuple(d * (k // 2) for d, k in zip(g.dilation, kernel, strict=True))
     if same and g.padding == reach and g.dilation[0] == g.dilation[1]:

@@ -105,7 +105,8 @@ class Convolution:
             if g.transposed:
                 sizes.append((side - 1) * stride - 2 * pad + kernel)
             else:
-                sizes.append((side + 2 * pad - g.dilation[axis] * (kernel - 1) - 1) // stride + 1)
+                reach = g.dilation[axis] * (kernel - 1) + 1
+                sizes.append((side + pad + g.end[axis] - reach) // stride + 1)
         result, out = _empty(len(x), self.channels, sizes, dtype)
         a = _nhwc(x)
         b = None if residual is None else _nhwc(residual)

@@ -16,6 +16,8 @@ from horizon.quantization.fuse import call_fused_add
 from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
 
+Pair = tuple[int, int]
+
 
 class QuantizedConv(QuantizedLayer):
     """Convolution or transposed convolution, bias, residual, requantisation, clamp.
@@ -138,6 +140,8 @@ class QuantizedConv(QuantizedLayer):
         }
         if not g.transposed:
             found |= {"dilation": g.dilation, "groups": g.groups}
+        if g.end != g.padding:
+            found["end_padding"] = g.end
         if self.residual_multiplier is not None:
             found["residual_multiplier"] = self.residual_multiplier.cpu().numpy()
         if self.negative_multiplier is not None:
@@ -160,6 +164,7 @@ def convolution_of(node: Node, graph: Graph) -> QuantizedConv:
         tuple(a["padding"]),
         (1, 1) if transposed else tuple(a["dilation"]),
         1 if transposed else int(a["groups"]),
+        tuple(a["end_padding"]) if "end_padding" in a else None,
     )
     output = graph.tensors[node.output]
 
@@ -197,12 +202,25 @@ def geometry_of(conv: Any, layer: str) -> Geometry:
         )
     if conv.padding_mode != "zeros":
         reasons.append(f"padding_mode={conv.padding_mode!r} (expected 'zeros')")
-    if isinstance(conv.padding, str):
-        reasons.append(f"padding={conv.padding!r} (expected numbers)")
     if transposed and (conv.groups != 1 or set(conv.dilation) != {1}):
         reasons.append("a transposed convolution with groups or dilation")
     if transposed and set(conv.output_padding) != {0}:
         reasons.append("output_padding")
     if reasons:
         raise InputError(f"{layer}: cannot be quantised: {'; '.join(reasons)}")
-    return Geometry(transposed, conv.stride, conv.padding, conv.dilation, conv.groups)
+    begin, end = paddings(conv)
+    return Geometry(transposed, conv.stride, begin, conv.dilation, conv.groups, end)
+
+
+def paddings(conv: Any) -> tuple[Pair, Pair | None]:
+    """A torch convolution's zeros above and at the left, and those below and at the right.
+
+    None where these are the same. An even reach has one more at the end, as torch has it.
+    """
+    if conv.padding == "valid":
+        return (0, 0), None
+    if conv.padding != "same":
+        return conv.padding, None
+    whole = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+    begin, end = (whole[0] // 2, whole[1] // 2), (-(-whole[0] // 2), -(-whole[1] // 2))
+    return begin, None if begin == end else end

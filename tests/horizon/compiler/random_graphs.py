@@ -104,21 +104,30 @@ class RandomGraph:
             },
         }
 
+    def ends(self, padding: tuple[int, int]) -> tuple[int, int]:
+        """Zeros below and at the right: mostly as many as above and at the left."""
+        if self.rng.random() < 0.7:
+            return padding
+        return self.pick((0, 1, 2)), self.pick((0, 1, 2))
+
     def conv(self) -> None:
         x = self.any("int8", "int16")
         n, height, width, channels = x.shape
         kernel = self.pick(((1, 1), (3, 3), (3, 3), (2, 5)))
         stride, dilation = self.pick(((1, 1), (1, 1), (2, 2), (1, 3))), self.pick((1, 1, 2, 4))
         padding = (self.pick((0, 1, 2, 4)), self.pick((0, 1, 3)))
+        ends = self.ends(padding)
         sides = [
-            (side + 2 * p - dilation * (k - 1) - 1) // s + 1
-            for side, p, k, s in zip((height, width), padding, kernel, stride, strict=True)
+            (side + p + e - dilation * (k - 1) - 1) // s + 1
+            for side, p, e, k, s in zip((height, width), padding, ends, kernel, stride, strict=True)
         ]
         if min(sides) < 1 or max(sides) > 24:
             return
         made = self.weights(x, kernel, channels)
         values = made["values"] | {"stride": stride, "padding": padding}
         values |= {"dilation": (dilation, dilation), "groups": 1}
+        if ends != padding or self.rng.random() < 0.1:
+            values["end_padding"] = ends
         outputs = len(values["bias"])
         if self.rng.random() < 0.15 and channels % 2 == 0 == outputs % 2:
             values |= {"groups": 2, "weight": values["weight"][..., : channels // 2].copy()}
@@ -138,15 +147,18 @@ class RandomGraph:
         kernel = self.pick(((1, 1), (3, 3), (3, 3), (5, 2)))
         stride, dilation = self.pick(((1, 1), (1, 1), (2, 2), (1, 3))), self.pick((1, 1, 2))
         padding = (self.pick((0, 1, 2)), self.pick((0, 1, 3)))
+        ends = self.ends(padding)
         sides = [
-            (side + 2 * p - dilation * (k - 1) - 1) // s + 1
-            for side, p, k, s in zip((height, width), padding, kernel, stride, strict=True)
+            (side + p + e - dilation * (k - 1) - 1) // s + 1
+            for side, p, e, k, s in zip((height, width), padding, ends, kernel, stride, strict=True)
         ]
         if min(sides) < 1 or max(sides) > 24 or channels > 90:
             return
         made = self.weights(x, kernel, 1)
         values = made["values"] | {"stride": stride, "padding": padding}
         values |= {"dilation": (dilation, dilation), "groups": channels}
+        if ends != padding:
+            values["end_padding"] = ends
         outputs = channels * self.pick((1, 1, 1, 2))
         for key in ("weight", "bias", "multiplier", "shift"):
             values[key] = np.resize(values[key], (outputs, *values[key].shape[1:]))

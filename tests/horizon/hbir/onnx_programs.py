@@ -51,6 +51,7 @@ def conv(
     extreme: bool = False,
     transposed: bool = False,
     name: str = "conv",
+    end_padding: tuple[int, int] | None = None,
 ) -> Node:
     """A convolution that reads ``x``; the scale of its weights makes the output's range fit."""
     channels, inputs = output.shape[3], x.shape[3] // groups
@@ -77,6 +78,8 @@ def conv(
     }
     if not transposed:
         attributes |= {"dilation": dilation, "groups": groups}
+    if end_padding is not None:
+        attributes["end_padding"] = end_padding
     inputs_ = [x.name]
     if residual is not None:
         inputs_.append(residual.name)
@@ -101,11 +104,14 @@ def convolution(
     padding = values.setdefault("padding", (1, 1))
     dilation = values.get("dilation", (1, 1))
     sizes = []
-    for side, k, s, p, d in zip((height, width), kernel, stride, padding, dilation, strict=True):
+    ends = values.get("end_padding", padding)
+    for side, k, s, p, d, e in zip(
+        (height, width), kernel, stride, padding, dilation, ends, strict=True
+    ):
         if values.get("transposed"):
             sizes.append((side - 1) * s - 2 * p + k)
         else:
-            sizes.append((side + 2 * p - d * (k - 1) - 1) // s + 1)
+            sizes.append((side + p + e - d * (k - 1) - 1) // s + 1)
     x = tensor("x", shape, dtypes[0], *scales)
     y = tensor("y", (batch, *sizes, channels), dtypes[1], 1 / 16)
     extra = [tensor("r", y.shape, residual, 1 / 23)] if residual else []

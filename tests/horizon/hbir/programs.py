@@ -77,7 +77,8 @@ def conv_program(
         stride, padding = attributes["stride"][axis], attributes["padding"][axis]
         if op == "conv2d":
             reach = attributes["dilation"][axis] * (kernel - 1) + 1
-            sides.append((side + 2 * padding - reach) // stride + 1)
+            end = attributes.get("end_padding", attributes["padding"])[axis]
+            sides.append((side + padding + end - reach) // stride + 1)
         else:
             sides.append((side - 1) * stride - 2 * padding + kernel)
     y = tensor("y", (n, *sides, channels), out)

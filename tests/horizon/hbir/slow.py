@@ -32,8 +32,9 @@ def conv2d(x: np.ndarray, a: dict[str, Any], residual: np.ndarray | None = None)
     n, h, w, _ = x.shape
     outputs, kh, kw, inputs = a["weight"].shape
     (sy, sx), (py, px), (dy, dx) = a["stride"], a["padding"], a["dilation"]
-    rows = (h + 2 * py - dy * (kh - 1) - 1) // sy + 1
-    columns = (w + 2 * px - dx * (kw - 1) - 1) // sx + 1
+    below, right = a.get("end_padding", a["padding"])
+    rows = (h + py + below - dy * (kh - 1) - 1) // sy + 1
+    columns = (w + px + right - dx * (kw - 1) - 1) // sx + 1
     acc = np.zeros((n, rows, columns, outputs), np.int64)
     for image, row, column, o in np.ndindex(acc.shape):
         total = int(a["bias"][o])

@@ -73,6 +73,8 @@ BAD_ATTRIBUTES = {
     "groups": ({"groups": 2}, "groups 2"),
     "stride_0": ({"stride": (0, 1)}, "stride"),
     "padding_negative": ({"padding": (1, -1)}, "padding"),
+    "end_padding_negative": ({"end_padding": (-1, 0)}, "end_padding"),
+    "end_padding_of_one": ({"end_padding": 1}, "end_padding"),
     "dilation_0": ({"dilation": (0, 1)}, "dilation"),
     "kernel_too_large": ({"dilation": (20, 1)}, "at least one pixel"),
     "lo_out_of_range": ({"lo": -129}, "lo -129"),

@@ -30,6 +30,7 @@ CONVOLUTIONS = {
     "uneven": {"kernel": (1, 5), "stride": (1, 2), "padding": (0, 3)},
     "dilated": {"shape": (1, 9, 9, 3), "dilation": (4, 2), "padding": (4, 2)},
     "grouped": {"shape": (1, 4, 5, 33), "channels": 6, "groups": 3},
+    "uneven_padding": {"kernel": (2, 4), "padding": (0, 1), "end_padding": (1, 2)},
     "depthwise": {"shape": (2, 4, 5, 3), "channels": 3, "groups": 3},
     "extreme_weights": {"shape": (1, 4, 5, 33), "channels": 8, "extreme": True},
     "int16_out": {"dtypes": ("int8", "int16")},

@@ -36,6 +36,13 @@ CONVOLUTIONS = {
     "dilated_height_1": ((1, 1, 9, 3), (2, 3, 3, 3), {"dilation": (8, 8), "padding": (8, 8)}),
     "grouped": ((1, 3, 4, 6), (9, 3, 3, 2), {"groups": 3}),
     "depthwise": ((1, 3, 4, 31), (31, 3, 3, 1), {"groups": 31}),
+    "grouped_outputs": ((1, 3, 4, 6), (3, 3, 3, 2), {"groups": 3}),
+    "more_at_the_end": ((1, 3, 4, 3), (5, 4, 2, 3), {"end_padding": (2, 1), "padding": (1, 0)}),
+    "less_at_the_end": (
+        (1, 5, 1, 31),
+        (31, 3, 3, 1),
+        {"end_padding": (0, 3), "stride": (2, 2), "groups": 31},
+    ),
     "wide_padding": ((1, 2, 2, 1), (1, 2, 2, 1), {"padding": (3, 2)}),
 }
 TRANSPOSED = {

@@ -17,6 +17,7 @@ GEOMETRIES = {
     "plain": Geometry(padding=(1, 1)),
     "strided": Geometry(stride=(2, 1), padding=(1, 0)),
     "dilated": Geometry(padding=(2, 4), dilation=(2, 4)),
+    "more at the end": Geometry(padding=(0, 1), end_padding=(2, 0), stride=(2, 1)),
     "grouped": Geometry(padding=(1, 1), groups=2),
     "transposed": Geometry(transposed=True, stride=(2, 2), padding=(1, 1)),
 }
