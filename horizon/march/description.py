@@ -130,7 +130,7 @@ def _tensor(top: Table) -> TensorUnit:
         table.quantity("startup_cycles", zero=True),
         steps,
         *(_array(table.table(name)) for name in ("conv", "narrow", "correlation")),
-        _depthwise(table),
+        depthwise=_depthwise(table),
     )
     table.finish()
     return unit

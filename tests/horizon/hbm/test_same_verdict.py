@@ -112,14 +112,21 @@ def test_weights_of_two_loads_in_any_order():
         assert both(to_bytes(replace(program, instructions=instructions))) == (False, False)
 
 
+_ALONE = full_program().instructions[15].weight
+DEPTHWISE = _ALONE.offset if _ALONE else 0
+
+
 def _weights(data: bytes, place: int, value: int) -> bytes:
     return _poke(data, 4, place, value.to_bytes(1, "little", signed=True))
 
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(0, -128), (3, 1), (9 * 64 + 2 * 4, 1)],
-    ids=["-128", "filling of the inputs", "filling of the outputs"],
+    [(0, -128), (3, 1), (9 * 64 + 2 * 4, 1), (DEPTHWISE, -128), (DEPTHWISE + 18, 1)],
+    ids=[
+        *("-128", "filling of the inputs", "filling of the outputs"),
+        *("-128, depthwise", "filling, depthwise"),
+    ],
 )
 def test_weights_are_looked_at(place, value):
     assert both(_weights(FULL, place, value)) == (True, True)

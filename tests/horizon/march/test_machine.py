@@ -30,6 +30,8 @@ def test_a_description_is_read(write):
     conv, narrow = march.Array(8, 32, 64, 1, 4), march.Array(7, 32, 6, 1, 4)
     assert machine.tensor == march.TensorUnit(0, 2, conv, narrow, march.Array(1, 32, 9, 2, 0))
     assert conv.products_per_cycle == 16384
+    assert machine.tensor.array("narrow") == narrow
+    assert machine.tensor.array("depthwise") == march.Array(8, 1, 64, 1, 4)
     assert machine.limits == {
         "conv2d": {
             "input_types": ("int8", "int16"),

@@ -11,6 +11,9 @@ from horizon.march.table import LARGEST_NUMBER
 from tests.horizon.march.description import GOOD
 
 CORES = 'cores = { value = 2, provenance = "published", source = "data sheet, page 3" }\n'
+DEPTHWISE = GOOD[GOOD.index("[tensor.conv]") : GOOD.index("[tensor.narrow]")].replace(
+    "conv", "depthwise"
+)
 WRONG = {
     "unknown": (CORES, CORES + "core = 1\n", "unknown key 'core'.*did you mean 'cores'"),
     "unknown table": (
@@ -98,6 +101,11 @@ WRONG = {
         "value = 7,",
         "value = 7.5,",
         "narrow.pixels.value is 7.5; expected an i",
+    ),
+    "depthwise": (
+        "[limits.conv2d]",
+        f"{DEPTHWISE}[limits.conv2d]",
+        "tensor.depthwise.inputs is 32; expected 1: an output of a depthwise",
     ),
     "int16": (
         'value = 2, provenance = "assumed", source = "two',

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from horizon.hbm.records import DataType, Instruction, Opcode, Space, WeightLayout
-from horizon.march import Machine
+from horizon.march import Array, Machine
 from horizon.perf.cost import Costs
 from tests.horizon.perf.examples import MACHINE, conv, instruction, load, store, view, with_unit
 
@@ -38,6 +38,17 @@ def test_weights_in_rows_go_to_the_narrow_array():
     assert busy(one) == 10 + 30 * 21
     # In blocks: 3 * ceil(9 / 4) * 1 = 9 groups of 9 * ceil(40 / 8) = 45 steps + 2.
     assert busy(conv((1, 3, 9, 2), 40, (3, 3))) == 10 + 9 * 47
+
+
+def test_an_output_of_a_depthwise_convolution_has_one_input():
+    # 3 rows * ceil(9 / 4) * ceil(40 / 16) = 27 groups of 9 steps + 2, whatever the inputs.
+    one = conv((1, 3, 9, 40), 40, (3, 3), weight_layout=WeightLayout.depthwise)
+    assert busy(one) == 10 + 27 * 11
+    assert Costs(MACHINE, 1).of(one).macs == 3 * 9 * 40 * 9
+    assert MACHINE.tensor is not None
+    own = replace(MACHINE.tensor, depthwise=Array(2, 1, 64, 3.0, 1.0))
+    # 3 rows * ceil(9 / 2) * 1 = 15 groups of 27 steps + 1.
+    assert busy(one, replace(MACHINE, tensor=own)) == 10 + 15 * 28
 
 
 def test_a_transposed_convolution_is_one_convolution_for_each_remainder():
@@ -146,6 +157,7 @@ def variants() -> list[Instruction]:
         base,
         replace(base, kernel=(1, 3)),
         replace(base, weight_layout=WeightLayout.rows),
+        replace(base, weight_layout=WeightLayout.depthwise),
         replace(base, out=view((2, 3, 10, 4), "int16")),
         replace(base, out=view((2, 3, 12, 4))),
         replace(base, a=view((2, 3, 10, 17), "int16")),
