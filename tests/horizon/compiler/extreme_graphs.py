@@ -245,7 +245,7 @@ class Builder:
 
 
 def random_graph(seed: int, count: int = 10) -> Graph:
-    """About ``count`` nodes and up to two average poolings; every tensor that nobody reads is an output."""
+    """About ``count`` nodes, and up to two average poolings; outputs are what nobody reads."""
     rng = np.random.default_rng(seed)
     builder = Builder(rng, inputs=int(rng.integers(1, 3)), batch=int(rng.integers(1, 3)))
     builder.convolution("conv2d")

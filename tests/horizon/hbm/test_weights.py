@@ -96,10 +96,16 @@ def test_a_channel_table_has_the_multipliers_of_negative_values():
 
 
 def _entries(data: bytes) -> list[tuple[int, ...]]:
-    """The entries without their reserved fields, which are 0."""
+    """The entries without their count and their reserved field, which are 0."""
     rows = np.frombuffer(data, CHANNEL).tolist()
-    assert not any(row[-1].any() for row in rows)
-    return [tuple(row[:-1]) for row in rows]
+    assert all(row[-2:] == (0, 0) for row in rows)
+    return [tuple(row[:-2]) for row in rows]
+
+
+def test_an_entry_of_an_average_pooling_has_a_number_of_elements():
+    table = np.frombuffer(channel_table(0, 5, [7, 8], count=np.array([4, 9])), CHANNEL)
+    assert table["count"].tolist() == [4, 9]
+    assert table["shift"].tolist() == [7, 8]
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, np.array([0.5])])
