@@ -10,7 +10,6 @@ import numpy as np
 
 from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT, LIMITS, requantize
 from horizon.hbir.node import Node, Shape, TensorInfo
-from horizon.hbir.onnx_builder import nchw
 from horizon.hbir.operators.attributes import (
     check_multiplier,
     check_pairs,
@@ -181,7 +180,7 @@ class AveragePool(Operator):
         if padded and (windows.divisors() != np.prod(windows.kernel)).any():
             quotient = float(np.prod(windows.kernel)) / windows.divisors()
             quotient = quotient.reshape(1, 1, *windows.size)
-            total = builder.add("Mul", total, builder.constant(nchw(quotient), "float32"))
+            total = builder.add("Mul", total, builder.constant(quotient, "float32"))
         ratio = export.ratio(node, node.attributes["multiplier"])
         export.finish(node, export.times(total, ratio / export.scales(name)), {})
 
