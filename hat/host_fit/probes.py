@@ -173,6 +173,11 @@ class _Chain:
         values = {"axis": 0, "start": number, "stop": number + 1}
         return self.add_node("slice", [x], (1, *x.shape[1:]), x.dtype, values)
 
+    def channel(self, x: TensorInfo) -> TensorInfo:
+        """The first channel."""
+        values = {"axis": 3, "start": 0, "stop": 1}
+        return self.add_node("slice", [x], (*x.shape[:3], 1), x.dtype, values)
+
     def correlation(self, a: TensorInfo, b: TensorInfo, reach: int) -> TensorInfo:
         values = {"max_displacement": reach, **_ratio("int8"), **_limits("int8")}
         shape = (*a.shape[:3], (2 * reach + 1) ** 2)
@@ -333,7 +338,7 @@ def _elementwise(chain: _Chain) -> None:
     chain.end(chain.resize(w if w.shape[1] * w.shape[2] < 4096 else few, 2, int(kind > 0)))
     chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
     chain.end(chain.lookup(w, ("int8", "int16", "int8")[kind]))
-    chain.end(chain.mul(w, chain.convolution(few, 1) if kind == 0 else y))
+    chain.end(chain.mul(w, chain.channel(y) if kind == 0 else y))
     chain.end(chain.average(w, *((3, 1), (2, 2), (3, 2))[kind]))
     if max(w.shape[1:3]) <= MAX_STEP:
         chain.end(chain.mean(w))
