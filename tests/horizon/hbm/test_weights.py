@@ -130,6 +130,12 @@ def _entries(data: bytes) -> list[tuple[int, ...]]:
     return [tuple(row[:-2]) for row in rows]
 
 
+def test_an_entry_of_an_average_pooling_has_a_number_of_elements():
+    table = np.frombuffer(channel_table(0, 5, [7, 8], count=np.array([4, 9])), CHANNEL)
+    assert table["count"].tolist() == [4, 9]
+    assert table["shift"].tolist() == [7, 8]
+
+
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, np.array([0.5])])
 def test_what_does_not_fit_a_channel_is_refused(value):
     with pytest.raises(InputError, match="bias"):
