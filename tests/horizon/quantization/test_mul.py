@@ -252,7 +252,7 @@ def squeeze_excite(request: Any) -> Graph:
 
 @pytest.mark.parametrize("opt", ["O0", "O1", "O2", "O3"])
 @pytest.mark.parametrize(
-    "machine", [load("host"), load("bayes"), small(4096)], ids=lambda m: m.name
+    "machine", [load("host"), load("bayes"), small(8192)], ids=lambda m: m.name
 )
 def test_squeeze_and_excitation_in_every_executor(squeeze_excite, machine, opt, tmp_path):
     rng = np.random.default_rng(0)
