@@ -25,7 +25,8 @@ def own_layers(module: fx.GraphModule) -> None:
     calls = Counter(str(node.target) for node in module.graph.nodes if node.op == "call_module")
     for node in list(module.graph.nodes):
         layer = layer_of(module, node)
-        if layer is not None and calls[str(node.target)] > 1 and not any(layer.parameters()):
+        weightless = layer is not None and next(layer.parameters(), None) is None
+        if layer is not None and weightless and calls[str(node.target)] > 1:
             calls[str(node.target)] -= 1
             node.target = add_layer(module, str(node.target), copy.deepcopy(layer))
         elif (made := _activation(node)) is not None:

@@ -187,6 +187,26 @@ def test_a_normalisation_behind_no_convolution() -> None:
     assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()
 
 
+class Twice(nn.Module):
+    """One convolution in two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.conv = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.conv(self.first(x)))
+        return self.conv(x)
+
+
+def test_a_layer_with_weights_that_runs_twice() -> None:
+    torch.manual_seed(0)
+    model, example = Twice().eval(), torch.rand(1, 3, 8, 8) * 2 - 1
+    with torch.no_grad():
+        found, wanted = integer_model(model, example)(example), model(example)
+    assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
 class Mapping(nn.Module):
     def __init__(self) -> None:
         super().__init__()
