@@ -8,6 +8,7 @@ layers, not results: the output is compared with the network's.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -146,12 +147,13 @@ def _is_last(module: fx.GraphModule, node: fx.Node) -> bool:
 
 def _give_qconfigs(module: fx.GraphModule) -> None:
     setattr(module, "qconfig", get_default_qat_qconfig())  # noqa: B010
+    calls = Counter(node.target for node in module.graph.nodes)
     for node in module.graph.nodes:
         if not isinstance(layer_of(module, node), DeQuantStub):
             continue
         source = node.args[0]
         layer = layer_of(module, source)
-        alone = isinstance(source, fx.Node) and len(source.users) == 1
+        alone = isinstance(source, fx.Node) and len(source.users) == calls[source.target] == 1
         bare = isinstance(layer, CONVOLUTIONS) or (
             isinstance(layer, FusedConv) and layer.act is None
         )
