@@ -11,7 +11,7 @@
 namespace horizon {
 
 inline constexpr char kMagic[8] = {'H', 'B', 'M', 'F', 'L', 'O', 'W', '\0'};
-inline constexpr std::uint32_t kVersion = 2;                    // of the file
+inline constexpr std::uint32_t kVersion = 3;                    // of the file
 inline constexpr std::size_t kAlignment = 64;                   // of sections, constants and memory
 inline constexpr std::uint64_t kLargestMemory = 1099511627776;  // bytes; of arena and arrays
 inline constexpr std::size_t kLongestString = 4096;             // bytes, without the NUL

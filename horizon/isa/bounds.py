@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAGIC = b"HBMFLOW\0"
-VERSION = 2
+VERSION = 3
 ALIGNMENT = 64
 ROWS_OUTPUTS = 4
 LOOKUP_ENTRIES = 2**8
