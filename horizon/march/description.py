@@ -129,8 +129,10 @@ def _tensor(top: Table) -> TensorUnit:
     unit = TensorUnit(
         table.quantity("startup_cycles", zero=True),
         steps,
-        *(_array(table.table(name)) for name in ("conv", "narrow", "correlation")),
-        depthwise=_depthwise(table),
+        _array(table.table("conv")),
+        _array(table.table("narrow")),
+        _array(table.table("correlation")),
+        _depthwise(table),
     )
     table.finish()
     return unit
