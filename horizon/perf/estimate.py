@@ -168,7 +168,8 @@ def _layer(
         busy=busy,
         bound=least,
         bounded_by=limit,
-        utilisation=tensor_seconds(machine, counts) / tensor if tensor else 0.0,
+        # Both are rounded, each in its own way: what fits an array exactly could be a bit above 1.
+        utilisation=min(tensor_seconds(machine, counts) / tensor, 1.0) if tensor else 0.0,
     )
 
 

@@ -96,7 +96,8 @@ def change_tensor(key: str, factor: float) -> Callable[[Machine], Machine]:
 
 def change_array(name: str, key: str, factor: float) -> Callable[[Machine], Machine]:
     def change(machine: Machine) -> Machine:
-        array = getattr(machine.tensor, name)
+        assert machine.tensor is not None
+        array = machine.tensor.array(name)
         value = getattr(array, key) * factor
         if key != "drain_cycles":
             value = max(value, 0.01) if key == "step_cycles" else int(value)

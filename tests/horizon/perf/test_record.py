@@ -128,7 +128,7 @@ def test_intervals_add_up(found):
 
 
 def test_no_interval_moves_more_than_the_bus():
-    found = random_estimate(2001)
+    found = random_estimate(2002)
     info = as_json(found)["summary"]["interval info"]
     both = np.add(
         info["interval ddr loading bandwidth (megabytes/s)"],
