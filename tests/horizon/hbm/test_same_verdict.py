@@ -112,7 +112,7 @@ def test_weights_of_two_loads_in_any_order():
         assert both(to_bytes(replace(program, instructions=instructions))) == (False, False)
 
 
-_ALONE = full_program().instructions[15].weight
+_ALONE = next(i for i in full_program().instructions if i.layer == "depthwise").weight
 DEPTHWISE = _ALONE.offset if _ALONE else 0
 
 
