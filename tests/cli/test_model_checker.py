@@ -185,14 +185,14 @@ def refused(path: Path) -> list[dict[str, Any]]:
 def test_layers_without_a_quantised_form(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_network(tmp_path, "nn.Softmax(1), nn.AvgPool2d(2)")
+    config = write_network(tmp_path, "nn.Softmax(1), nn.LPPool2d(2, 2)")
     assert model_checker(config, "--json", str(tmp_path / "x.json")) == 1
     text = capsys.readouterr().out
     assert "middle.0 (Softmax)" in text
-    assert "middle.1 (AvgPool2d)" in text
+    assert "middle.1 (LPPool2d)" in text
     assert "nn.Conv2d with stride 2" in text
     assert "2 layers not supported" in text
-    assert [one["class"] for one in refused(tmp_path / "x.json")] == ["Softmax", "AvgPool2d"]
+    assert [one["class"] for one in refused(tmp_path / "x.json")] == ["Softmax", "LPPool2d"]
 
 
 def test_arithmetic_without_a_quantised_form(
