@@ -255,7 +255,11 @@ class RandomGraph:
         kernel = [side if small == 1 else 1 for side, small in zip(x.shape, sides, strict=True)][
             1:3
         ]
-        weight = self.rng.integers(-3, 4, (sides[3], *kernel, x.shape[3])).astype(np.int8)
+        most = 3 if x.dtype == "int8" else 1  # so that the sums of all of a map stay below 2^28
+        shape = (sides[3], *kernel, x.shape[3])
+        weight = self.rng.integers(-most, most + 1, shape).astype(np.int8)
+        if x.dtype == "int16":
+            weight[:, :, :, 16:] = 0
         values = {"weight": weight, "bias": np.zeros(sides[3], np.int32)}
         bits = 28 if x.dtype == "int8" else 36
         values |= {"multiplier": np.full(sides[3], ONE), "shift": np.full(sides[3], bits)}
