@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horizon.hbir.activations import SELU_ALPHA, SELU_SCALE, parse_activation
-from horizon.hbir.onnx_builder import Builder
+
+if TYPE_CHECKING:
+    from horizon.hbir.onnx_builder import Builder
 
 
 def add_activation(builder: Builder, text: str, x: str) -> str:
