@@ -29,7 +29,10 @@ constexpr std::int64_t kVector = 64;  // bytes
 constexpr int kQuarters = 4;          // vectors of interleaved rows
 constexpr std::int64_t kColumn = kQuarters * kVector;
 constexpr int kMostRows = 8, kMostColumns = 16;  // of a kernel
-constexpr std::int64_t kMostSlots = 64;          // interleaved columns that are kept at once
+// Bytes of maps that caches hold. Larger ones are read from row to row, all channels of a row, as
+// memory is quickest; in smaller ones a block of channels is prepared by one part alone.
+constexpr std::int64_t kInCaches = 1 << 19;
+constexpr std::int64_t kMostSlots = 64;  // interleaved columns that are kept at once
 
 // How a layer is cut: the same for all of its channels.
 struct Plan {
@@ -42,6 +45,10 @@ struct Plan {
         quads((a.kernel[0] + rows - 1 + 3) / 4),
         taps(std::int64_t{quads} * a.kernel[1]) {}
 };
+
+std::int64_t bytes_of(const Tensor& t) {
+  return std::int64_t{t.shape[0]} * t.shape[1] * t.shape[2] * t.shape[3] * size_of(t.type);
+}
 
 // The constants of 64 channels in the order of interleaved vectors.
 struct alignas(64) Lanes {
@@ -74,26 +81,30 @@ struct Slots {
   }
 };
 
+// Scratch begins with the constants in the natural order.
 struct Scratch {
-  std::byte* constants;  // in the natural order
   Lanes* lanes;
   std::int8_t* weights;  // [rows][quads][kernel columns][4 vectors]
   std::uint8_t* inputs;  // [quads][slots][4 vectors]
 
+  static std::int64_t blocks(const ConvArgs& a) { return (a.out.shape[3] + kBlock - 1) / kBlock; }
   static std::int64_t constants_bytes_of(const ConvArgs& a) {
     return round_up(constants_bytes(a), kVector);
   }
-  static std::int64_t weights_bytes(const Plan& plan) { return plan.rows * plan.taps * kColumn; }
+  // Lanes and weights of a block.
+  static std::int64_t block_bytes(const Plan& plan) {
+    return static_cast<std::int64_t>(sizeof(Lanes)) + plan.rows * plan.taps * kColumn;
+  }
   static std::int64_t bytes(const ConvArgs& a) {
     const Plan plan(a);
-    return constants_bytes_of(a) + static_cast<std::int64_t>(sizeof(Lanes)) + weights_bytes(plan) +
+    return constants_bytes_of(a) + blocks(a) * block_bytes(plan) +
            plan.quads * kMostSlots * kColumn;
   }
-  Scratch(const ConvArgs& a, const Plan& plan, std::byte* data)
-      : constants(data),
-        lanes(reinterpret_cast<Lanes*>(data + constants_bytes_of(a))),
+  Scratch(const ConvArgs& a, const Plan& plan, std::byte* data, std::int64_t block)
+      : lanes(reinterpret_cast<Lanes*>(data + constants_bytes_of(a) + block * block_bytes(plan))),
         weights(reinterpret_cast<std::int8_t*>(lanes + 1)),
-        inputs(reinterpret_cast<std::uint8_t*>(weights + weights_bytes(plan))) {}
+        inputs(reinterpret_cast<std::uint8_t*>(data + constants_bytes_of(a) +
+                                               blocks(a) * block_bytes(plan))) {}
 };
 
 // Four rows of 64 bytes, byte by byte, to 4 vectors.
@@ -253,9 +264,18 @@ void Depthwise<F>::interleave_rows(std::int32_t image, std::int64_t top, std::in
       some[i] = !inside ? 0 : F > 1 && in_together ? ~__mmask64{0} : mask;
     }
     std::uint8_t* to = scratch.inputs + quad * kMostSlots * kColumn;
+    // Rows that the next output rows read and these do not: nothing else asks for them in time,
+    // because each piece of a row is short.
+    const std::int64_t fresh = std::int64_t{plan.rows} * a.stride[0];
+    const std::int64_t next = top + (rows - 1) * a.dilation[0] + 1;
+    const bool ahead = quad + 1 == plan.quads && next + fresh <= a.in.shape[1];
+    const std::byte* coming = ahead ? pixel(a.in, image, next, 0) + first : nullptr;
     const auto fill = [&](std::int64_t x) {
       __m512i four[4];
       if (x >= 0 && x <= last) {
+        for (std::int64_t i = 0; ahead && i < fresh; ++i) {
+          __builtin_prefetch(coming + i * a.in.stride[1] + x * a.in.stride[2], 0, 2);
+        }
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
           four[i] = load_inside(row[i] + x * a.in.stride[2], some[i]);
@@ -421,8 +441,7 @@ struct Full {
   const Constants constants;
   const Epilogue epilogue;
 
-  Full(const ConvArgs& a, const Scratch& scratch)
-      : constants(a, scratch.constants), epilogue(a, constants) {
+  Full(const ConvArgs& a, std::byte* scratch) : constants(a, scratch), epilogue(a, constants) {
     for (std::int64_t o = 0; o < outputs_padded(a); ++o) constants.set(a, o, 0);
   }
 
@@ -521,33 +540,52 @@ void Depthwise<F>::rows(std::int32_t image, std::int64_t y, const Finish& finish
   }
 }
 
+// Calls run.operator()<F>(first channel) for a block of channels.
+template <class Run>
+void with_block(const ConvArgs& a, std::int64_t block, Run run) {
+  const std::int64_t left = a.out.shape[3] - block * kBlock;
+  if (left > 32) {
+    run.template operator()<1>();
+  } else if (left > 16) {
+    run.template operator()<2>();
+  } else {
+    run.template operator()<4>();
+  }
+}
+
 template <class Finish>
-void convolve_depthwise(const ConvArgs& a, const Part& part, const Scratch& scratch,
-                        const Finish& finish) {
+void convolve_depthwise(const ConvArgs& a, const Part& part, const Finish& finish) {
   const Plan plan(a);
   const std::int64_t groups = (a.out.shape[1] + plan.rows - 1) / plan.rows;
-  const std::int64_t images = a.out.shape[0], of_block = groups * images;
-  const std::int64_t blocks = (a.out.shape[3] + kBlock - 1) / kBlock;
-  const Range mine = share(blocks * of_block, part);
-  for (std::int64_t block = mine.begin / of_block; block * of_block < mine.end; ++block) {
-    const std::int64_t first = block * kBlock, left = a.out.shape[3] - first;
-    const auto run = [&]<int F>() {
-      const Depthwise<F> some(a, plan, scratch, first);
-      some.prepare();
-      const std::int64_t start = block * of_block;
-      const std::int64_t from = mine.begin > start ? mine.begin - start : 0;
-      const std::int64_t to = mine.end - start < of_block ? mine.end - start : of_block;
+  const std::int64_t of_block = groups * a.out.shape[0], blocks = Scratch::blocks(a);
+  const auto prepare = [&](std::int64_t block) {
+    with_block(a, block, [&]<int F>() {
+      Depthwise<F>(a, plan, Scratch(a, plan, part.scratch, block), block * kBlock).prepare();
+    });
+  };
+  const auto rows = [&](std::int64_t block, std::int64_t from, std::int64_t to) {
+    with_block(a, block, [&]<int F>() {
+      const Scratch scratch(a, plan, part.scratch, block);
+      const Depthwise<F> some(a, plan, scratch, block * kBlock);
       for (std::int64_t unit = from; unit < to; ++unit) {
         some.rows(static_cast<std::int32_t>(unit / groups), unit % groups * plan.rows, finish);
       }
-    };
-    if (left > 32) {
-      run.template operator()<1>();
-    } else if (left > 16) {
-      run.template operator()<2>();
-    } else {
-      run.template operator()<4>();
+    });
+  };
+  if (bytes_of(a.in) + bytes_of(a.out) > kInCaches && of_block >= part.count) {
+    const Range mine = share(of_block, part);
+    for (std::int64_t block = 0; block < blocks; ++block) prepare(block);
+    for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
+      for (std::int64_t block = 0; block < blocks; ++block) rows(block, unit, unit + 1);
     }
+    return;
+  }
+  const Range mine = share(blocks * of_block, part);
+  for (std::int64_t block = mine.begin / of_block; block * of_block < mine.end; ++block) {
+    const std::int64_t start = block * of_block;
+    prepare(block);
+    rows(block, mine.begin > start ? mine.begin - start : 0,
+         mine.end - start < of_block ? mine.end - start : of_block);
   }
 }
 
@@ -563,10 +601,9 @@ std::size_t avx512::conv_depthwise_scratch(const ConvArgs& a) {
 }
 
 void avx512::conv_depthwise(const ConvArgs& a, const Part& part) {
-  const Scratch scratch(a, Plan(a), part.scratch);
-  if (Lean::fits(a)) return convolve_depthwise(a, part, scratch, Lean(a));
-  if (a.two_slopes) return convolve_depthwise(a, part, scratch, Full<SlopedRatios>(a, scratch));
-  return convolve_depthwise(a, part, scratch, Full<Ratios>(a, scratch));
+  if (Lean::fits(a)) return convolve_depthwise(a, part, Lean(a));
+  if (a.two_slopes) return convolve_depthwise(a, part, Full<SlopedRatios>(a, part.scratch));
+  return convolve_depthwise(a, part, Full<Ratios>(a, part.scratch));
 }
 
 }  // namespace horizon
