@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from hat.data.files import write_json
 from horizon import march
 from horizon.compiler import compile_program
 from horizon.hbir import Graph, Node, TensorInfo, verify
-from horizon.hbm import to_bytes
+from horizon.hbm import Opcode, Program, to_bytes
 from horizon.kernel_set import kernels_name
 from horizon.runtime import Model
 
@@ -44,7 +46,7 @@ LAYER = "depthwise"
 
 def layer_program(
     shape: tuple[int, int, int, int], stride: int, kernel: int = 3, seed: int = 0
-) -> bytes:
+) -> Program:
     """A program for the host of one depthwise layer with ReLU, int8 to int8."""
     rng = np.random.default_rng(seed)
     batch, height, width, channels = shape
@@ -67,32 +69,48 @@ def layer_program(
     }
     graph = Graph(LAYER, tensors, (Node("conv2d", LAYER, ("x",), "y", values),), ("x",), ("y",), {})
     verify(graph)
-    compiled = compile_program(graph, march.load("host"), "O2", input_type="int8")
-    return to_bytes(compiled.program)
+    return compile_program(graph, march.load("host"), "O2", input_type="int8").program
+
+
+def _copy_seconds(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], repeats: int, pool: Executor
+) -> float:
+    """Of a copy from each second array to the first, all at the same time."""
+
+    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
+        for _ in range(repeats + 1):
+            np.copyto(*pair)
+
+    if len(pairs) > 1:
+        started = time.perf_counter()
+        list(pool.map(copy, pairs))
+        return (time.perf_counter() - started) / (repeats + 1)
+    np.copyto(*pairs[0])
+    started = time.perf_counter()
+    for _ in range(repeats):
+        np.copyto(*pairs[0])
+    return (time.perf_counter() - started) / repeats
 
 
 def measure(
-    shape: tuple[int, int, int, int], stride: int, rounds: int, threads: int
+    shape: tuple[int, int, int, int], stride: int, rounds: int, threads: int, pool: Executor
 ) -> dict[str, Any]:
-    """The quickest of ``rounds`` of one layer and of a copy of as many bytes."""
-    model = Model(layer_program(shape, stride), threads)
+    """The quickest of ``rounds`` of one layer and of a copy of as many bytes, by ``threads``."""
+    program = layer_program(shape, stride)
+    opcodes = [instruction.opcode for instruction in program.instructions]
+    place = opcodes.index(Opcode.conv)
+    model = Model(to_bytes(program), threads)
     rng = np.random.default_rng(1)
     inputs = {t.name: rng.integers(-128, 128, t.shape, np.int8) for t in model.inputs}
-    place = model.layers.index(LAYER)
-    places = [index for index, layer in enumerate(model.layers) if layer == LAYER]
     moved = math.prod(shape) + sum(math.prod(t.shape) for t in model.outputs)
-    source, target = np.ones(moved // 2, np.uint8), np.zeros(moved // 2, np.uint8)
+    share = max(1, moved // 2 // threads)
+    pairs = [(np.zeros(share, np.uint8), np.ones(share, np.uint8)) for _ in range(threads)]
     repeats = max(1, int(2e5 / moved))  # a copy is shorter than the clock's steps are exact
     layer = copy = float("inf")
     for _ in range(rounds):
         _, counters = model.run_counted(inputs)
-        place = max(places, key=lambda index: counters.instruction_nanoseconds[index])
         layer = min(layer, counters.instruction_nanoseconds[place] * 1e-9)
-        np.copyto(target, source)
-        started = time.perf_counter()
-        for _ in range(repeats):
-            np.copyto(target, source)
-        copy = min(copy, (time.perf_counter() - started) / repeats)
+        copy = min(copy, _copy_seconds(pairs, repeats, pool))
     return {
         "input": list(shape),
         "stride": stride,
@@ -123,8 +141,9 @@ def main() -> None:
     result: dict[str, Any] = {"cpu": cpu_name(), "kernels": kernels_name(), "layers": []}
     print(f"{result['cpu']}, {result['kernels']}, threads: {arguments.threads}")
     print(f"{'input':>16} stride  layer us   copy us  share of copy bandwidth")
+    pool = ThreadPoolExecutor(arguments.threads)
     for shape, stride in cases:
-        found = measure(shape, stride, arguments.rounds, arguments.threads)
+        found = measure(shape, stride, arguments.rounds, arguments.threads, pool)
         result["layers"].append(found)
         shown = "x".join(map(str, shape[1:]))
         print(
