@@ -91,7 +91,9 @@ def _prepare(model: Any, example: Any, inplace: bool, quiet: bool = False) -> nn
         )
     if example is None and hasattr(model, "example_input"):
         example = model.example_input()
-    if is_plain(model) and example is not None and not any(prepared_layers(model)):
+    if any(True for _ in prepared_layers(model)):
+        return model if inplace else copy.deepcopy(model)
+    if is_plain(model) and example is not None:
         if inplace:
             raise InputError(
                 f"prepare: {type(model).__name__} has neither stubs nor a qconfig; they are found "
@@ -101,8 +103,6 @@ def _prepare(model: Any, example: Any, inplace: bool, quiet: bool = False) -> nn
         model = quantisable(model, example)
     elif not inplace:
         model = copy.deepcopy(model)
-    if any(True for _ in prepared_layers(model)):
-        return model
     if not any(getattr(m, "qconfig", None) is not None for m in model.modules()):
         raise InputError(
             "no layer has a qconfig: call model.set_qconfig() before, or set model.qconfig = "

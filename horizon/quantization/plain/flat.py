@@ -14,15 +14,15 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from horizon.nn import FloatFunctional
+from horizon.quantization.fuse import ACTIVATIONS
+from horizon.quantization.layers import lookup
+from horizon.quantization.plain.own_layers import addition_of
 from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
+from horizon.quantization.survey.found import HARMLESS
 
 FLATTENING = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze")
 MEANS = (torch.mean, "mean")
-ELEMENTWISE = (
-    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.SiLU),
-    *(nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.ELU, nn.Softplus, nn.Dropout, nn.Identity),
-)
+ELEMENTWISE = (*ACTIVATIONS, *lookup.TWIN.modules, *HARMLESS)
 
 
 def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
@@ -54,7 +54,7 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
         return _flattened(module, node, source, shape)
     if not isinstance(source, fx.Node):
         return None
-    if _is_add(module, node):
+    if addition_of(module, node) is not None:
         operands: Any = node.args[1:]
         if not all(x in maps for x in operands):
             return None
@@ -126,16 +126,6 @@ def _like(new: fx.Node, node: fx.Node, inner: fx.Node) -> fx.Node:
     """``new`` gives maps of the shape of ``inner`` with the values of ``node``."""
     new.meta["value"] = node.meta["value"].reshape(shape_of(inner))
     return new
-
-
-def _is_add(module: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether it is the ``add`` of a FloatFunctional, on two tensors."""
-    if node.op != "call_method" or node.target != "add" or len(node.args) != 3:
-        return False
-    own: Any = node.args[0]
-    return own.op == "get_attr" and isinstance(
-        module.get_submodule(str(own.target)), FloatFunctional
-    )
 
 
 def _of_maps(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import operator
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.nn import functional
 
+from horizon.errors import InputError
 from horizon.nn import FloatFunctional
+from horizon.quantization.layers import bound_call, rescale
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+ACTIVATION_CALLS = {*rescale.RELU.calls, *rescale.OTHERS.calls}
+"""The functions and methods that do what a layer of ``fuse.ACTIVATIONS`` does."""
 
 
 def own_layers(module: fx.GraphModule) -> None:
@@ -29,10 +31,11 @@ def own_layers(module: fx.GraphModule) -> None:
         if layer is not None and weightless and calls[str(node.target)] > 1:
             calls[str(node.target)] -= 1
             node.target = add_layer(module, str(node.target), copy.deepcopy(layer))
-        elif (made := _activation(node)) is not None:
+        elif (found := _activation(node)) is not None:
+            made, source = found
             with module.graph.inserting_before(node):
                 target = add_layer(module, node.name, made)
-                new = module.graph.call_module(target, (node.args[0],))
+                new = module.graph.call_module(target, (source,))
             replace(module, node, new)
         elif is_addition(node):
             with module.graph.inserting_before(node):
@@ -56,45 +59,32 @@ def is_addition(node: fx.Node) -> bool:
     return is_real(first) and is_real(second) and shape_of(first) == shape_of(second)
 
 
-def _relu(x: Any, inplace: bool = False) -> nn.Module:
-    return nn.ReLU()
+def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:
+    """The FloatFunctional whose ``add`` a node calls; None: it does not, or it is fused already."""
+    if not isinstance(node, fx.Node) or node.op != "call_method" or node.target != "add":
+        return None
+    own: Any = node.args[0]
+    if own.op != "get_attr":
+        return None
+    found = module.get_submodule(str(own.target))
+    return found if isinstance(found, FloatFunctional) else None
 
 
-def _relu6(x: Any, inplace: bool = False) -> nn.Module:
-    return nn.ReLU6()
-
-
-def _leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> nn.Module:
-    return nn.LeakyReLU(negative_slope)
-
-
-def _hardtanh(
-    x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> nn.Module:
-    return nn.Hardtanh(min_val, max_val)
-
-
-MAKERS: dict[Any, Callable[..., nn.Module]] = {
-    functional.relu: _relu,
-    functional.relu_: _relu,
-    torch.relu: _relu,
-    torch.relu_: _relu,
-    "relu": _relu,
-    "relu_": _relu,
-    functional.relu6: _relu6,
-    functional.leaky_relu: _leaky_relu,
-    functional.leaky_relu_: _leaky_relu,
-    functional.hardtanh: _hardtanh,
-    functional.hardtanh_: _hardtanh,
-}
-
-
-def _activation(node: fx.Node) -> nn.Module | None:
-    """The layer that a call of an activation is; None where it is none."""
-    make = MAKERS.get(node.target) if node.op in ("call_function", "call_method") else None
-    if make is None or not node.args or not is_real(node.args[0]):
+def _activation(node: fx.Node) -> tuple[nn.Module, fx.Node] | None:
+    """The layer that a call of an activation is, and its input; None where it is none."""
+    function: Any = None
+    if node.op == "call_function":
+        function = node.target
+    elif node.op == "call_method":
+        function = getattr(torch.Tensor, str(node.target), None)
+    if function not in ACTIVATION_CALLS:
         return None
     try:
-        return make(*node.args, **node.kwargs)
-    except TypeError:  # other arguments than these functions usually get
+        call = bound_call(function, node.args, node.kwargs)
+    except InputError:  # arguments that have no fixed-point form: preparing says so, with the place
         return None
+    if call is None or not is_real(call.operands[0]):
+        return None
+    if any(isinstance(value, fx.Node) for value in call.config):
+        return None
+    return call.source(), call.operands[0]

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import fx, nn
 
-from horizon.nn import Correlation, FloatFunctional
+from horizon.nn import Correlation
 from horizon.quantization.fuse import ACTIVATIONS, BATCH_NORMS, CONVOLUTIONS, fuse_modules
+from horizon.quantization.plain.own_layers import addition_of
 from horizon.quantization.plain.tracing import add_layer, layer_of
 
 
@@ -76,17 +77,6 @@ def _fuse_norm(module: fx.GraphModule, node: fx.Node, calls: Counter[str]) -> No
     node.update_arg(0, new)
     calls[target] = 1
     _fuse_from(module, new, calls, True)
-
-
-def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:
-    """The FloatFunctional whose ``add`` a node calls; None: it does not, or it is fused already."""
-    if not isinstance(node, fx.Node) or node.op != "call_method" or node.target != "add":
-        return None
-    own: Any = node.args[0]
-    if own.op != "get_attr":
-        return None
-    found = module.get_submodule(str(own.target))
-    return found if isinstance(found, FloatFunctional) else None
 
 
 def _next(

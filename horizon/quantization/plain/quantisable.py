@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.ao import quantization as torch_quantization
 from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
+from horizon.quantization.layers import stubs
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
@@ -27,7 +27,7 @@ from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, tra
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
-STUBS = (QuantStub, DeQuantStub, torch_quantization.QuantStub, torch_quantization.DeQuantStub)
+STUBS = (*stubs.QUANT.modules, *stubs.DEQUANT.modules)
 # What has no fixed-point form and usually comes last: it stays behind the quantised part.
 LAST = (
     *(functional.softmax, functional.log_softmax, torch.softmax, torch.log_softmax),
@@ -98,8 +98,8 @@ def _add_stubs(module: fx.GraphModule) -> set[fx.Node]:
         node.replace_all_uses_with(stub, delete_user_cb=lambda user, stub=stub: user is not stub)
         quantised.add(stub)
     for node in graph.nodes:
-        last = node.target in LAST or isinstance(layer_of(module, node), LAST_LAYERS)
-        if not last and is_real(node) and any(x in quantised for x in node.all_input_nodes):
+        fed = any(x in quantised for x in node.all_input_nodes)
+        if fed and is_real(node) and not _is_last(module, node):
             quantised.add(node)
     return quantised
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from hat.deploy.build import compile_model
 from horizon import hbm
 from horizon.errors import InputError
+from horizon.nn import QuantStub
 from horizon.quantization import (
     IntegerModel,
     QATLayer,
@@ -23,7 +24,8 @@ from horizon.quantization import (
     quantisable,
     trace,
 )
-from horizon.quantization.fuse import FusedAdd, FusedConv
+from horizon.quantization.fuse import ACTIVATIONS, FusedAdd, FusedConv
+from horizon.quantization.layers import lookup
 from horizon.runtime import Model
 
 
@@ -149,6 +151,58 @@ class Several(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> dict[str, Tensor]:
         both = functional.relu6(self.left(left) + self.right(right))
         return {"both": both, "classes": functional.softmax(self.head(both), dim=1)}
+
+
+@pytest.mark.parametrize("kind", [*ACTIVATIONS[:1], *lookup.TWIN.modules, nn.Dropout])
+def test_a_linear_layer_is_followed_by_any_activation(kind: type[nn.Module]) -> None:
+    arguments = (0.1, 0.0) if kind is nn.Threshold else ()
+    activation = kind(*arguments)
+    model = nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 6), activation)
+    found = quantisable(model.eval(), torch.rand(2, 3, 8, 8))
+    assert [m for m in found.modules() if isinstance(m, QuantStub)]
+    assert not [m for m in found.modules() if isinstance(m, nn.Linear | nn.Flatten)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        functional.relu,
+        lambda x: x.relu(),
+        lambda x: functional.relu(input=x, inplace=False),
+        functional.relu6,
+        lambda x: functional.leaky_relu(x, negative_slope=0.2),
+        lambda x: functional.hardtanh(x, -0.5, 0.5),
+        lambda x: x.clamp(min=0),
+        lambda x: torch.clamp(x, -0.25, 0.75),
+    ],
+)
+def test_the_call_of_an_activation_is_fused(call: Any) -> None:
+    class Called(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return call(self.conv(x))
+
+    found = quantisable(Called().eval(), torch.rand(1, 3, 8, 8))
+    (fused,) = (m for m in found.modules() if isinstance(m, FusedConv))
+    x = torch.linspace(-2, 2, 101)
+    assert torch.equal(fused.act(x), call(x))  # type: ignore[misc]
+
+
+def test_the_limits_of_a_clamp_that_are_tensors_are_told() -> None:
+    class Limited(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return torch.clamp(y, y[:, :1, :1, :1], None)
+
+    with pytest.raises(InputError, match="its limits must be numbers"):
+        prepare_calibration(Limited().eval(), torch.rand(1, 3, 8, 8), quiet=True)
 
 
 def test_several_inputs_and_outputs() -> None:
