@@ -19,12 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.machine_use import cpu_name
 from benchmarks.runtimes import NETWORKS
-from benchmarks.training_step import machine
 from hat.data.files import write_json
-from horizon.cpus import usable_cpus
+from horizon.cpus import cpuinfo, usable_cpus
 from horizon.runtime import available_kernels
 
 FOLDER = Path(__file__).parent / "results" / "cpus"
@@ -40,11 +38,7 @@ HEADER = (
 
 def cpu() -> dict[str, Any]:
     """What this CPU is."""
-    fields = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    name = machine(torch.device("cpu"))
+    fields, name = cpuinfo(), cpu_name()
     numbers = [fields[key] for key in ("cpu family", "model") if key in fields]
     return {
         "name": name,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from horizon.cpus import usable_cpus
+from horizon.cpus import cpuinfo, usable_cpus
 
 QUERY = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits", "-l", "1"]
 
@@ -32,12 +32,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return cpuinfo().get("model name") or platform.processor()
 
 
 class MachineUse:

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +24,7 @@ from torch import Tensor, nn
 
 import hat.models  # noqa: F401  (registers the types below)
 from benchmarks.command import network_parser, run
+from benchmarks.machine_use import cpu_name
 from benchmarks.plain_pwcnet import CHANNELS, LOSS_WEIGHTS, PlainPwcnet
 from hat.registry import build_from_registry
 
@@ -196,10 +195,7 @@ def summary(times: dict[str, list[float]]) -> dict[str, Any]:
 def machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+    return cpu_name()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use."""
+"""Which CPU this is, and how many of them this process may use."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def cpu_quota(root: str | os.PathLike[str] = "/") -> float | None:
         if (quota := (_quota_2 if version == 2 else _quota_1)(folder)) is not None
     ]
     return min(quotas, default=None)
+
+
+def cpuinfo(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """What Linux says of the first CPU, by its own names; nothing where it says nothing."""
+    fields: dict[str, str] = {}
+    for line in _lines(path):
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    return fields
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, str, int]]:

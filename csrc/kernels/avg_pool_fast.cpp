@@ -5,6 +5,7 @@
 // rows have no gaps the vectors run through whole lines, so that few channels do not matter.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
+#include "kernels/pool_window.h"
 #include "kernels/sets.h"
 #include "kernels/vectors.h"
 
@@ -15,11 +16,6 @@ constexpr std::int64_t kElements = 4096;  // of a line, unless one window has mo
 constexpr std::int64_t kWide = 16;        // channels that are worth vectors of their own
 constexpr std::int64_t kInWords = 256;    // elements of int8 whose sum fits 16 bits
 constexpr std::int64_t kSplit = 32;       // channels at least that a part has for itself
-
-// Places in memory, `step` bytes apart.
-struct Taps {
-  std::int64_t count, step;
-};
 
 // out[i] = sum of in[i + row + column] over all rows and columns. In, Sum and Out are as wide or
 // wider, in this order; Sum has room for `most` rows.
@@ -76,13 +72,6 @@ struct Average {
     elements = ((piece - 1) * apart + reach) * channels;
   }
 
-  // The window's rows inside the input, and the first of them.
-  Taps rows(std::int64_t y, std::int64_t& first) const {
-    const std::int64_t top = y * a.stride[0] - a.pad[0], bottom = top + a.kernel[0];
-    first = top < 0 ? 0 : top;
-    return {(bottom < a.in.shape[1] ? bottom : a.in.shape[1]) - first, a.in.stride[1]};
-  }
-
   // Rows (axis 0) or columns of a window that count.
   std::int64_t counted(std::int64_t place, int axis) const {
     const std::int64_t margin = a.margin[axis], first = place * a.stride[axis] - a.pad[axis];
@@ -135,15 +124,13 @@ struct Adds {
   static void at_once(const Average& p, std::int64_t n, std::int64_t y, std::int64_t x,
                       std::int64_t end, Out* sums) {
     const AvgPoolArgs& a = p.a;
-    std::int64_t top;
-    const Taps down = p.rows(y, top);
+    const Range rows = rows_of(a, y);
     for (; x < end; ++x, sums += p.channels) {
-      const std::int64_t left = x * a.stride[1] - a.pad[1], right = left + a.kernel[1];
-      const std::int64_t first = left < 0 ? 0 : left;
-      const std::int64_t last = right < a.in.shape[2] ? right : a.in.shape[2];
-      const Taps across = {last - first, a.in.stride[2]};
-      add_up<In, Sum>(sums, pixel(a.in, n, top, first), down, across, kInWords / across.count,
-                      p.channels);
+      const std::int64_t left = x * a.stride[1] - a.pad[1];
+      const Range columns = within(left, left + a.kernel[1], a.in.shape[2]);
+      const Taps across = {columns.end - columns.begin, a.in.stride[2]};
+      add_up<In, Sum>(sums, pixel(a.in, n, rows.begin, columns.begin), down(a, rows), across,
+                      kInWords / across.count, p.channels);
     }
   }
 
@@ -151,25 +138,24 @@ struct Adds {
   static void fill_line(const Average& p, std::int64_t n, std::int64_t y, std::int64_t x,
                         std::int64_t end, Sum* line) {
     const AvgPoolArgs& a = p.a;
-    std::int64_t top;
-    const Taps down = p.rows(y, top), one = {1, 0};
+    const Range rows = rows_of(a, y);
+    const Taps of_rows = down(a, rows), one = {1, 0};
     const std::int64_t left = x * a.stride[1] - a.pad[1];
     const std::int64_t right = (end - 1) * a.stride[1] - a.pad[1] + a.kernel[1];
-    const std::int64_t first = left < 0 ? 0 : left;
-    const std::int64_t last = right < a.in.shape[2] ? right : a.in.shape[2];
+    const auto [first, last] = within(left, right, a.in.shape[2]);
     const auto clear = [&](std::int64_t from, std::int64_t to) {
       Sum* elements = line + (from - left) * p.channels;
       for (std::int64_t i = 0; i < (to - from) * p.channels; ++i) elements[i] = 0;
     };
     clear(left, first);
     clear(last, right);
-    const std::byte* in = pixel(a.in, n, top, first);
+    const std::byte* in = pixel(a.in, n, rows.begin, first);
     line += (first - left) * p.channels;
     if (a.in.stride[2] == p.channels * a.in.stride[3]) {
-      return add_up<In, Sum>(line, in, down, one, kInWords, (last - first) * p.channels);
+      return add_up<In, Sum>(line, in, of_rows, one, kInWords, (last - first) * p.channels);
     }
     for (std::int64_t i = first; i < last; ++i, in += a.in.stride[2], line += p.channels) {
-      add_up<In, Sum>(line, in, down, one, kInWords, p.channels);
+      add_up<In, Sum>(line, in, of_rows, one, kInWords, p.channels);
     }
   }
 

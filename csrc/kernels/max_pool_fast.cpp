@@ -6,6 +6,7 @@
 // columns as are skipped are taken at once.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
+#include "kernels/pool_window.h"
 #include "kernels/sets.h"
 #include "kernels/vectors.h"
 
@@ -14,11 +15,6 @@ namespace {
 
 constexpr std::int64_t kLineBytes = 8192;  // of a piece's columns, unless one window has more
 constexpr std::int64_t kWide = 16;         // bytes of a pixel that is worth vectors of its own
-
-// Places in memory, `step` bytes apart.
-struct Taps {
-  std::int64_t count, step;
-};
 
 // out[i] = the largest in[i + row + column] of all rows and columns, for `bytes` bytes of each of
 // kPixels pixels.
@@ -112,32 +108,20 @@ struct Pool {
   static bool joined(const Tensor& t) { return t.stride[2] == t.shape[3] * t.stride[3]; }
 };
 
-// The window's rows inside the input, and the first of them.
-struct Rows {
-  std::int64_t first, count;
-
-  Rows(const PoolArgs& a, std::int64_t y) {
-    const std::int64_t top = y * a.stride[0] - a.pad[0], bottom = top + a.kernel[0];
-    first = top < 0 ? 0 : top;
-    count = (bottom < a.in.shape[1] ? bottom : a.in.shape[1]) - first;
-  }
-};
-
 template <class T>
 void pool_at_once(const Pool& p, std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
   const PoolArgs& a = p.a;
-  const Rows rows(a, y);
+  const Range rows = rows_of(a, y);
   const std::int64_t width = a.in.shape[2], in_step = a.in.stride[2];
-  const Taps down = {rows.count, a.in.stride[1]};
   while (x < end) {
     const std::int64_t left = x * a.stride[1] - a.pad[1], right = left + a.kernel[1];
-    const std::int64_t first = left < 0 ? 0 : left, last = right < width ? right : width;
+    const auto [first, last] = within(left, right, width);
     // windows that are wholly inside are taken together
     const std::int64_t inside = first == left && right <= width ? (width - right) / a.stride[1] : 0;
     const std::int64_t pixels = inside + 1 < end - x ? inside + 1 : end - x;
-    largest_of_pixels<T>(pixel(a.out, n, y, x), a.out.stride[2], pixel(a.in, n, rows.first, first),
-                         a.stride[1] * in_step, down, {last - first, in_step}, p.pixel_bytes,
-                         pixels);
+    largest_of_pixels<T>(pixel(a.out, n, y, x), a.out.stride[2], pixel(a.in, n, rows.begin, first),
+                         a.stride[1] * in_step, down(a, rows), {last - first, in_step},
+                         p.pixel_bytes, pixels);
     x += pixels;
   }
 }
@@ -147,12 +131,11 @@ template <class T>
 void fill_line(const Pool& p, std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end,
                std::byte* line) {
   const PoolArgs& a = p.a;
-  const Rows rows(a, y);
-  const Taps down = {rows.count, a.in.stride[1]};
+  const Range rows = rows_of(a, y);
+  const Taps of_rows = down(a, rows);
   const std::int64_t left = x * a.stride[1] - a.pad[1];
   const std::int64_t right = (end - 1) * a.stride[1] - a.pad[1] + a.kernel[1];
-  const std::int64_t first = left < 0 ? 0 : left;
-  const std::int64_t last = right < a.in.shape[2] ? right : a.in.shape[2];
+  const auto [first, last] = within(left, right, a.in.shape[2]);
   const auto fill = [&](std::int64_t from, std::int64_t to) {
     constexpr T kLeast = static_cast<T>(std::uint64_t{1} << (8 * sizeof(T) - 1));
     T* elements = reinterpret_cast<T*>(line) + (from - left) * a.in.shape[3];
@@ -160,11 +143,11 @@ void fill_line(const Pool& p, std::int64_t n, std::int64_t y, std::int64_t x, st
   };
   fill(left, first);
   fill(last, right);
-  const std::byte* in = pixel(a.in, n, rows.first, first);
+  const std::byte* in = pixel(a.in, n, rows.begin, first);
   line += (first - left) * p.pixel_bytes;
-  if (Pool::joined(a.in)) return largest<T>(line, in, down, (last - first) * p.pixel_bytes);
+  if (Pool::joined(a.in)) return largest<T>(line, in, of_rows, (last - first) * p.pixel_bytes);
   for (std::int64_t i = first; i < last; ++i, in += a.in.stride[2], line += p.pixel_bytes) {
-    largest<T>(line, in, down, p.pixel_bytes);
+    largest<T>(line, in, of_rows, p.pixel_bytes);
   }
 }
 

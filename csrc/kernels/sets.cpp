@@ -71,8 +71,11 @@ struct Available {
   }
 };
 
+// On any CPU, not only those that this build is for.
+#define HORIZON_NAME(set, base, needs, compared) #set,
 bool is_known(const char* name) {
-  for (const char* known : {HORIZON_SET_NAMES, "amx_always", "matrix_avx512", "matrix", "scalar"}) {
+  for (const char* known : {HORIZON_SET_NAMES, HORIZON_X86_VARIANTS(HORIZON_NAME)
+                                                   HORIZON_ANY_VARIANTS(HORIZON_NAME) "scalar"}) {
     if (std::strcmp(name, known) == 0) return true;
   }
   return false;

@@ -19,17 +19,18 @@ HORIZON_SET_OF_KERNELS(scalar, true)
 
 // Sets that have a convolution of their own, by a matrix unit, and all else of another set:
 // VARIANT(name, the other set, whether it can be had, whether it is for comparison only).
-#if defined(__x86_64__)
 #define HORIZON_X86_VARIANTS(VARIANT)                \
   VARIANT(amx, avx512, amx_permitted(), false)       \
   VARIANT(amx_always, avx512, amx_permitted(), true) \
   VARIANT(matrix_avx512, avx512, true, true)
-#else
-#define HORIZON_X86_VARIANTS(VARIANT)
-#endif
+#define HORIZON_ANY_VARIANTS(VARIANT) VARIANT(matrix, scalar, true, true)
+#if defined(__x86_64__)
 #define HORIZON_VARIANTS(VARIANT) \
   HORIZON_X86_VARIANTS(VARIANT)   \
-  VARIANT(matrix, scalar, true, true)
+  HORIZON_ANY_VARIANTS(VARIANT)
+#else
+#define HORIZON_VARIANTS(VARIANT) HORIZON_ANY_VARIANTS(VARIANT)
+#endif
 #define HORIZON_VARIANT_FUNCTIONS(set, base, needs, compared) \
   namespace set {                                             \
   HORIZON_FUNCTIONS(conv, ConvArgs)                           \

@@ -21,7 +21,7 @@ void test_header() {
   };
   const std::size_t table = sizeof(Header);
   check(0, std::byte{'h'}, "does not begin with HBMFLOW");
-  check(8, std::byte{9}, "version 9; expected 2");
+  check(8, std::byte{9}, "version 9; expected 3");
   check(12, std::byte{5}, "5 sections; expected 6");
   check(17, std::byte{0}, "the file is incomplete");
   check(40, std::byte{1}, "header: a field that is not 0");

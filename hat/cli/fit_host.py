@@ -27,7 +27,7 @@ from hat.host_fit.measure import COPIED, Measured, copy_bandwidth, measure
 from hat.host_fit.probes import probe_graphs
 from hat.outputs import check_outputs
 from horizon.compiler import compile_program
-from horizon.cpus import usable_cpus
+from horizon.cpus import cpuinfo, usable_cpus
 from horizon.march import ARRAYS, Machine, Source
 from horizon.march.description import FOLDER
 from horizon.runtime import kernels_name
@@ -136,34 +136,21 @@ def _clock(gigahertz: float | None) -> tuple[float, Source]:
     """Hz, and where that comes from."""
     if gigahertz is not None:
         return gigahertz * 1e9, Source("assumed", "as given to fit_host.py")
-    files = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"), Path("/proc/cpuinfo")
+    file = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
     try:
-        return int(files[0].read_text()) * 1e3, Source("published", "largest one, by the system")
+        return int(file.read_text()) * 1e3, Source("published", "largest one, by the system")
     except (OSError, ValueError):
         pass
-    megahertz = _cpuinfo("cpu MHz")
-    if megahertz is not None:
+    if megahertz := cpuinfo().get("cpu MHz"):
         return float(megahertz) * 1e6, Source("published", "the system, while it measured")
     return 1e9, Source("assumed", "unknown: cycles are nanoseconds")
-
-
-def _cpuinfo(field: str) -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() == field and value.strip():
-            return value.strip()
-    return None
 
 
 def _described(
     machine: Machine, name: str, threads: int, measured: Measured, clock: Source
 ) -> Machine:
     """The fitted machine with its name, title and sources."""
-    cpu = _cpuinfo("model name") or platform.processor() or platform.machine()
+    cpu = cpuinfo().get("model name") or platform.processor() or platform.machine()
     setting = f"{cpu}, {threads} thread{'s' if threads > 1 else ''}, {kernels_name()} kernels"
     times = f"hat fit-host: {len(measured.timings):,} instructions of made-up networks"
     source = Source("fitted", f"{times}, lower quartile of {measured.rounds} runs")

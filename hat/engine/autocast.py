@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from hat.engine.log_once import log_once
+from horizon.cpus import cpuinfo
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +94,4 @@ def missing_on_cpu() -> str | None:
 
 def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
     """The features that the system says the CPU has; none where there is no such file."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return set()
-    return next(
-        (set(line.split(":", 1)[1].split()) for line in lines if line[:5] == "flags"), set()
-    )
+    return set(cpuinfo(path).get("flags", "").split())

@@ -141,9 +141,9 @@ def concatenated_inputs(
             places.append(cost + start)
         place = torch.cat(places)
         factor = torch.ones(len(place))
-        matching = few_parts[0]
-        factor[: len(cost)] = many_parts[0] / matching
-        factor[len(cost) + sum(few_parts) :] = many_parts[0] / matching
+        ratio = many_parts[0] / few_parts[0]
+        factor[: len(cost)] = ratio
+        factor[len(cost) + sum(few_parts) :] = ratio
         found[f"{name}.convs.0.conv"] = place, factor
     return found
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from horizon.errors import InputError
+from horizon.hbir.activations import FORM as ACTIVATION
 from horizon.hbir.graph import Graph, verify
 from horizon.hbir.node import Node, TensorInfo
 
@@ -28,7 +29,6 @@ NAME = r"[^\s,;:()=]+"
 TENSOR = r"(int\d+) \((\d+), (\d+), (\d+), (\d+)\) scale ([^;]+)"
 NODE = re.compile(rf"(\w+) ({NAME}) \(([^()]*)\) -> ({NAME}): {TENSOR}((?:; .*)?)")
 INPUT = re.compile(rf"input ({NAME}): {TENSOR}")
-ACTIVATION = re.compile(r"[a-z_]+(?:\([^() ]*\))?")
 ARRAY = re.compile(r"(int\d+) \(([\d, ]*)\) (?:\[([-\d ]*)\]|\S+ sha256 ([0-9a-f]+))")
 
 

@@ -54,19 +54,18 @@ class Parameters:
             found = getattr(part.instruction, name)
             if found != expected:
                 raise Wrong(name, f"{found}", f"{expected}")
-        if part.instruction.opcode is Opcode.lookup:
+        opcode = part.instruction.opcode
+        if opcode is Opcode.lookup:
             self._check_entries(part)
-        else:
+        elif opcode is Opcode.avg_pool:
+            self._check_pool_table(part)
+        elif opcode in ATTRIBUTES:  # else the rules of the file see to it that there is no table
             self._check_table(part)
         if part.instruction.weight is not None:
             self._check_weight(part)
 
     def _check_table(self, part: Part) -> None:
         instruction, channels = part.instruction, part.channels
-        if instruction.opcode is Opcode.avg_pool:
-            self._check_pool_table(part)
-        if instruction.opcode not in ATTRIBUTES:
-            return  # the rules of the file see to it that there is no table
         key = (part.node.name, channels.start, channels.stop)
         place = (instruction.table, instruction.table_count)
         if (key, place) in self._equal:

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 def is_depthwise(node: Node) -> bool:
     """Whether output o of a convolution reads input channel o only: one instruction does it."""
-    groups, weight = node.attributes.get("groups", 1), node.attributes["weight"]
-    return bool(weight.shape[0] == groups > 1 == weight.shape[3])
+    weight = node.attributes["weight"]
+    return one_for_each(weight.shape[0], node.attributes.get("groups", 1), weight.shape[3])
+
+
+def one_for_each(outputs: int, groups: int, inputs: int) -> bool:
+    """The same of numbers; ``inputs``: the channels that a group reads."""
+    return outputs == groups > 1 == inputs
 
 
 def end_padding(node: Node) -> tuple[int, int]:

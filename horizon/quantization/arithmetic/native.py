@@ -17,6 +17,7 @@ from torch import Tensor
 
 from horizon.extension import native as _native
 from horizon.hbir.fixed_point import offset_fraction_bits
+from horizon.hbir.operators.conv2d import one_for_each
 from horizon.hbm import DataType, Opcode, channel_table, layout_for, pack_weights
 from horizon.hbm.format import INSTRUCTION
 from horizon.hbm.records import UNIT_OF
@@ -65,7 +66,7 @@ class Convolution:
         self.kernel = filters.shape[1:3]
         self.channels, inputs = len(filters), filters.shape[3]
         groups = geometry.groups
-        depthwise = self.channels == groups > 1 == inputs
+        depthwise = one_for_each(self.channels, groups, inputs)
         if depthwise:  # one instruction for all of them
             groups, inputs = 1, self.channels
         size = self.channels // groups

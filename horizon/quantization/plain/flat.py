@@ -73,7 +73,7 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if isinstance(layer, nn.BatchNorm1d) and shape_of(inner)[2:] == (1, 1):
         target = add_layer(module, str(node.target), _of_maps(layer))
         return _like(module.graph.call_module(target, (inner,)), node, inner)
-    if isinstance(layer, ELEMENTWISE):
+    if isinstance(layer, ELEMENTWISE) and (_one_slope(layer) or shape_of(inner)[2:] == (1, 1)):
         called = module.graph.call_module(str(node.target), (inner,))
         return _like(called, node, inner)
     if node.target is functional.dropout:  # nothing, in evaluation mode
@@ -126,6 +126,11 @@ def _like(new: fx.Node, node: fx.Node, inner: fx.Node) -> fx.Node:
     """``new`` gives maps of the shape of ``inner`` with the values of ``node``."""
     new.meta["value"] = node.meta["value"].reshape(shape_of(inner))
     return new
+
+
+def _one_slope(layer: nn.Module | None) -> bool:
+    """False for a PReLU with a slope for every channel of a flat tensor."""
+    return not isinstance(layer, nn.PReLU) or layer.num_parameters == 1
 
 
 def _of_maps(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
