@@ -65,6 +65,14 @@ void tiles_of_row(const typename Set::Scale& scale, CorrelationTile tile, std::i
     correlation_tile<Set, R, 9>(scale, tile);
     next(9);
   }
+  while (side >= 7) {
+    correlation_tile<Set, R, 7>(scale, tile);
+    next(7);
+  }
+  while (side >= 5) {
+    correlation_tile<Set, R, 5>(scale, tile);
+    next(5);
+  }
   while (side >= 3) {
     correlation_tile<Set, R, 3>(scale, tile);
     next(3);

@@ -68,9 +68,14 @@ struct CorrelationBytes {
   static void pack(const Tensor& tensor, const std::byte* from, std::int64_t pixels, std::byte* to,
                    std::int64_t step) {
     const std::int64_t stride = tensor.stride[2], channels = tensor.shape[3];
-    const std::int64_t square = pixels / 4 * 4, whole = channels / 16 * 16;
+    const std::int64_t square = pixels / 4 * 4;
+    // Of whole groups, the last 16 channels overlap those before.
+    const std::int64_t vectors = channels < 16       ? 0
+                                 : channels % 4 == 0 ? channels
+                                                     : channels / 16 * 16;
     for (std::int64_t x = 0; x < square; x += 4) {
-      for (std::int64_t c = 0; c < whole; c += 16) {
+      for (std::int64_t at = 0; at < vectors; at += 16) {
+        const std::int64_t c = at + 16 <= vectors ? at : vectors - 16;
         Words words[4];
         for (int i = 0; i < 4; ++i) {
           const Bytes bytes = load_bytes(from + (x + i) * stride + c) ^ std::uint8_t{flip};
@@ -83,7 +88,7 @@ struct CorrelationBytes {
       }
     }
     for (std::int64_t x = 0; x < pixels; ++x) {
-      for (std::int64_t c = x < square ? whole : 0; c < channels; c += 4) {
+      for (std::int64_t c = x < square ? vectors : 0; c < channels; c += 4) {
         std::byte* place = to + c / 4 * step + x * 4;
         const std::int64_t count = channels - c < 4 ? channels - c : 4;
         for (std::int64_t i = 0; i < count; ++i) {

@@ -2,13 +2,14 @@
 
 The wider network begins with the flow of the trained one: what it has more begins at random, and
 what there was before does not listen to it yet. Its training then starts where the other one's
-ended, instead of at zero flow. It may also have coarser levels: their features begin at random, and
-their decoder is that of the level that was the coarsest, so that the flow begins close to the
-trained one's only after some hundreds of steps.
+ended, instead of at zero flow. It may also have coarser levels, or predict flow at finer ones:
+their match features begin at random, and their decoder is that of the nearest level, so that the
+flow begins close to the trained one's only after some hundreds of steps.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import cast
 
@@ -16,13 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from hat.errors import InputError
-from hat.models.backbones.match_pyramid import MatchFeatures
+from hat.models.backbones.match_pyramid import MatchFeatures, MatchPyramid
 from hat.models.conv_module import ConvModule
 from hat.models.heads.residual_head import FlowCorrector, ResidualHead
 
 NEW_MATCH = 0.05
 """Size of new match features, over that of the old ones. With 0 they would stay at 0: the gradient
 of each factor of the cost volume is the other one."""
+LEVEL = re.compile(r"\.(matches|correctors)\.\d+\.")
+"""In names of layers that each predicted level has."""
 
 
 def widen_weights(
@@ -33,7 +36,7 @@ def widen_weights(
     Args:
         old: the trained network; a task of :class:`MatchPyramid` and :class:`ResidualHead`.
         new: as it is initialised, with the same layers, each at least as wide, a cost volume at
-            least as large, and perhaps coarser levels.
+            least as large, and perhaps coarser or finer levels.
         new_match: size of the match features that ``old`` lacks; with 0 the flow is the same.
 
     Raises:
@@ -63,9 +66,10 @@ def widen_weights(
     check_shared(new, after)
     narrow = dict(old.named_modules())
     for name, module in new.named_modules():
-        if isinstance(module, MatchFeatures) and name in narrow:
+        if isinstance(module, MatchFeatures) and name in layers:
+            old_channels = cast(MatchFeatures, narrow[layers[name]]).bn.num_features
             for kind in ("weight", "bias"):
-                after[f"{name}.bn.{kind}"][len(before[f"{name}.bn.{kind}"]) :] *= new_match
+                after[f"{name}.bn.{kind}"][old_channels:] *= new_match
     return after
 
 
@@ -82,31 +86,45 @@ def check_shared(new: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
-    """Of each level's decoder in ``new``: the one of ``old`` whose weights it continues.
+    """Of each level's layers in ``new``: those of ``old`` whose weights they continue.
 
-    The coarsest one, which receives no flow, continues the coarsest one. Levels between that are
-    new continue the coarsest one that receives a flow.
+    Match features continue those of the same level, and begin at random where there are none. The
+    coarsest decoder, which receives no flow, continues the coarsest one. Any other one continues
+    that of the same level, or else the finest or the coarsest one that receives a flow.
     """
     found = {}
-    heads = {name: head for name, head in old.named_modules() if isinstance(head, ResidualHead)}
-    for name, head in new.named_modules():
-        if not isinstance(head, ResidualHead) or name not in heads:
-            continue
-        few, many = len(heads[name].correctors), len(head.correctors)
-        for index in range(many):
-            source = few - 1 if index == many - 1 else min(index, few - 2)
-            found[f"{name}.correctors.{index}"] = f"{name}.correctors.{source}"
+    modules = dict(old.named_modules())
+    for name, many in new.named_modules():
+        few = modules.get(name)
+        if isinstance(many, MatchPyramid) and isinstance(few, MatchPyramid):
+            for level in range(many.flow_pred_lvl, many.pyr_lvls + 1):
+                if few.flow_pred_lvl <= level <= few.pyr_lvls:
+                    layer = f"{name}.matches.{level - many.flow_pred_lvl}"
+                    found[layer] = f"{name}.matches.{level - few.flow_pred_lvl}"
+        if isinstance(many, ResidualHead) and isinstance(few, ResidualHead):
+            for level in range(many.flow_pred_lvl, many.pyr_lvls + 1):
+                source = min(max(level, few.flow_pred_lvl), few.pyr_lvls - 1)
+                if level == many.pyr_lvls:
+                    source = few.pyr_lvls
+                layer = f"{name}.correctors.{level - many.flow_pred_lvl}"
+                found[layer] = f"{name}.correctors.{source - few.flow_pred_lvl}"
     return found
 
 
 def _entries(
     before: dict[str, Tensor], after: dict[str, Tensor], layers: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Names in the wider network's state dict, and the trained one's that they continue."""
+    """Names in the wider network's state dict, and the trained one's that they continue.
+
+    The finest decoder hands nothing on. A level that continues it and does hand something on
+    takes that part from the next coarser one.
+    """
     for name in after:
         prefix = next((layer for layer in layers if name.startswith(f"{layer}.")), "")
         source = layers.get(prefix, "") + name.removeprefix(prefix)
-        if source in before:
+        if source not in before and ".correctors.0." in source:
+            source = source.replace(".correctors.0.", ".correctors.1.")
+        if source in before and (prefix or not LEVEL.search(name)):
             yield name, source
 
 

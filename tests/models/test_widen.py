@@ -25,9 +25,11 @@ def network(
     hidden: int = 3,
     pyr_lvls: int = 4,
     at_zero: tuple[int, ...] = (),
+    finest: int = 2,
 ) -> tasks.PwcnetTask:
     torch.manual_seed(sum(levels))
-    common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "flow_pred_lvl": 2, "act_type": nn.ReLU()}
+    common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "act_type": nn.ReLU()}
+    common["flow_pred_lvl"] = finest
     model = tasks.PwcnetTask(
         backbones.MatchPyramid(levels, [1] * pyr_lvls, match, use_bn=True, **common),
         heads.ResidualHead(
@@ -41,7 +43,7 @@ def network(
             **common,
         ),
         losses.RobustFlowLoss(),
-        [1.0] * (pyr_lvls - 1),
+        [1.0] * (pyr_lvls - finest + 1),
     )
     for module in model.modules():  # as after a training
         if isinstance(module, nn.BatchNorm2d):
@@ -81,6 +83,25 @@ def test_a_coarser_level_continues_the_coarsest_decoder() -> None:
     torch.testing.assert_close(inner, before[first.format(2)][:, :25] * 12 / 8)
     flows = new({"img": torch.rand(1, 6, 64, 96) * 2 - 1}, all_levels=True)
     assert [flow.shape[-1] for flow in flows] == [24, 12, 6, 3]
+
+
+def test_a_finer_level_continues_the_finest_decoder() -> None:
+    old, new = network(), network(finest=1)
+    weights = widen_weights(old, new)
+    new.load_state_dict(weights)
+    before = old.state_dict()
+    for name in ("convs.0.conv.weight", "flow.weight"):
+        finest = weights[f"head.correctors.0.{name}"]
+        assert torch.equal(finest, before[f"head.correctors.0.{name}"])
+    # what the finest one handed to nobody is that of the next coarser one
+    handed_on = before["head.correctors.1.up_feat.weight"]
+    assert torch.equal(weights["head.correctors.1.up_feat.weight"], handed_on)
+    batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
+    with torch.no_grad():
+        wanted, found = old(batch, all_levels=True), new(batch, all_levels=True)
+    assert [flow.shape[-1] for flow in found] == [48, 24, 12, 6]
+    for coarse, same in zip(wanted, found[1:], strict=True):
+        torch.testing.assert_close(same, coarse)
 
 
 def test_all_that_is_new_learns() -> None:

@@ -31,6 +31,7 @@ freeze_bn_step = 6000
 
 # Model: 0.21 M parameters, 1.37 GMAC at 384x512. Levels 1/32 to 1/4.
 pyr_lvls = 5
+flow_pred_lvl = 2
 train_scales = [4, 8, 16, 32]
 out_channels = [16, 24, 32, 48, 64]
 depths = [1, 2, 2, 2, 2]
@@ -52,7 +53,7 @@ model = dict(
         use_bn=True,
         bn_kwargs=bn_kwargs,
         pyr_lvls=pyr_lvls,
-        flow_pred_lvl=2,
+        flow_pred_lvl=flow_pred_lvl,
         act_type=nn.ReLU(),
         _delete_=True,
     ),
@@ -63,7 +64,7 @@ model = dict(
         bn_kwargs=bn_kwargs,
         md=max_displacement,
         pyr_lvls=pyr_lvls,
-        flow_pred_lvl=2,
+        flow_pred_lvl=flow_pred_lvl,
         act_type=nn.ReLU(),
         channels=predictor_channels,
         dilations=dilations,
@@ -95,13 +96,13 @@ easy_stages = [
 stages = [*easy_stages, dict(motions={"spread": 0.5, **mixture}, size=train_size, **scenery)]
 colours = dict(
     type="PhotometricJitter",
-    brightness=0.3,
-    contrast=0.3,
+    brightness=0.6,
+    contrast=0.4,
     saturation=0.3,
-    gamma=0.3,
+    gamma=0.8,
     noise=6.0,
     p=0.8,
-    asymmetric_p=0.3,
+    asymmetric_p=0.2,
 )
 drawn_now = dict(
     type="GeneratedPairs",
