@@ -73,6 +73,14 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
     return (array if batch else array[None]), batch
 
 
+def one_image(image: Any, name: str) -> np.ndarray:
+    """One image, uint8 (H, W, 3) or (H, W); arguments and errors as of :func:`image_batch`."""
+    images, batch = image_batch(image, name)
+    if batch:
+        raise InputError(f"{name}: found a batch; hand over one image at a time")
+    return images[0]
+
+
 def _channels_last(array: np.ndarray) -> np.ndarray:
     """A tensor's array with its channels last: torch has them first."""
     if array.ndim in (3, 4) and array.shape[-3] in (1, 3):

@@ -12,11 +12,10 @@ import numpy as np
 from horizon.errors import InputError
 from horizon.runtime import check_threads
 from horizon_flow.cache import cache_folder
-from horizon_flow.colour import fill_planes
-from horizon_flow.images import image_batch
-from horizon_flow.program import CHANNELS, FlowProgram, Program
-from horizon_flow.resize import enlarged, fitting_size, scaled_down, scaled_flow
+from horizon_flow.images import image_batch, one_image
+from horizon_flow.program import CHANNELS, FlowProgram
 from horizon_flow.sources import Size, find_source
+from horizon_flow.steps import VideoSteps, convert, finish
 
 CHANNEL_ORDERS = ("RGB", "BGR")
 
@@ -113,42 +112,29 @@ class FlowModel:
         Raises:
             InputError: a frame of another type or size, or a batch.
         """
-        size: Size | None = None
+        steps: VideoSteps | None = None
         for number, given in enumerate(frames):
-            images, batch = image_batch(given, f"frame {number}")
-            if batch:
-                raise InputError(f"frame {number}: found a batch; hand over one image at a time")
-            if size is None:
-                size = _size(images[0])
-                stream = self._source.stream(size)
-            if _size(images[0]) != size:
-                raise InputError(
-                    f"frame {number}: found {_size(images[0])} pixels (height, width), expected "
-                    f"{size} as the first frame has; resize or crop it"
-                )
-            planes = np.empty((CHANNELS // 2, *stream.program.size), np.uint8)
-            self._convert(images[0], planes)
-            integers = stream.next(planes)
+            if steps is None:
+                steps = self.video_steps(given)
+            integers = steps.next(steps.convert(given, f"frame {number}"))
             if integers is not None:
-                yield self._flow(stream.program, integers, size)
+                yield steps.finish(integers)
+
+    def video_steps(self, frame: Any) -> VideoSteps:
+        """The steps of :meth:`video`, for a caller with threads of its own.
+
+        Args:
+            frame: the first one, for its size.
+        """
+        size = _size(one_image(frame, "frame 0"))
+        return VideoSteps(self._source.stream(size), size, self.channels)
 
     def _of_pair(self, program: FlowProgram, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """float32 (H, W, 2) between two images (H, W, 3) or (H, W)."""
         planes = np.empty((CHANNELS, *program.size), np.uint8)
-        self._convert(first, planes[:3])
-        self._convert(second, planes[3:])
-        return self._flow(program, program.run(planes), _size(first))
-
-    def _convert(self, image: np.ndarray, planes: np.ndarray) -> None:
-        """An image (H, W, 3) or (H, W) to a program's planes (3, H', W')."""
-        inner = fitting_size(_size(image), _size(planes[0]))
-        fill_planes(scaled_down(image, inner), planes, self.channels == "BGR")
-
-    def _flow(self, program: Program, integers: np.ndarray, size: Size) -> np.ndarray:
-        """float32 (H, W, 2) for images of ``size``."""
-        inner = fitting_size(size, program.size)
-        flow = program.flow(integers, inner)
-        return scaled_flow(enlarged(flow, program.reduction, inner), size)
+        convert(first, planes[:3], self.channels)
+        convert(second, planes[3:], self.channels)
+        return finish(program, program.run(planes), _size(first))
 
 
 def _size(image: np.ndarray) -> Size:

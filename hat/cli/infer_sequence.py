@@ -29,6 +29,7 @@ from hat.sequences.run import Progress, run
 from hat.sequences.scale import Scale
 from hat.sequences.truth import match_truth
 from hat.sequences.video_file import CODECS, VideoFile, is_video_name
+from hat.visualize.figure import load_ahead
 from hat.visualize.painter import FlowPainter
 from horizon.cpus import usable_cpus
 
@@ -88,6 +89,7 @@ def run_sequence(args: argparse.Namespace) -> int:
     stopped: interruption.Interrupted | None = None
     with own.making(planned.patterns), warnings_told(), _kept(video):
         if planned.video or set(planned.kinds) & {"picture", "figure"}:
+            load_ahead()
             scale.look_at(frames, estimate)
         try:
             with _bar(frames) as bar:

@@ -36,7 +36,7 @@ def widen_weights(
     Args:
         old: the trained network; a task of :class:`MatchPyramid` and :class:`ResidualHead`.
         new: as it is initialised, with the same layers, each at least as wide, a cost volume at
-            least as large, and perhaps coarser or finer levels.
+            least as large but at the finest level, and perhaps coarser or finer levels.
         new_match: size of the match features that ``old`` lacks; with 0 the flow is the same.
 
     Raises:
@@ -55,12 +55,15 @@ def widen_weights(
     modules = dict(new.named_modules())
     for name, source in sources.items():
         value = before[source]
-        if any(many < few for many, few in zip(after[name].shape, value.shape, strict=True)):
+        layer, _, _ = name.rpartition(".")
+        kept = list(value.shape)
+        if layer in inputs and value.ndim == 4:
+            kept[1] = int((inputs[layer][0] >= 0).sum())
+        if any(many < few for many, few in zip(after[name].shape, kept, strict=True)):
             raise InputError(
                 f"{name}: {tuple(after[name].shape)} in the wider network and "
                 f"{tuple(value.shape)} in the trained one; no side may become smaller"
             )
-        layer, _, _ = name.rpartition(".")
         transposed = isinstance(modules[layer], nn.ConvTranspose2d)
         after[name] = _widened(value, after[name], inputs.get(layer), transposed)
     check_shared(new, after)
@@ -138,8 +141,9 @@ def concatenated_inputs(
         layers: see :func:`matching_layers`.
 
     Returns:
-        By the layer's name: places (old channels,), and factors (old channels,), because the cost
-        volume is a mean over the match features, of which the wider network has more.
+        By the layer's name: places (old channels,), -1 for displacements that the finest level may
+        leave out, and factors (old channels,), because the cost volume is a mean over the match
+        features, of which the wider network has more.
     """
     found = {}
     narrow = dict(old.named_modules())
@@ -150,6 +154,9 @@ def concatenated_inputs(
         reach, before = module.correlation.max_displacement, one.correlation.max_displacement
         side = torch.arange(2 * before + 1) + reach - before
         cost = (side[:, None] * (2 * reach + 1) + side).flatten()
+        if module.finest:
+            inside = (side >= 0) & (side <= 2 * reach)
+            cost[~(inside[:, None] & inside).flatten()] = -1
         places, start = [cost], module.correlation.out_channels
         few_parts, many_parts = _parts(one), _parts(module)
         for few, many in zip(few_parts, many_parts, strict=True):
@@ -188,5 +195,6 @@ def _widened(
     outputs, channels = value.shape[:2]
     place, factor = inputs if inputs else (torch.arange(channels), torch.ones(channels))
     fresh[:outputs] = 0
-    fresh[:outputs, place] = value * factor[:, None, None].to(value)
+    kept = place >= 0
+    fresh[:outputs, place[kept]] = (value * factor[:, None, None].to(value))[:, kept]
     return fresh

@@ -15,6 +15,22 @@ import numpy as np
 Size = tuple[int, int]
 
 
+class Steps(Protocol):
+    """The flow of a sequence in steps, of which only :meth:`next` needs the frames in order."""
+
+    def convert(self, frame: np.ndarray, name: str) -> np.ndarray:
+        """A frame as the next step reads it; ``name`` is for messages."""
+        ...
+
+    def next(self, planes: np.ndarray) -> np.ndarray | None:
+        """What the flow from the frame before is made of; None for the first frame."""
+        ...
+
+    def finish(self, integers: np.ndarray) -> np.ndarray:
+        """The flow, float32 (H, W, 2), px."""
+        ...
+
+
 class Estimator(Protocol):
     """Flow of images, uint8 RGB (H, W, 3), as float32 (H, W, 2), px.
 
@@ -30,6 +46,10 @@ class Estimator(Protocol):
 
     def flows(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The flow from each image to the next one."""
+        ...
+
+    def steps(self, image: np.ndarray) -> Steps:
+        """The steps of :meth:`flows` for images of the size of this one."""
         ...
 
     def describe(self, size: Size) -> str:
@@ -62,6 +82,9 @@ class ProgramEstimator:
     def flows(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         return self._model.video(images)  # which converts each image once
 
+    def steps(self, image: np.ndarray) -> Steps:
+        return self._model.video_steps(image)
+
     def describe(self, size: Size) -> str:
         from horizon_flow.resize import fitting_size
 
@@ -91,8 +114,29 @@ class PairEstimator:
         for first, second in pairwise(images):
             yield self._function(first, second)
 
+    def steps(self, image: np.ndarray) -> Steps:
+        return _PairSteps(self._function)
+
     def describe(self, size: Size) -> str:
         return self.text
+
+
+class _PairSteps:
+    """All in one step."""
+
+    def __init__(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        self._function = function
+        self._before: np.ndarray | None = None
+
+    def convert(self, frame: np.ndarray, name: str) -> np.ndarray:
+        return frame
+
+    def next(self, planes: np.ndarray) -> np.ndarray | None:
+        before, self._before = self._before, planes
+        return None if before is None else self._function(before, planes)
+
+    def finish(self, integers: np.ndarray) -> np.ndarray:
+        return integers
 
 
 @contextlib.contextmanager

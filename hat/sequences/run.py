@@ -1,8 +1,9 @@
 """Flow of a sequence: reading, computing, drawing and encoding go on at the same time.
 
-One thread reads frames a little ahead; the caller's computes, by the program's own threads; a few
-draw and write files; one takes the drawn frames in order to the video. Each waits for the next one
-when it is too far ahead, so that memory does not grow with the sequence.
+One thread reads and converts frames a little ahead; the caller's computes, by the program's own
+threads; a few make the flow of what it gives, draw and write files; one takes the drawn frames in
+order to the video. Each waits for the next one when it is too far ahead, so that memory does not
+grow with the sequence.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hat import interruption
 from hat.opencv_threads import one_opencv_thread
-from hat.sequences.estimators import Estimator
+from hat.sequences.estimators import Estimator, Steps
 from hat.sequences.frames import Frame, Frames, pairs
 from hat.sequences.results import Pair, Results
 from hat.sequences.scale import Scale
@@ -73,17 +75,22 @@ def run(
         Interrupted: at the end, after a signal.
     """
     started = time.perf_counter()
-    reading = _Reader(frames)
+    reading = _Reader(frames, estimate)
     writing = _Writer(results, video, progress, told)
     try:
         with interruption.watched(), one_opencv_thread():
             try:
-                for number, (first, second, flow) in enumerate(_flows(frames, reading, estimate)):
+                for number, job in enumerate(reading.jobs()):
+                    computed = job.compute()
                     waited = writing.waited + reading.waited
-                    progress.size = flow.shape[:2]
+                    progress.size = job.first.image.shape[:2]
                     progress.computing = time.perf_counter() - started - waited
-                    pair = Pair(number, first, second, flow, scale.of(flow), truths.get(number))
-                    writing.put(pair)
+                    truth = truths.get(number)
+                    if not scale.fixed:  # a camera's scale follows from the flows in their order
+                        flow = job.finish(computed)
+                        job, computed = replace(job, finish=_itself), flow
+                        scale.of(flow)
+                    writing.put(partial(_pair, number, job, computed, scale.value, truth))
             finally:  # what is computed is written, also when a frame cannot be read
                 writing.finish()
     finally:
@@ -91,45 +98,63 @@ def run(
         writing.stop()
 
 
-def _flows(
-    frames: Frames, reading: _Reader, estimate: Estimator
-) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
-    """Pairs and their flows, until they end or a signal comes."""
+@dataclass(frozen=True)
+class _Job:
+    """Two frames; what computes their flow, in the order of the jobs; what makes it an array."""
+
+    first: Frame
+    second: Frame
+    compute: Callable[[], np.ndarray]
+    finish: Callable[[np.ndarray], np.ndarray]
+
+
+def _itself(flow: np.ndarray) -> np.ndarray:
+    return flow
+
+
+def _pair(number: int, job: _Job, computed: np.ndarray, scale: float, truth: Path | None) -> Pair:
+    return Pair(number, job.first, job.second, job.finish(computed), scale, truth)
+
+
+def _jobs(frames: Frames, estimate: Estimator) -> Iterator[_Job]:
     if frames.stride == 2:
-        for first, second in reading.pairs():
-            yield first, second, estimate(first.image, second.image)
+        for first, second in pairs(frames):
+            compute = partial(estimate, first.image, second.image)
+            yield _Job(first, second, compute, _itself)
         return
-    latest: tuple[Frame, Frame] | None = None
+    steps: Steps | None = None
+    for first, second in pairs(frames):
+        converted = []
+        if steps is None:
+            steps = estimate.steps(first.image)
+            converted.append(steps.convert(first.image, first.name))
+        converted.append(steps.convert(second.image, second.name))
+        yield _Job(first, second, partial(_last, steps, converted), steps.finish)
 
-    def images() -> Iterator[np.ndarray]:
-        nonlocal latest
-        for pair in reading.pairs():
-            if latest is None:
-                yield pair[0].image
-            latest = pair
-            yield pair[1].image
 
-    for flow in estimate.flows(images()):
-        assert latest is not None
-        yield (*latest, flow)
+def _last(steps: Steps, converted: list[np.ndarray]) -> np.ndarray:
+    """What the last of these frames, which follow those before, gives."""
+    found = [steps.next(planes) for planes in converted][-1]
+    assert found is not None
+    return found
 
 
 class _Reader:
-    """Reads pairs ahead in a thread of its own."""
+    """Reads and converts ahead in a thread of its own."""
 
-    def __init__(self, frames: Frames) -> None:
-        self._pairs: queue.Queue[tuple[Frame, Frame] | BaseException | None] = queue.Queue(AHEAD)
+    def __init__(self, frames: Frames, estimate: Estimator) -> None:
+        self._jobs: queue.Queue[_Job | BaseException | None] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
         self.waited = 0.0  # seconds that the caller had to
-        self._thread = threading.Thread(target=self._read, args=(frames,), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(frames, estimate), daemon=True)
         self._thread.start()
 
-    def pairs(self) -> Iterator[tuple[Frame, Frame]]:
+    def jobs(self) -> Iterator[_Job]:
         """The pairs, to their end or until a signal comes."""
         while interruption.pending() is None:
             asked = time.perf_counter()
             try:
-                found = self._pairs.get(timeout=POLL_SECONDS)
+                found = self._jobs.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
             finally:
@@ -145,19 +170,19 @@ class _Reader:
         # A camera that gives nothing may keep its thread for ever; it ends with the process.
         self._thread.join(timeout=1.0)
 
-    def _read(self, frames: Frames) -> None:
+    def _read(self, frames: Frames, estimate: Estimator) -> None:
         try:
-            for pair in pairs(frames):
-                if not self._put(pair):
+            for job in _jobs(frames, estimate):
+                if not self._put(job):
                     return
             self._put(None)
         except BaseException as error:
             self._put(error)
 
-    def _put(self, one: tuple[Frame, Frame] | BaseException | None) -> bool:
+    def _put(self, one: _Job | BaseException | None) -> bool:
         while not self._stopped.is_set():
             with contextlib.suppress(queue.Full):
-                self._pairs.put(one, timeout=POLL_SECONDS)
+                self._jobs.put(one, timeout=POLL_SECONDS)
                 return True
         return False
 
@@ -181,9 +206,9 @@ class _Writer:
         self._thread = threading.Thread(target=self._encode, daemon=True)
         self._thread.start()
 
-    def put(self, pair: Pair) -> None:
-        """Hand a pair over; waits while too many are not written yet."""
-        self._put(self._pool.submit(self._results.write, pair))
+    def put(self, pair: Callable[[], Pair]) -> None:
+        """Hand over what makes a pair; waits while too many are not written yet."""
+        self._put(self._pool.submit(lambda: self._results.write(pair())))
 
     def finish(self) -> None:
         """Wait until all is written."""

@@ -5,6 +5,8 @@ matplotlib, which takes a quarter of a second to load, is loaded where the first
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -53,6 +55,12 @@ class Pair:
         """End-point error, px: mean over the pixels with ground truth; NaN if there is none."""
         error = self.error if self.gt_valid is None else self.error[self.gt_valid > 0]
         return float(error.mean()) if error.size else float("nan")
+
+
+def load_ahead() -> None:
+    """Begin to load what figures need, for a caller that computes before it draws."""
+    modules = ("matplotlib.backends.backend_agg", "matplotlib.figure")
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in modules]).start()
 
 
 class Sheet:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hat.data.flow_io import read_flo, read_kitti_png, write_flo
 from hat.data.image_io import read_image
 from hat.sequences.estimators import ProgramEstimator
 from hat.sequences.video_file import VideoFile
+from horizon_flow.steps import VideoSteps
 from tests.cli.test_infer import written
 from tests.cli.tiny import write_checkpoint, write_config
 from tests.sequences.media import SIZE, images, video_frames, write_pictures, write_video
@@ -173,7 +175,8 @@ def test_own_results_are_replaced_and_those_of_others_are_not(
 def test_mistakes_are_told_before_anything_is_computed(
     tmp_path: Path, refusal: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ProgramEstimator, "flows", lambda *_: pytest.fail("computed"))
+    for name in ("flows", "steps"):
+        monkeypatch.setattr(ProgramEstimator, name, lambda *_: pytest.fail("computed"))
     files = write_pictures(tmp_path / "in", 3)
     clip = write_video(tmp_path / "clip.mp4", 3)
     (tmp_path / "twice").mkdir()
@@ -220,15 +223,15 @@ def test_a_damaged_frame_keeps_what_is_finished(
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    flows = ProgramEstimator.flows
+    step, flows = VideoSteps.next, itertools.count(1)
 
-    def interrupting(self: ProgramEstimator, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for number, flow in enumerate(flows(self, frames), 1):
-            if number == after:
-                interruption.request(signal.SIGINT)
-            yield flow
+    def interrupting(self: VideoSteps, planes: np.ndarray) -> np.ndarray | None:
+        computed = step(self, planes)
+        if computed is not None and next(flows) == after:
+            interruption.request(signal.SIGINT)
+        return computed
 
-    monkeypatch.setattr(ProgramEstimator, "flows", interrupting)
+    monkeypatch.setattr(VideoSteps, "next", interrupting)
 
 
 def test_ctrl_c_keeps_whole_files_and_says_how_far_it_got(

@@ -26,12 +26,16 @@ def network(
     pyr_lvls: int = 4,
     at_zero: tuple[int, ...] = (),
     finest: int = 2,
+    match_depths: tuple[int, ...] = (),
+    finest_md: int | None = None,
 ) -> tasks.PwcnetTask:
     torch.manual_seed(sum(levels))
     common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "act_type": nn.ReLU()}
     common["flow_pred_lvl"] = finest
     model = tasks.PwcnetTask(
-        backbones.MatchPyramid(levels, [1] * pyr_lvls, match, use_bn=True, **common),
+        backbones.MatchPyramid(
+            levels, [1] * pyr_lvls, match, use_bn=True, match_depths=match_depths, **common
+        ),
         heads.ResidualHead(
             match,
             use_bn=False,
@@ -40,6 +44,7 @@ def network(
             dilations=[1, 2, 1],
             hidden_channels=hidden,
             at_zero_levels=at_zero,
+            finest_md=finest_md,
             **common,
         ),
         losses.RobustFlowLoss(),
@@ -86,13 +91,14 @@ def test_a_coarser_level_continues_the_coarsest_decoder() -> None:
 
 
 def test_a_finer_level_continues_the_finest_decoder() -> None:
-    old, new = network(), network(finest=1)
+    old, new = network(), network(finest=1, match_depths=(2,), finest_md=1)
     weights = widen_weights(old, new)
     new.load_state_dict(weights)
     before = old.state_dict()
-    for name in ("convs.0.conv.weight", "flow.weight"):
-        finest = weights[f"head.correctors.0.{name}"]
-        assert torch.equal(finest, before[f"head.correctors.0.{name}"])
+    flow, first = (f"head.correctors.0.{name}.weight" for name in ("flow", "convs.0.conv"))
+    assert torch.equal(weights[flow], before[flow])
+    inner = before[first][:, :25].reshape(-1, 5, 5, 3, 3)[:, 1:4, 1:4].flatten(1, 2)
+    assert torch.equal(weights[first], torch.cat([inner, before[first][:, 25:]], dim=1))
     # what the finest one handed to nobody is that of the next coarser one
     handed_on = before["head.correctors.1.up_feat.weight"]
     assert torch.equal(weights["head.correctors.1.up_feat.weight"], handed_on)

@@ -47,13 +47,13 @@ stages = [
 ]
 colours = dict(
     type="PhotometricJitter",
-    brightness=0.3,
-    contrast=0.3,
+    brightness=0.6,
+    contrast=0.4,
     saturation=0.3,
-    gamma=0.3,
+    gamma=0.8,
     noise=6.0,
     p=0.8,
-    asymmetric_p=0.3,
+    asymmetric_p=0.2,
 )
 augmentation = [
     dict(type="RandomFlip", px=0.5, py=0.5),

@@ -36,7 +36,9 @@ train_scales = [4, 8, 16, 32]
 out_channels = [16, 24, 32, 48, 64]
 depths = [1, 2, 2, 2, 2]
 match_channels = 24
+match_depths = []  # convolutions that only the match features see
 max_displacement = 3
+finest_max_displacement = None
 predictor_channels = [32, 32, 32, 32, 16]
 dilations = [1, 1, 2, 4, 1]
 hidden_channels = 5
@@ -50,6 +52,7 @@ model = dict(
         out_channels=out_channels,
         depths=depths,
         match_channels=match_channels,
+        match_depths=match_depths,
         use_bn=True,
         bn_kwargs=bn_kwargs,
         pyr_lvls=pyr_lvls,
@@ -70,6 +73,7 @@ model = dict(
         dilations=dilations,
         hidden_channels=hidden_channels,
         at_zero_levels=at_zero_levels,
+        finest_md=finest_max_displacement,
         _delete_=True,
     ),
     loss=dict(type="RobustFlowLoss", power=0.9, epsilon=0.1, _delete_=True),

@@ -15,6 +15,8 @@ shipped_ckpt_dir = "./models/pwcnet_small_generated"
 # 0.21 M parameters, 4.0 GMAC at 384x512. Levels 1/32 to 1/2: an error is a share of a pixel of the
 # finest level, whatever that level is.
 flow_pred_lvl = 1
+match_depths = [2]
+finest_max_displacement = 2
 train_scales = [2, 4, 8, 16, 32]
 loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625]
 

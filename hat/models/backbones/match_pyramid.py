@@ -21,15 +21,29 @@ from horizon.quantization import fuse_modules
 
 
 class MatchFeatures(nn.Module):
-    """1x1 convolution and batch normalisation: (N, C, h, w) to (N, match_channels, h, w)."""
+    """1x1 convolution and batch normalisation: (N, C, h, w) to (N, match_channels, h, w).
 
-    def __init__(self, in_channels: int, out_channels: int, bn_kwargs: Mapping[str, Any]) -> None:
+    Before it, ``depth`` convolutions of a level's own, of which the coarser levels see nothing.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        depth: int,
+        *,
+        bn_kwargs: Mapping[str, Any],
+        **layer: Any,
+    ) -> None:
         super().__init__()
+        layer["bn_kwargs"] = bn_kwargs
+        own = [ConvModule(in_channels, in_channels, **layer) for _ in range(depth)]
+        self.own = nn.Sequential(*own)
         self.conv = nn.Conv2d(in_channels, out_channels, 1)
         self.bn = nn.BatchNorm2d(out_channels, **bn_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.bn(self.conv(x))
+        x = self.bn(self.conv(self.own(x)))
         if isinstance(x, Tensor) and x.requires_grad and x.stride(1) == 1:
             # The parts of its gradient come in any order, and batch normalisation takes eight times
             # as long with a gradient that is not in the order of its input.
@@ -37,6 +51,7 @@ class MatchFeatures(nn.Module):
         return x
 
     def fuse_model(self, fold_bn: bool = True) -> None:
+        """Fuse the last convolution; those before it are modules that fuse themselves."""
         fuse_modules(self, ["conv", "bn"], fold_bn)
 
 
@@ -48,6 +63,9 @@ class MatchPyramid(nn.Module):
         out_channels: channels of the levels 1 (half size) to ``pyr_lvls``.
         depths: convolutions of each level.
         match_channels: channels of the match features of every level.
+        match_depths: convolutions, from the finest level on, that only the match features of that
+            level see; levels without an entry have none. One convolution of the image is too little
+            to match by: see docs/learning.md.
         use_bn, bn_kwargs, act_type: see :class:`~hat.models.conv_module.ConvModule`.
         pyr_lvls: number of levels; level l has 1 / 2**l of the image's size.
         flow_pred_lvl: the finest level that is handed on.
@@ -63,11 +81,19 @@ class MatchPyramid(nn.Module):
         pyr_lvls: int,
         flow_pred_lvl: int,
         act_type: nn.Module,
+        match_depths: Sequence[int] = (),
     ) -> None:
         super().__init__()
         check_levels("out_channels", out_channels, pyr_lvls, flow_pred_lvl)
         check_levels("depths", depths, pyr_lvls, flow_pred_lvl)
         check_channels("match_channels", [match_channels])
+        own_depths = [*match_depths, *[0] * (pyr_lvls + 1 - flow_pred_lvl - len(match_depths))]
+        if len(own_depths) != pyr_lvls + 1 - flow_pred_lvl or min(own_depths) < 0:
+            raise ValueError(
+                f"match_depths: expected at most {pyr_lvls + 1 - flow_pred_lvl} numbers, one for "
+                f"each level from the finest on, found {list(match_depths)}"
+            )
+        layer: dict[str, Any] = {"act_type": act_type, "use_bn": use_bn, "bn_kwargs": bn_kwargs}
         self.pyr_lvls = pyr_lvls
         self.flow_pred_lvl = flow_pred_lvl
         self.levels = nn.ModuleList()
@@ -79,15 +105,14 @@ class MatchPyramid(nn.Module):
                     before if index == 0 else channels,
                     channels,
                     stride=2 if index == 0 else 1,
-                    act_type=act_type,
-                    use_bn=use_bn,
-                    bn_kwargs=bn_kwargs,
+                    **layer,
                 )
                 for index in range(depth)
             ]
             self.levels.append(nn.Sequential(*convs))
             if number >= flow_pred_lvl:
-                self.matches.append(MatchFeatures(channels, match_channels, bn_kwargs))
+                own = own_depths[number - flow_pred_lvl]
+                self.matches.append(MatchFeatures(channels, match_channels, own, **layer))
             before = channels
         initialise(self)
         if not use_bn:
@@ -95,7 +120,7 @@ class MatchPyramid(nn.Module):
 
     def _start_linear(self) -> None:
         """Begin as a stack of linear filters; see :mod:`hat.models.looks_linear`."""
-        convs = [m.conv for m in self.levels.modules() if isinstance(m, ConvModule)]
+        convs = [m.conv for m in self.modules() if isinstance(m, ConvModule)]
         for index, conv in enumerate(convs):
             start_linear(conv, paired_input=index > 0, beside=1.0 if index == 0 else 0.5)
         for module in self.matches:

@@ -127,6 +127,7 @@ class ResidualHead(nn.Module):
         shared: all levels have the same convolutions, as far as what they read has as many
             channels (the coarsest sees no flow); they become layers of their own when the network
             is quantised.
+        finest_md: ``md`` of the finest level, where the flow so far is off by little.
         at_zero_levels: levels that also see a cost volume around zero flow, not only around that of
             the level before. A small thing that moves far is not there at coarser levels; without
             it, the level where it appears looks for it in the wrong place.
@@ -149,6 +150,7 @@ class ResidualHead(nn.Module):
         hidden_channels: int,
         shared: bool = True,
         at_zero_levels: Sequence[int] = (),
+        finest_md: int | None = None,
     ) -> None:
         super().__init__()
         check_channels("channels", channels)
@@ -168,7 +170,7 @@ class ResidualHead(nn.Module):
         self.correctors = nn.ModuleList(
             FlowCorrector(
                 match_channels,
-                md,
+                md if finest_md is None or level > flow_pred_lvl else finest_md,
                 channels,
                 dilations,
                 hidden_channels,
@@ -184,7 +186,7 @@ class ResidualHead(nn.Module):
         initialise(self)
         correctors = [cast(FlowCorrector, corrector) for corrector in self.correctors]
         for corrector in correctors:
-            start_as_matcher(corrector, md)
+            start_as_matcher(corrector)
         if shared:
             share_weights(correctors)
 
@@ -211,12 +213,13 @@ def share_weights(correctors: Sequence[nn.Module]) -> None:
                 layer.weight, layer.bias = one.weight, one.bias
 
 
-def start_as_matcher(corrector: FlowCorrector, md: int) -> None:
+def start_as_matcher(corrector: FlowCorrector) -> None:
     """Begin as what the network shall become: a matcher, if a poor one.
 
     The first correction is the centre of mass of the cost volume, averaged over 3x3 pixels, which
     is linear in the costs; see :mod:`hat.models.looks_linear` for how it is handed on.
     """
+    md = corrector.correlation.max_displacement
     convs = [cast(ConvModule, module).conv for module in corrector.convs]
     first = convs[0]
     start_linear(first, paired_input=False)
