@@ -1,4 +1,4 @@
-// Warp with AVX-512: vectors of channels.
+// Warp with AVX-512: vectors of channels, whose places are found for 16 pixels at once.
 #if defined(__x86_64__)
 
 #include "kernels/requantize_avx512.h"
@@ -64,12 +64,96 @@ struct BlendWords {
   }
 };
 
+// An axis of 16 pixels: bytes and weights as in WarpAxis.
+struct Axis16 {
+  __m512i at[2], weight[2];
+
+  Axis16(__m512i place, std::int32_t bits, std::int32_t size, std::int32_t stride) {
+    const __m512i first = _mm512_sra_epi32(place, _mm_cvtsi32_si128(bits));
+    const __m512i one = _mm512_set1_epi32(1 << bits);
+    const __m512i fraction = _mm512_andnot_si512(_mm512_set1_epi32(-1 << bits), place);
+    const __m512i sizes = _mm512_set1_epi32(size), strides = _mm512_set1_epi32(stride);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(1));
+    // A place below 0 is a large unsigned number.
+    const __mmask16 inside[2] = {_mm512_cmplt_epu32_mask(first, sizes),
+                                 _mm512_cmplt_epu32_mask(second, sizes)};
+    at[0] = _mm512_maskz_mullo_epi32(inside[0], first, strides);
+    at[1] = _mm512_maskz_mullo_epi32(inside[1], second, strides);
+    weight[0] = _mm512_maskz_sub_epi32(inside[0], one, fraction);
+    weight[1] = _mm512_maskz_mov_epi32(inside[1], fraction);
+  }
+};
+
+struct Each16 {
+  // Places and bytes must fit 32 bits.
+  static bool fits(const WarpArgs& args) {
+    constexpr std::int64_t kLongest = 1 << 20, kBytes = std::int64_t{1} << 31;
+    const Tensor& feature = args.feature;
+    for (int axis : {0, 1}) {
+      if (args.origin[axis] + args.out.shape[1 + axis] > kLongest) return false;
+    }
+    return args.fraction_bits <= 8 && args.offset.stride[2] == 4 &&
+           fits_integers(args.table, false) && feature.shape[1] < kLongest &&
+           feature.shape[2] < kLongest &&
+           feature.stride[1] * feature.shape[1] + feature.stride[2] * feature.shape[2] < kBytes;
+  }
+
+  template <class Blend>
+  void operator()(const WarpArgs& args, const Part& part, Blend blend) const {
+    if (!fits(args)) return for_each_warped(args, part, blend);
+    const Tensor& feature = args.feature;
+    const std::int32_t bits = args.fraction_bits;
+    Channel channel = args.table;
+    channel.bias = 0;
+    const IntegerScale16 scale = integer_scale_of_channel(channel);
+    const __m512i lo = _mm512_set1_epi32(-32768), hi = _mm512_set1_epi32(32767);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m128i shift = _mm_cvtsi32_si128(bits);
+    for_each_run(
+        args.out, part, [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t end) {
+          const std::byte* image = feature.data + n * feature.stride[0];
+          const std::byte* offset = pixel(args.offset, n, y, x);
+          std::byte* out = pixel(args.out, n, y, x);
+          const __m512i down_from = _mm512_set1_epi32(
+              static_cast<std::int32_t>((args.origin[0] + y) * (std::int64_t{1} << bits)));
+          for (; x < end; x += 16, offset += 64) {
+            const int count = end - x < 16 ? static_cast<int>(end - x) : 16;
+            const __m512i steps =
+                _mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << count) - 1), offset);
+            const auto moved = [&](__m512i step, __m512i from) {
+              return _mm512_add_epi32(from, requantize16(step, scale, lo, hi));
+            };
+            const __m512i column =
+                _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(args.origin[1] + x)));
+            const Axis16 across(moved(_mm512_srai_epi32(_mm512_slli_epi32(steps, 16), 16),
+                                      _mm512_sll_epi32(column, shift)),
+                                bits, feature.shape[2],
+                                static_cast<std::int32_t>(feature.stride[2]));
+            const Axis16 down(moved(_mm512_srai_epi32(steps, 16), down_from), bits,
+                              feature.shape[1], static_cast<std::int32_t>(feature.stride[1]));
+            alignas(64) std::int32_t at[4][16], weight[4][16];
+            for (int i = 0; i < 4; ++i) {
+              _mm512_store_si512(at[i], _mm512_add_epi32(down.at[i / 2], across.at[i % 2]));
+              _mm512_store_si512(weight[i], i < 2 ? down.weight[i] : across.weight[i - 2]);
+            }
+            for (int i = 0; i < count; ++i, out += args.out.stride[2]) {
+              blend(
+                  WarpTaps{{image + at[0][i], image + at[1][i], image + at[2][i], image + at[3][i]},
+                           {weight[0][i], weight[1][i]},
+                           {weight[2][i], weight[3][i]}},
+                  out);
+            }
+          }
+        });
+  }
+};
+
 }  // namespace
 
 void avx512::warp(const WarpArgs& args, Part part) {
   const std::int32_t bits = args.fraction_bits;
   warp_by_type<BlendBytes, BlendWords>(args, part, _mm512_set1_epi32(warp_half(bits)),
-                                       _mm_cvtsi32_si128(2 * bits));
+                                       _mm_cvtsi32_si128(2 * bits), Each16{});
 }
 
 }  // namespace horizon

@@ -91,14 +91,22 @@ inline void for_each_vector(const WarpTaps& taps, Type type, std::int32_t bits,
   }
 }
 
+struct EachWarped {
+  template <class Blend>
+  void operator()(const WarpArgs& args, const Part& part, Blend blend) const {
+    for_each_warped(args, part, blend);
+  }
+};
+
 // Bytes blends int8 features, Words int16; half is 2^(2F-1) and shift 2F, as the two want them.
-template <class Bytes, class Words, class Half, class Shift>
-void warp_by_type(const WarpArgs& args, const Part& part, Half half, Shift shift) {
+// walk(args, part, blend) does what for_each_warped does.
+template <class Bytes, class Words, class Half, class Shift, class Walk = EachWarped>
+void warp_by_type(const WarpArgs& args, const Part& part, Half half, Shift shift, Walk walk = {}) {
   const std::int64_t channels = args.feature.shape[3];
   if (args.feature.type == Type::int8) {
-    for_each_warped(args, part, Bytes{channels, args.fraction_bits, half, shift});
+    walk(args, part, Bytes{channels, args.fraction_bits, half, shift});
   } else {
-    for_each_warped(args, part, Words{channels, args.fraction_bits, half, shift});
+    walk(args, part, Words{channels, args.fraction_bits, half, shift});
   }
 }
 
