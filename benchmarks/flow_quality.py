@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from benchmarks.flow_sets import REAL, Pair, generated_set, real_sets, sample_pair
 from hat.cli.common import print_table
@@ -31,12 +32,13 @@ from hat.data.synthesis.motions import MOTIONS
 from hat.engine.checkpoint import checkpoint_path
 from hat.engine.processors import BatchProcessor
 from hat.metrics import FlowMetrics
+from hat.metrics.resize import full_resolution
 from hat.registry import build_from_registry
 from horizon.runtime import Model
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
 CHECKPOINTS = "models/pwcnet_lite_generated"
-COLUMNS = ("EPE", "1px", "3px", "EPE s0-10", "EPE s10-40", "EPE s40+")
+COLUMNS = ("EPE", "median", "1px", "3px", "EPE s0-10", "EPE s10-40", "EPE s40+")
 REFERENCE = "DIS medium"
 
 Method = Callable[[np.ndarray, np.ndarray], torch.Tensor]
@@ -68,24 +70,39 @@ def opencv_methods() -> dict[str, Method]:
     }
 
 
-def network_method(model: nn.Module, processor: BatchProcessor) -> Method:
+def network_method(model: nn.Module, processor: BatchProcessor, enlarge: float = 1.0) -> Method:
+    """The flow of a network; ``enlarge``: of images so many times as large."""
     device = torch.device("cpu")
 
-    def method(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
+    def evaluate(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
         image = torch.from_numpy(np.concatenate([first, second], axis=2))
         return processor.evaluate(model, {"img": image.permute(2, 0, 1)[None]}, device)[1]
 
-    return method
+    def enlarged(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
+        height, width = first.shape[:2]
+        size = round(width * enlarge), round(height * enlarge)
+        large = (cv2.resize(x, size, interpolation=cv2.INTER_CUBIC) for x in (first, second))
+        flow = full_resolution(evaluate(*large), (size[1], size[0]))
+        flow = functional.interpolate(flow, (height, width), mode="bilinear", align_corners=False)
+        return flow / torch.tensor([size[0] / width, size[1] / height]).reshape(1, 2, 1, 1)
+
+    return evaluate if enlarge == 1.0 else enlarged
 
 
 def judge(pairs: Iterable[Pair], methods: dict[str, Method]) -> dict[str, dict[str, float]]:
-    """The metrics of every method over ``pairs``."""
+    """The metrics of every method over ``pairs``, and the median of its pixels' errors."""
     metrics = {method: FlowMetrics() for method in methods}
+    errors: dict[str, list[torch.Tensor]] = {method: [] for method in methods}
     for first, second, flow in pairs:
         truth = torch.from_numpy(flow).permute(2, 0, 1)[None]
         for method, function in methods.items():
-            metrics[method].update(truth, function(first, second))
-    return {method: metric.results() for method, metric in metrics.items()}
+            found = full_resolution(function(first, second), flow.shape[:2])
+            metrics[method].update(truth, found)
+            errors[method].append((found - truth).norm(dim=1).flatten())
+    return {
+        method: {**metric.results(), "median": float(torch.cat(errors[method]).nanmedian())}
+        for method, metric in metrics.items()
+    }
 
 
 def data_pairs(path: str, split_name: str | None) -> Iterator[Pair]:
@@ -120,6 +137,7 @@ def main() -> None:
     parser.add_argument("--ckpt-dir", default=CHECKPOINTS, help="of the stages' best checkpoints")
     parser.add_argument("--ckpt", type=Path, help="one float checkpoint instead")
     parser.add_argument("--stages", nargs="*", default=("float", "int_infer"))
+    parser.add_argument("--enlarge", type=float, default=1.0, help="images for the networks alone")
     parser.add_argument("--real", type=Path, default=REAL, help="folder of the real samples")
     parser.add_argument("--textures", help="a bank of textures: pairs of each distribution too")
     parser.add_argument("--pairs", type=int, default=32, help="generated ones per distribution")
@@ -139,7 +157,7 @@ def main() -> None:
     for stage in ("float",) if args.ckpt else args.stages:
         ckpt = args.ckpt or checkpoint_path(args.ckpt_dir, stage)
         model = trained_model(config, "infer_cfg", stage, ckpt)[0]
-        methods[f"{config.task_name}, {stage}"] = network_method(model, processor)
+        methods[f"{config.task_name}, {stage}"] = network_method(model, processor, args.enlarge)
     sets: dict[str, Iterable[Pair]] = dict(real_sets(args.real))
     if args.textures:
         bank = TextureBank(args.textures)

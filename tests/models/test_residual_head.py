@@ -19,16 +19,18 @@ from tests.models.test_pwcnet_quantised import (
 )
 
 
-def network(**head: Any) -> tasks.PwcnetTask:
+def network(finest: int = 2, match_depths: tuple[int, ...] = (), **head: Any) -> tasks.PwcnetTask:
     torch.manual_seed(0)
-    common = {"bn_kwargs": {}, "pyr_lvls": 4, "flow_pred_lvl": 2, "act_type": nn.ReLU()}
-    backbone = backbones.MatchPyramid([8, 12, 16, 16], [1, 1, 1, 1], 8, use_bn=True, **common)
+    common = {"bn_kwargs": {}, "pyr_lvls": 4, "flow_pred_lvl": finest, "act_type": nn.ReLU()}
+    backbone = backbones.MatchPyramid(
+        [8, 12, 16, 16], [1, 1, 1, 1], 8, use_bn=True, match_depths=match_depths, **common
+    )
     arguments = {"channels": [16, 16, 8], "dilations": [1, 2, 1], "hidden_channels": 3, **head}
     return tasks.PwcnetTask(
         backbone,
         heads.ResidualHead(8, use_bn=False, md=3, **common, **arguments),
         losses.RobustFlowLoss(),
-        [1.0, 0.5, 0.25],
+        [1.0, 0.5, 0.25, 0.125][: 5 - finest],
     )
 
 
@@ -61,8 +63,32 @@ def test_channels_and_dilations_go_together() -> None:
         network(dilations=[1])
 
 
-def test_it_becomes_integers_that_compute_the_same() -> None:
-    model = network().eval()
+def test_a_fine_level_may_have_a_small_cost_volume_and_features_of_its_own() -> None:
+    model = network(finest=1, match_depths=(2,), finest_md=1)
+    fine, next_one = model.head.correctors[:2]
+    assert (fine.correlation.out_channels, next_one.correlation.out_channels) == (9, 49)
+    assert fine.convs[1].conv.weight is next_one.convs[1].conv.weight
+    assert fine.convs[0].conv.weight is not next_one.convs[0].conv.weight
+    assert [len(match.own) for match in model.backbone.matches] == [2, 0, 0, 0]
+    before = [flow.detach() for flow in model.eval()({"img": shifted_pair(4, 2)}, all_levels=True)]
+    with torch.no_grad():
+        model.backbone.matches[0].own[0].conv.weight.zero_()
+    after = model({"img": shifted_pair(4, 2)}, all_levels=True)
+    assert not torch.equal(after[0], before[0])
+    assert all(torch.equal(a, b) for a, b in zip(after[1:], before[1:], strict=True))
+
+
+@pytest.mark.parametrize("depths", [(1, 0, 0, 0), (-1,)])
+def test_match_depths_that_do_not_fit_are_refused(depths: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"match_depths: expected at most 3 numbers"):
+        network(match_depths=depths)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"finest": 1, "match_depths": (2,), "finest_md": 1}], ids=["quarter", "half"]
+)
+def test_it_becomes_integers_that_compute_the_same(arguments: dict[str, Any]) -> None:
+    model = network(**arguments).eval()
     batch = smooth_pair(1, 64, 64, seed=1)
     with torch.no_grad():
         wanted = model(batch)
