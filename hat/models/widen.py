@@ -4,7 +4,8 @@ The wider network begins with the flow of the trained one: what it has more begi
 what there was before does not listen to it yet. Its training then starts where the other one's
 ended, instead of at zero flow. It may also have coarser levels, or predict flow at finer ones:
 their match features begin at random, and their decoder is that of the nearest level, so that the
-flow begins close to the trained one's only after some hundreds of steps.
+flow begins close to the trained one's only after some hundreds of steps. It may lack the finest
+levels of the trained one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def widen_weights(
     before, after = old.state_dict(), {k: v.clone() for k, v in new.state_dict().items()}
     layers = matching_layers(old, new)
     sources = dict(_entries(before, after, layers))
-    if lost := before.keys() - set(sources.values()):
+    lost = before.keys() - set(sources.values())
+    if lost := {name for name in lost if not name.startswith(left_out(old, new))}:
         raise InputError(
             f"the networks have different layers ({len(lost)} entries of the trained one are "
             f"nowhere in the wider one, first {min(lost)}); expected the same layers with more "
@@ -112,6 +114,23 @@ def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
                 layer = f"{name}.correctors.{level - many.flow_pred_lvl}"
                 found[layer] = f"{name}.correctors.{source - few.flow_pred_lvl}"
     return found
+
+
+def left_out(old: nn.Module, new: nn.Module) -> tuple[str, ...]:
+    """Layers of ``old`` that only levels finer than those of ``new`` need."""
+    found = []
+    modules = dict(old.named_modules())
+    for name, many in new.named_modules():
+        few = modules.get(name)
+        if isinstance(many, MatchPyramid) and isinstance(few, MatchPyramid):
+            finer = range(many.flow_pred_lvl - few.flow_pred_lvl)
+            found += [f"{name}.matches.{index}." for index in finer]
+        if isinstance(many, ResidualHead) and isinstance(few, ResidualHead):
+            finer = range(many.flow_pred_lvl - few.flow_pred_lvl)
+            found += [f"{name}.correctors.{index}." for index in finer]
+            if finer:  # the finest hands nothing on
+                found.append(f"{name}.correctors.{len(finer)}.up_feat.")
+    return tuple(found)
 
 
 def _entries(

@@ -110,6 +110,16 @@ def test_a_finer_level_continues_the_finest_decoder() -> None:
         torch.testing.assert_close(same, coarse)
 
 
+def test_the_finest_level_may_be_left_out() -> None:
+    old, new = network(finest=1, match_depths=(2,), finest_md=1), network()
+    with torch.no_grad():
+        new.load_state_dict(widen_weights(old, new))
+        batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
+        wanted, found = old(batch, all_levels=True), new(batch, all_levels=True)
+    for flow, same in zip(wanted[1:], found, strict=True):
+        torch.testing.assert_close(same, flow)
+
+
 def test_all_that_is_new_learns() -> None:
     old, new = network(), wide(at_zero=(3,))
     new.load_state_dict(widen_weights(old, new))
