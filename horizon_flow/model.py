@@ -27,8 +27,9 @@ class FlowModel:
     in a folder (``docs/flow_model.md``). Many threads may use a model at the same time.
 
     Args:
-        model: a network that comes with the package ("pwcnet_lite"), or a path: a network for any
-            image size (.npz, from ``hat export-network``) or a compiled program (.hbm, from ``hat
+        model: a network that comes with the package ("pwcnet_lite", or "pwcnet_small", which is
+            more precise and takes three times as long), or a path: a network for any image size
+            (.npz, from ``hat export-network``) or a compiled program (.hbm, from ``hat
             compile-perf``). A program has one size: smaller images are padded, larger ones scaled
             down to fit, and their flow scaled up again.
         channels: the order of colours, "RGB" or "BGR" (as OpenCV reads images).

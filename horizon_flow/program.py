@@ -87,7 +87,7 @@ class FlowProgram(Program):
     """Runs a program on image pairs; many threads may do so at the same time."""
 
     form = "pairs"
-    expected = "an image pair uint8 or int8 (1, 6, H, W) and flow int32 (1, 2, H/4, W/4)"
+    expected = "an image pair uint8 or int8 (1, 6, H, W) and flow int32 (1, 2, H/r, W/r)"
 
     @staticmethod
     def fits(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
@@ -109,7 +109,7 @@ class VideoProgram(Program):
     """
 
     form = "video"
-    expected = "an image (1, 3, H, W), features of another; flow int32 (1, 2, H/4, W/4), features"
+    expected = "an image (1, 3, H, W), features of another; flow int32 (1, 2, H/r, W/r), features"
 
     @staticmethod
     def fits(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:

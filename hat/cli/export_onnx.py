@@ -1,7 +1,7 @@
 """Export a trained model to ONNX and check it in ONNX Runtime.
 
 Writes {stage}.onnx. Input img is an image pair in YUV444, flow is in px of the full-resolution
-image, at a quarter of its size:
+image, at the size of the network's finest level (1/4, with pwcnet_small 1/2):
 
   float             float operators; any batch, height and width
   calibration, qat  QuantizeLinear/DequantizeLinear around float operators; one size

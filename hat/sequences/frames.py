@@ -260,7 +260,11 @@ def open_capture(source: Path | int) -> cv2.VideoCapture:
         return capture
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")
-    capture = cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:  # the error below says more than OpenCV's own remark
+        capture = cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         raise InputError(
             f"{source}: neither a picture nor a video that OpenCV can read; expected pictures "

@@ -23,6 +23,8 @@ h3 { font-size: 1rem; margin: 1.6rem 0 .4rem } a { color: var(--link) }
 p.summary, p.note { color: var(--quiet); margin-top: 0 } nav a { margin-right: 1.2rem }
 progress { width: 100%; height: .7rem; accent-color: #0072b2 }
 img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px }
+@media (prefers-color-scheme: dark) { /* lines on white become lines on dark, of the same hues */
+  img[src^="data:image/png"] { filter: invert(.9) hue-rotate(180deg) } }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid var(--line) }

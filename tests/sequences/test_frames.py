@@ -104,7 +104,7 @@ def test_a_camera_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         find_frames(["7"])
 
 
-def test_what_is_no_source_is_told(tmp_path: Path) -> None:
+def test_what_is_no_source_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_pictures(tmp_path / "in", 3)
     write_pictures(tmp_path / "in", 2, "mask_{}.png")
     write_pictures(tmp_path / "one", 1)
@@ -121,6 +121,7 @@ def test_what_is_no_source_is_told(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(InputError, match=message):
             find_frames([str(tmp_path / word)])
+    assert capfd.readouterr().err == ""  # no remark of OpenCV's beside the error
     with pytest.raises(InputError, match="no picture; give one video alone"):
         find_frames([str(tmp_path / "in" / "frame_0001.png"), str(tmp_path / "text.mp4")])
     with pytest.raises(InputError, match="3 pictures cannot be taken two by two"):
