@@ -52,7 +52,7 @@ def unit_intervals(estimate: Estimate, unit: str, edges: np.ndarray) -> np.ndarr
 
 
 def ddr_intervals(estimate: Estimate, opcode: Opcode, edges: np.ndarray) -> np.ndarray:
-    """Bytes that LOADs or STOREs move in each interval, evenly while they work."""
+    """Bytes that LOADs or STOREs move in each interval, evenly while they hold the bus."""
     chosen = [
         timed
         for instruction, timed in zip(
@@ -61,8 +61,8 @@ def ddr_intervals(estimate: Estimate, opcode: Opcode, edges: np.ndarray) -> np.n
         if instruction.opcode is opcode
     ]
     return spread(
-        [timed.end - timed.busy for timed in chosen],
-        [timed.end for timed in chosen],
+        [timed.bus[0] for timed in chosen],
+        [timed.bus[1] for timed in chosen],
         [timed.ddr_bytes for timed in chosen],
         edges,
     )

@@ -23,6 +23,8 @@ class Timed:
         busy: seconds that the unit needs for it, without waiting for the bus.
         macs: multiply-accumulates, padding included.
         ddr_bytes: moved by a load or store.
+        bus: seconds from the start of the frame in which it begins to hold the bus and gives it
+            back; of a load or store.
     """
 
     start: float
@@ -30,6 +32,7 @@ class Timed:
     busy: float
     macs: int
     ddr_bytes: int
+    bus: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def estimate(program: Program, machine: Machine, cores: int | None = None) -> Es
     costs = [known.of(instruction) for instruction in program.instructions]
     starts, ends = simulate(program.instructions, costs, machine.sequential)
     timed = tuple(
-        Timed(start, end, cost.busy, cost.macs, cost.moved)
+        Timed(start, end, cost.busy, cost.macs, cost.moved, _on_bus(end, cost))
         for start, end, cost in zip(starts, ends, costs, strict=True)
     )
     layers: dict[str, list[int]] = {}
@@ -171,6 +174,11 @@ def _layer(
         # Both are rounded, each in its own way: what fits an array exactly could be a bit above 1.
         utilisation=min(tensor_seconds(machine, counts) / tensor, 1.0) if tensor else 0.0,
     )
+
+
+def _on_bus(end: float, cost: Cost) -> tuple[float, float]:
+    begin = end - cost.duration
+    return begin, begin + cost.bus
 
 
 def _busy(costs: Sequence[Cost]) -> dict[str, float]:
