@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from enum import IntEnum
-from itertools import product
 
 import numpy as np
 
 from horizon.hbir.fixed_point import (
     ACCUMULATOR_LIMIT,
     LIMITS,
-    MULTIPLIER_LIMIT,
-    SHIFT_RANGE,
     offset_fraction_bits,
 )
 from horizon.hbm.overlap import overlap
@@ -34,8 +31,9 @@ from horizon.hbm.records import (
     WeightLayout,
 )
 from horizon.hbm.require import fail, require
+from horizon.hbm.table_rules import check_table
 from horizon.hbm.weights import packed_bytes, weight_shape
-from horizon.isa.bounds import LOOKUP_ENTRIES, MAX_FRACTION_BITS, MAX_SIDE, MAX_STEP
+from horizon.isa.bounds import LOOKUP_ENTRIES, MAX_FRACTION_BITS, MAX_SIDE
 from horizon.isa.instructions import INSTRUCTIONS
 from horizon.isa.records import RECORDS, Field
 
@@ -98,7 +96,7 @@ def check_rules(instruction: Instruction, table: np.ndarray, where: str) -> None
     if opcode is Opcode.avg_pool:
         _check_windows(instruction, where)  # whose elements the table counts
     if "table" in operation.fields and not operation.looks_up:
-        _check_table(instruction, table, where)
+        check_table(instruction, table, where)
     _CHECKS[opcode](instruction, where)
     for name in ("a", "b", "weight"):
         view = getattr(instruction, name)
@@ -125,66 +123,6 @@ def _check_disjoint(out: View, where: str) -> None:
         if side > 1 and step < extent:
             fail(where, f"elements of out overlap (strides {out.strides})", "each at its own place")
         extent += step * (side - 1)
-
-
-def _check_table(instruction: Instruction, table: np.ndarray, where: str) -> None:
-    opcode, count, channels = instruction.opcode, len(table), instruction.out.shape[3]
-    counts = {channels} if opcode is Opcode.conv else {1}
-    if opcode is Opcode.rescale:
-        counts |= {channels}
-    found = f"{count} channel entries"
-    if opcode is Opcode.avg_pool:
-        _check_counts(instruction, table["count"], where)
-    else:
-        require(count in counts, where, found, " or ".join(map(str, sorted(counts))))
-        _check_column(table["count"], 0, 0, "count", where)
-    low, high = SHIFT_RANGE
-    _check_column(table["shift"], low, high, "shift", where)
-    _check_column(table["multiplier"], 0, MULTIPLIER_LIMIT, "multiplier", where)
-    bias = ACCUMULATOR_LIMIT - 1 if opcode is Opcode.conv else 0
-    _check_column(table["bias"], -bias, bias, "bias", where)
-    two = opcode is Opcode.add or (opcode is Opcode.conv and instruction.b is not None)
-    highest = MULTIPLIER_LIMIT if two else 0
-    _check_column(table["residual_multiplier"], 0, highest, "residual multiplier", where)
-    steep = MULTIPLIER_LIMIT if instruction.two_slopes else 0
-    _check_column(table["negative_multiplier"], -steep, steep, "negative multiplier", where)
-    steep = steep if two else 0
-    column = table["negative_residual_multiplier"]
-    _check_column(column, -steep, steep, "negative residual multiplier", where)
-    if table["zero"].any():
-        fail(where, "a reserved field of a channel that is not 0", "0")
-
-
-def _check_counts(instruction: Instruction, counts: np.ndarray, where: str) -> None:
-    """One entry for all windows, or one for each number of elements that a window has."""
-    require(len(counts) > 0, where, "no channel entry", "at least one")
-    if len(counts) == 1:
-        _check_column(counts, 0, 0, "count", where)
-        require(instruction.margin == (0, 0), where, f"margin {instruction.margin}", "(0, 0)")
-        return
-    _check_column(counts, 1, MAX_STEP**2, "count", where)
-    if (np.diff(counts) <= 0).any():
-        fail(where, f"counts {counts.tolist()}", "ascending ones")
-    for height, width in product(*(_window_elements(instruction, axis) for axis in (0, 1))):
-        if height * width not in counts:
-            found = f"a window of {height} x {width} elements"
-            fail(where, found, f"an entry for {height * width}, besides {counts.tolist()}")
-
-
-def _window_elements(instruction: Instruction, axis: int) -> list[int]:
-    """The numbers of rows (axis 0) or columns that windows have in the map and its margin."""
-    margin, kernel = instruction.margin[axis], instruction.kernel[axis]
-    places = np.arange(instruction.out.shape[1 + axis], dtype=np.int64)
-    begin = places * instruction.stride[axis] - instruction.pad[axis]
-    end = np.minimum(begin + kernel, instruction.a.shape[1 + axis] + margin)
-    return np.unique(end - np.maximum(begin, -margin)).tolist()
-
-
-def _check_column(values: np.ndarray, low: int, high: int, name: str, where: str) -> None:
-    bad = (values < low) | (values > high)
-    if bad.any():
-        channel = int(bad.argmax())
-        fail(where, f"{name} {values[channel]} of channel {channel}", f"{low}..{high}")
 
 
 def _check_move(instruction: Instruction, where: str) -> None:
