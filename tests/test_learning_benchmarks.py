@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from benchmarks import flow_quality, flow_sets, learning
+from benchmarks import average_weights, flow_quality, flow_sets, learning, teach_levels
+from hat.models.backbones import MatchPyramid
 
 
 def test_every_level_is_judged(
@@ -47,3 +50,35 @@ def test_generated_sets_are_the_same_again() -> None:
         list(flow_sets.generated_set(learning.spectral, "small", 1, (48, 64))) for _ in range(2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+
+
+def test_average_of_weights() -> None:
+    first = {"w": torch.tensor([0.0, 4.0]), "n": torch.tensor(3)}
+    second = {"w": torch.tensor([4.0, 8.0]), "n": torch.tensor(9)}
+    found = average_weights.average(first, second, 0.25)
+    assert found["w"].tolist() == [1.0, 5.0]
+    assert found["n"] == 3
+    with pytest.raises(ValueError, match="different networks"):
+        average_weights.average(first, {"w": torch.zeros(3), "n": torch.tensor(1)}, 0.5)
+
+
+def test_new_levels_learn_from_images_of_other_sizes() -> None:
+    """The pupil's finer and coarser level come closer to what the teacher sees."""
+    torch.manual_seed(0)
+    common: dict[str, Any] = {"use_bn": True, "bn_kwargs": {}, "act_type": nn.ReLU()}
+    teacher = MatchPyramid([4, 6, 8], [1] * 3, 4, pyr_lvls=3, flow_pred_lvl=2, **common).eval()
+    pupil = MatchPyramid(
+        [4, 6, 8, 8], [1] * 4, 4, pyr_lvls=4, flow_pred_lvl=1, match_depths=[1], **common
+    ).eval()
+    assert teach_levels.lessons(pupil, teacher) == {1: (2.0, 2), 4: (0.5, 3)}
+    teacher.requires_grad_(False)
+    pupil.requires_grad_(False)
+    kept = {name: value.clone() for name, value in pupil.state_dict().items()}
+    stream = iter(lambda: torch.rand(4, 3, 32, 32), None)
+    teach_levels.teach(pupil, teacher, stream, minutes=0.02)
+    learning = ("matches.0.", "matches.3.", "levels.3.")
+    for name, value in pupil.state_dict().items():
+        if not name.startswith(learning):
+            assert torch.equal(value, kept[name]), name
+    assert not torch.equal(pupil.matches[0].conv.weight, kept["matches.0.conv.weight"])
+    assert not torch.equal(pupil.matches[3].conv.weight, kept["matches.3.conv.weight"])

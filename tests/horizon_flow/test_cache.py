@@ -41,11 +41,11 @@ def test_a_size_is_compiled_once(tmp_path, compiled):
     flow = model(*PAIR)
     np.testing.assert_array_equal(model(*PAIR), flow)
     np.testing.assert_array_equal(FlowModel(cache_dir=tmp_path / "new" / "folder")(*PAIR), flow)
-    assert compiled == [(64, 64)]
+    assert compiled == [(128, 128)]
     (path,) = programs(tmp_path / "new" / "folder")
-    assert path.name.startswith("pwcnet_lite-pairs-64x64-")
-    FlowModel(cache_dir=tmp_path)(*images(2, 64, 65))
-    assert compiled == [(64, 64), (64, 96)]
+    assert path.name.startswith("pwcnet_lite-pairs-128x128-")
+    FlowModel(cache_dir=tmp_path)(*images(2, 64, 129))
+    assert compiled == [(128, 128), (128, 256)]
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "one byte", "another program"])
@@ -65,7 +65,7 @@ def test_a_damaged_program_is_compiled_again(damage, tmp_path, compiled):
     path.write_bytes(bad)
     compiled.clear()
     np.testing.assert_array_equal(FlowModel(cache_dir=tmp_path)(*PAIR), flow)
-    assert compiled == [(64, 64)]
+    assert compiled == [(128, 128)]
     assert path.read_bytes() == good
 
 

@@ -27,9 +27,9 @@ SIZE = (40, 50)
 
 @pytest.fixture(scope="module")
 def program_file(tmp_path_factory) -> Path:
-    """A compiled program of 64x96."""
+    """A compiled program of 128x256."""
     path = tmp_path_factory.mktemp("program") / "model.hbm"
-    path.write_bytes(compile_network(SHIPPED.graph(), (64, 96)))
+    path.write_bytes(compile_network(SHIPPED.graph(), (128, 256)))
     return path
 
 
@@ -41,7 +41,7 @@ def model(shared_cache) -> FlowModel:
 def by_hat(first: np.ndarray, second: np.ndarray, bgr: bool = False) -> np.ndarray:
     """Flow by the toolkit's own steps: the board's input, the program, the metrics' resize."""
     height, width = first.shape[:2]
-    padding = ((0, 0), (0, -height % 32), (0, -width % 32))
+    padding = ((0, 0), (0, -height % SHIPPED.multiple), (0, -width % SHIPPED.multiple))
     planes = board_image(np.concatenate([first, second], axis=2), bgr)
     planes = np.pad(planes, padding, mode="edge")
     program = FlowProgram(compile_network(SHIPPED.graph(), planes.shape[1:]))
@@ -168,8 +168,8 @@ def test_a_network_of_one_s_own(tmp_path):
 
 def test_a_program_of_the_images_size_or_a_larger_one(program_file, model):
     given = FlowModel(program_file)
-    assert given.size == (64, 96)
-    for size in ((64, 96), (50, 90)):
+    assert given.size == (128, 256)
+    for size in ((128, 256), (100, 200)):
         frames = images(3, *size)
         flows = [given(*pair) for pair in pairwise(frames)]
         assert flows[0].shape == (*size, 2)
@@ -180,20 +180,23 @@ def test_a_program_of_the_images_size_or_a_larger_one(program_file, model):
 
 def test_larger_images_are_scaled_down_to_a_program(program_file):
     given = FlowModel(str(program_file))
-    pair = images(2, 128, 256)
-    with pytest.warns(UserWarning, match=r"256x128 pixels in a program of 96x64: scaled to 38%"):
+    pair = images(2, 256, 600)
+    with pytest.warns(UserWarning, match=r"600x256 pixels in a program of 256x128: scaled to 43%"):
         flow = given(*pair)
     with warnings.catch_warnings():  # once
         warnings.simplefilter("error")
         np.testing.assert_array_equal(given(*pair), flow)
-    assert flow.shape == (128, 256, 2)
+    assert flow.shape == (256, 600, 2)
     np.testing.assert_allclose(np.median(flow, (0, 1)), (2, 0), atol=1.5)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": "pwcnet_lit"}, r"model 'pwcnet_lit'.*no such file; expected pwcnet_lite, or"),
+        (
+            {"model": "pwcnet_lit"},
+            r"model 'pwcnet_lit'.*no such file; expected pwcnet_lite, pwcnet_small",
+        ),
         ({"model": __file__}, r"expected a compiled program \(.hbm"),
         ({"channels": "rgb"}, "channels 'rgb'; expected RGB or BGR"),
         ({"threads": 0}, "threads: found 0, expected"),

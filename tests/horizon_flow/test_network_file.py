@@ -17,7 +17,10 @@ from tests.conftest import ROOT
 from tests.horizon.hbir.programs import pyramid
 from tests.horizon_flow.conftest import images
 
-CHECKPOINTS = {"pwcnet_lite": "models/pwcnet_lite_generated/int_infer-checkpoint-best.pth.tar"}
+CHECKPOINTS = {
+    f"pwcnet_{name}": f"models/pwcnet_{name}_generated/int_infer-checkpoint-best.pth.tar"
+    for name in ("lite", "small")
+}
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
 
 
@@ -64,10 +67,10 @@ def test_every_shipped_network_has_its_checkpoint():
 def test_a_shipped_network_gives_the_integers_of_its_checkpoint(name, shared_cache):
     """After training: hat export-network --config CONFIG --output horizon_flow/networks/NAME.npz"""
     model = LoadIntegerModel(ROOT / CHECKPOINTS[name])()
-    program = find_source(name, None, shared_cache).program((64, 128))
+    program = find_source(name, None, shared_cache).program((128, 128))
     planes = np.empty((6, *program.size), np.uint8)
-    noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    for first, second in (images(2, 64, 128), [noise, noise[::-1]]):
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    for first, second in (images(2, 128, 128), [noise, noise[::-1]]):
         fill_planes(first, planes[:3])
         fill_planes(second, planes[3:])
         integers = torch.from_numpy((planes ^ 0x80).view(np.int8)[None])

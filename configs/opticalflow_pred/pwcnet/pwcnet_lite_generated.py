@@ -20,6 +20,7 @@ task_name = "pwcnet_lite_generated"
 batch_size_per_gpu = 4  # two processes: 8 pairs a step
 data_num_workers = 1
 textures_file = "./tmp_data/textures.npy"  # drawn at the first start
+calibration_steps = 24
 photographs = None  # a folder of photographs, if you have one
 data_dir = "./tmp_data/GeneratedPairs"
 train_size = (256, 320)
@@ -29,12 +30,12 @@ lr = 1e-3
 bn_kwargs = {"momentum": 0.01}
 freeze_bn_step = 6000
 
-# Model: 0.21 M parameters, 1.37 GMAC at 384x512. Levels 1/32 to 1/4.
-pyr_lvls = 5
+# Model: 0.36 M parameters, 1.38 GMAC at 384x512. Levels 1/128 to 1/4; the coarsest cost 2 % of the time.
+pyr_lvls = 7
 flow_pred_lvl = 2
-train_scales = [4, 8, 16, 32]
-out_channels = [16, 24, 32, 48, 64]
-depths = [1, 2, 2, 2, 2]
+train_scales = [4, 8, 16, 32, 64, 128]
+out_channels = [16, 24, 32, 48, 64, 64, 64]
+depths = [1, 2, 2, 2, 2, 2, 2]
 match_channels = 24
 match_depths = []  # convolutions that only the match features see
 max_displacement = 3
@@ -43,7 +44,7 @@ predictor_channels = [32, 32, 32, 32, 16]
 dilations = [1, 1, 2, 4, 1]
 hidden_channels = 5
 at_zero_levels = []
-loss_weights = [1.0, 0.5, 0.25, 0.125]
+loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]
 
 model = dict(
     type="PwcnetTask",
@@ -78,6 +79,8 @@ model = dict(
     ),
     loss=dict(type="RobustFlowLoss", power=0.9, epsilon=0.1, _delete_=True),
     loss_weights=loss_weights,
+    # rare large values are those of large motions: 99.9 cut them
+    qconfig=dict(observer="percentile", percentile=99.99),
 )
 
 # Data: first motions that every level can see, then layered scenes, then the published distributions
@@ -152,12 +155,14 @@ val_data_loader = dict(
     ),
     num_workers=0,
 )
+# what calibration has not seen is clipped: many large motions
+far = {"sintel": 0.5, "spread": 0.3, "chairs": 0.2}
 calibration_data_loader = dict(
     dataset=dict(
         type="GeneratedPairs",
         textures=textures,
         length=128,
-        stages=[dict(motions=mixture, size=(384, 512), objects=(1, 16))],
+        stages=[dict(motions=far, size=(384, 512), objects=(1, 16))],
         transforms=[dict(type="ToTensor", to_yuv=False)],
         seed=2,
         fixed=True,
@@ -178,9 +183,9 @@ float_trainer = dict(
     sync_bn=False,
 )
 warmup_epochs = 0.5
-qat_lr = 2e-4
+qat_lr = 2e-5  # little: crops show few large motions, which are unlearnt
 qat_lr_callback = dict(
-    lr_decay_id=[1700, 2200], update_by="step", warmup_len=50, step_log_interval=100
+    lr_decay_id=[200, 260], update_by="step", warmup_len=50, step_log_interval=100
 )
 qat_trainer = dict(
     data_loader=dict(
@@ -194,7 +199,7 @@ qat_trainer = dict(
     ),
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
-    num_steps=2500,
+    num_steps=300,
     clip_grad_norm=1.0,
     ema_decay=0.99,
     sync_bn=False,

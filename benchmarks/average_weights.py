@@ -1,0 +1,54 @@
+"""The average of two checkpoints of one network.
+
+``python -m benchmarks.average_weights A.pth.tar B.pth.tar --output FILE.pth.tar [--share 0.5]``
+
+Training on narrow data takes away what those data do not ask for. Halfway back to the weights at
+its start, most of what it brought is still there, and so is what it took (Wortsman et al., "Robust
+fine-tuning of zero-shot models", CVPR 2022).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from hat.engine.checkpoint import load_checkpoint, save_checkpoint
+
+
+def average(
+    first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """``first`` and, with the weight ``share``, ``second``; counters are those of ``first``.
+
+    Raises:
+        ValueError: state dicts of different networks.
+    """
+    shapes = [{name: value.shape for name, value in one.items()} for one in (first, second)]
+    if shapes[0] != shapes[1]:
+        raise ValueError("the checkpoints are of different networks: their layers do not agree")
+    return {
+        name: torch.lerp(value, second[name], share) if value.is_floating_point() else value
+        for name, value in first.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    parser.add_argument("--share", type=float, default=0.5, help="of the second one")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    if not 0 <= args.share <= 1:
+        parser.error(f"--share: found {args.share}, expected 0 to 1")
+    contents = [load_checkpoint(path) for path in (args.first, args.second)]
+    states = [content["state_dict"] for content in contents]
+    start = {"stage": contents[0]["stage"], "epoch": 0, "step": 0, "metrics": {}}
+    save_checkpoint(args.output, {**start, "state_dict": average(*states, args.share)})
+    print(args.output)
+
+
+if __name__ == "__main__":
+    main()
