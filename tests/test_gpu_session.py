@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> Path:
     path.write_text(
         f'_base_ = "{CONFIGS / "pwcnet_lite_by_time.py"}"\n'
         f'textures = dict(type="TextureBank", path="{tmp_path / "textures.npy"}", count=3)\n'
-        "out_channels = [4, 4, 4, 4, 4]\n"
+        "out_channels = [4, 4, 4, 4, 4, 4, 4]\n"
         "match_channels = 4\n"
         "predictor_channels = [8, 8, 8, 8, 4]\n"
         "train_size = (64, 64)\n"

@@ -79,8 +79,8 @@ def test_without_a_folder_it_goes_on_with_one_warning(tmp_path, compiled):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model(*PAIR)
-        model(*images(2, 70, 50))
-    assert compiled == [(64, 64), (96, 64)]
+        model(*images(2, 130, 50))
+    assert compiled == [(128, 128), (256, 128)]
     np.testing.assert_array_equal(FlowModel(cache_dir=tmp_path)(*PAIR), flow)
 
 
