@@ -129,7 +129,7 @@ def program(path: Path) -> IntegerModel:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_integer_model(device: torch.device, batch: int) -> None:
     """Every tensor of the shipped program: the GPU's against the CPU's, these against numpy's."""
-    height, width = 64, 128
+    height, width = 128, 256
     image = torch.rand(
         batch, 6, height // 8, width // 8, generator=torch.Generator().manual_seed(1)
     )

@@ -34,9 +34,9 @@ def lite() -> tuple[nn.Module, Any, dict[str, Any]]:
     torch.manual_seed(0)
     model = build_from_registry(config.model, "model").train()
     processor = build_from_registry(config.batch_processor, "batch_processor")
-    image = torch.rand(2, 6, 16, 16, generator=torch.Generator().manual_seed(1)) * 255
-    image = nn.functional.interpolate(image, (128, 128), mode="bilinear").to(torch.uint8)
-    flow = torch.full((2, 2, 128, 128), 3.0)
+    image = torch.rand(2, 6, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
+    image = nn.functional.interpolate(image, (256, 256), mode="bilinear").to(torch.uint8)
+    flow = torch.full((2, 2, 256, 256), 3.0)
     return model, processor, {"img": image, "gt_flow": flow, "color_space": ["rgb"] * 2}
 
 

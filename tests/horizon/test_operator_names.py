@@ -22,6 +22,7 @@ DEFINITIONS = (
     "horizon/quantization/layers/",
     "horizon/compiler/verify/",
     "horizon/hbm/rules.py",
+    "horizon/hbm/table_rules.py",
     "horizon/hbm/proof.py",
 )
 # Loads, stores and copies are no operators: they move what operators make.
