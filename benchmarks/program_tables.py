@@ -103,11 +103,14 @@ def peak_memory(file: Path, image: np.ndarray, folder: Path) -> dict[str, Any]:
 def image_sizes(network: Network, threads: int, rounds: int) -> dict[str, Any]:
     """The program's median time at every size, and how far it is from linear in the pixels.
 
+    Sizes are those above, or the next larger ones that the network can have.
+
     Distances are relative: from time proportional to the pixels (the median of time per pixel),
     and from a straight line, which also has a constant part, fitted to relative errors.
     """
     rows = []
-    for height, width in SIZES:
+    multiple = int(network.integer.graph.attributes.get("size_multiple", 1))
+    for height, width in (tuple(-(-x // multiple) * multiple for x in size) for size in SIZES):
         program = network.compiled((height, width))
         model = Model(hbm.to_bytes(program), threads)
         rng = np.random.default_rng(0)
