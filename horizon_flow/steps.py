@@ -11,9 +11,8 @@ from horizon_flow.colour import fill_planes
 from horizon_flow.images import one_image
 from horizon_flow.program import CHANNELS, Program
 from horizon_flow.resize import enlarged, fitting_size, scaled_down, scaled_flow
+from horizon_flow.sources import Size
 from horizon_flow.stream import Stream
-
-Size = tuple[int, int]
 
 
 def convert(image: np.ndarray, planes: np.ndarray, channels: str) -> None:

@@ -56,31 +56,18 @@ struct CorrelationPlan {
 template <class Set, int R>
 void tiles_of_row(const typename Set::Scale& scale, CorrelationTile tile, std::int64_t side) {
   const std::int64_t element = tile.narrow ? 1 : 4;
-  const auto next = [&](std::int64_t count) {
-    side -= count;
-    tile.b += count * 4;
-    tile.out += count * kBlock * element;
+  const auto take = [&]<int kCount>() {
+    for (; side >= kCount; side -= kCount) {
+      correlation_tile<Set, R, kCount>(scale, tile);
+      tile.b += kCount * 4;
+      tile.out += kCount * kBlock * element;
+    }
   };
-  while (side >= 9) {
-    correlation_tile<Set, R, 9>(scale, tile);
-    next(9);
-  }
-  while (side >= 7) {
-    correlation_tile<Set, R, 7>(scale, tile);
-    next(7);
-  }
-  while (side >= 5) {
-    correlation_tile<Set, R, 5>(scale, tile);
-    next(5);
-  }
-  while (side >= 3) {
-    correlation_tile<Set, R, 3>(scale, tile);
-    next(3);
-  }
-  while (side >= 1) {
-    correlation_tile<Set, R, 1>(scale, tile);
-    next(1);
-  }
+  take.template operator()<9>();
+  take.template operator()<7>();
+  take.template operator()<5>();
+  take.template operator()<3>();
+  take.template operator()<1>();
 }
 
 // Row `y` of b, columns -pad .. of it, all of whose outside counts as 0.

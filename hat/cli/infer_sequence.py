@@ -89,7 +89,8 @@ def run_sequence(args: argparse.Namespace) -> int:
     stopped: interruption.Interrupted | None = None
     with own.making(planned.patterns), warnings_told(), _kept(video):
         if planned.video or set(planned.kinds) & {"picture", "figure"}:
-            load_ahead()
+            if "figure" in planned.kinds or not args.no_legend:
+                load_ahead()
             scale.look_at(frames, estimate)
         try:
             with _bar(frames) as bar:

@@ -25,8 +25,10 @@ from hat.models.heads.residual_head import FlowCorrector, ResidualHead
 NEW_MATCH = 0.05
 """Size of new match features, over that of the old ones. With 0 they would stay at 0: the gradient
 of each factor of the cost volume is the other one."""
-LEVEL = re.compile(r"\.(matches|correctors)\.\d+\.")
-"""In names of layers that each predicted level has."""
+Levels = MatchPyramid | ResidualHead
+LAYERS_OF_LEVELS: dict[type[Levels], str] = {MatchPyramid: "matches", ResidualHead: "correctors"}
+"""What each predicted level has a layer of."""
+LEVEL = re.compile(rf"\.({'|'.join(LAYERS_OF_LEVELS.values())})\.\d+\.")
 
 
 def widen_weights(
@@ -98,38 +100,39 @@ def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
     that of the same level, or else the finest or the coarsest one that receives a flow.
     """
     found = {}
+    for layers, few, many in _levels(old, new):
+        for level in range(many.flow_pred_lvl, many.pyr_lvls + 1):
+            source = min(max(level, few.flow_pred_lvl), few.pyr_lvls)
+            if isinstance(few, MatchPyramid):
+                if source != level:
+                    continue
+            elif level == many.pyr_lvls:
+                source = few.pyr_lvls
+            else:
+                source = min(source, few.pyr_lvls - 1)
+            layer = f"{layers}.{level - many.flow_pred_lvl}"
+            found[layer] = f"{layers}.{source - few.flow_pred_lvl}"
+    return found
+
+
+def _levels(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, Levels, Levels]]:
+    """What has layers for each level: their list's name, and its owner in ``old`` and ``new``."""
     modules = dict(old.named_modules())
     for name, many in new.named_modules():
         few = modules.get(name)
-        if isinstance(many, MatchPyramid) and isinstance(few, MatchPyramid):
-            for level in range(many.flow_pred_lvl, many.pyr_lvls + 1):
-                if few.flow_pred_lvl <= level <= few.pyr_lvls:
-                    layer = f"{name}.matches.{level - many.flow_pred_lvl}"
-                    found[layer] = f"{name}.matches.{level - few.flow_pred_lvl}"
-        if isinstance(many, ResidualHead) and isinstance(few, ResidualHead):
-            for level in range(many.flow_pred_lvl, many.pyr_lvls + 1):
-                source = min(max(level, few.flow_pred_lvl), few.pyr_lvls - 1)
-                if level == many.pyr_lvls:
-                    source = few.pyr_lvls
-                layer = f"{name}.correctors.{level - many.flow_pred_lvl}"
-                found[layer] = f"{name}.correctors.{source - few.flow_pred_lvl}"
-    return found
+        for kind, layers in LAYERS_OF_LEVELS.items():
+            if isinstance(many, kind) and isinstance(few, kind):
+                yield f"{name}.{layers}", few, many
 
 
 def left_out(old: nn.Module, new: nn.Module) -> tuple[str, ...]:
     """Layers of ``old`` that only levels finer than those of ``new`` need."""
     found = []
-    modules = dict(old.named_modules())
-    for name, many in new.named_modules():
-        few = modules.get(name)
-        if isinstance(many, MatchPyramid) and isinstance(few, MatchPyramid):
-            finer = range(many.flow_pred_lvl - few.flow_pred_lvl)
-            found += [f"{name}.matches.{index}." for index in finer]
-        if isinstance(many, ResidualHead) and isinstance(few, ResidualHead):
-            finer = range(many.flow_pred_lvl - few.flow_pred_lvl)
-            found += [f"{name}.correctors.{index}." for index in finer]
-            if finer:  # the finest hands nothing on
-                found.append(f"{name}.correctors.{len(finer)}.up_feat.")
+    for layers, few, many in _levels(old, new):
+        finer = range(many.flow_pred_lvl - few.flow_pred_lvl)
+        found += [f"{layers}.{index}." for index in finer]
+        if finer:  # the finest decoder hands nothing on
+            found.append(f"{layers}.{len(finer)}.up_feat.")
     return tuple(found)
 
 

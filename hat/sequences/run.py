@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -86,11 +86,12 @@ def run(
                     progress.size = job.first.image.shape[:2]
                     progress.computing = time.perf_counter() - started - waited
                     truth = truths.get(number)
+                    flow = partial(job.finish, computed)
                     if not scale.fixed:  # a camera's scale follows from the flows in their order
-                        flow = job.finish(computed)
-                        job, computed = replace(job, finish=_itself), flow
-                        scale.of(flow)
-                    writing.put(partial(_pair, number, job, computed, scale.value, truth))
+                        found = flow()
+                        scale.of(found)
+                        flow = partial(_itself, found)
+                    writing.put(partial(_pair, number, job, flow, scale.value, truth))
             finally:  # what is computed is written, also when a frame cannot be read
                 writing.finish()
     finally:
@@ -112,8 +113,10 @@ def _itself(flow: np.ndarray) -> np.ndarray:
     return flow
 
 
-def _pair(number: int, job: _Job, computed: np.ndarray, scale: float, truth: Path | None) -> Pair:
-    return Pair(number, job.first, job.second, job.finish(computed), scale, truth)
+def _pair(
+    number: int, job: _Job, flow: Callable[[], np.ndarray], scale: float, truth: Path | None
+) -> Pair:
+    return Pair(number, job.first, job.second, flow(), scale, truth)
 
 
 def _jobs(frames: Frames, estimate: Estimator) -> Iterator[_Job]:
