@@ -10,11 +10,15 @@ fine-tuning of zero-shot models", CVPR 2022).
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from hat.engine.checkpoint import load_checkpoint, save_checkpoint
+from hat.errors import InputError
+from hat.outputs import check_outputs
 
 
 def average(
@@ -34,21 +38,27 @@ def average(
     }
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     parser.add_argument("--share", type=float, default=0.5, help="of the second one")
     parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     if not 0 <= args.share <= 1:
         parser.error(f"--share: found {args.share}, expected 0 to 1")
-    contents = [load_checkpoint(path) for path in (args.first, args.second)]
-    states = [content["state_dict"] for content in contents]
-    start = {"stage": contents[0]["stage"], "epoch": 0, "step": 0, "metrics": {}}
-    save_checkpoint(args.output, {**start, "state_dict": average(*states, args.share)})
+    try:
+        check_outputs([args.output], {"A": args.first, "B": args.second}, "--output")
+        contents = [load_checkpoint(path) for path in (args.first, args.second)]
+        states = [content["state_dict"] for content in contents]
+        start = {"stage": contents[0]["stage"], "epoch": 0, "step": 0, "metrics": {}}
+        save_checkpoint(args.output, {**start, "state_dict": average(*states, args.share)})
+    except (InputError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(args.output)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,8 +13,9 @@ trained as a whole (``train.py --stage float --ckpt``). Both networks have a Mat
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,9 @@ from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.data.collates import collate_2d
 from hat.engine.checkpoint import load_checkpoint, save_checkpoint
+from hat.errors import InputError
 from hat.models.backbones import MatchPyramid
+from hat.outputs import check_outputs
 from hat.registry import build_from_registry
 
 LEARNING_RATE = 2e-3
@@ -107,7 +110,7 @@ def teach(
     learning.eval()
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     common.add_config_arguments(parser, stages=None)  # of the network with the new levels
     parser.add_argument("--ckpt", required=True, type=Path, help="what hat widen gave it")
@@ -115,13 +118,25 @@ def main() -> None:
     parser.add_argument("--teacher", required=True, type=Path, help="its float checkpoint")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=8.0)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
+    try:
+        run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """What the command line asks for; the output is written when all of it is done."""
     config, other = common.load_config(args), Config.fromfile(args.teacher_config)
+    read = {"config": config.path, "--ckpt": args.ckpt, "--teacher": args.teacher}
+    check_outputs([args.output], read, "--output")
     model = trained_model(config, "infer_cfg", "float", args.ckpt)[0].requires_grad_(False)
     wise = trained_model(other, "infer_cfg", "float", args.teacher)[0].requires_grad_(False)
     pupil, teacher = (cast(MatchPyramid, m.backbone) for m in (model, wise))
     if not lessons(pupil, teacher):
-        parser.error("--config has no level that --teacher-config lacks; there is nothing to teach")
+        raise InputError("--config has no level that --teacher-config lacks; nothing to teach")
     teach(pupil, teacher, images(config), args.minutes)
     content = load_checkpoint(args.ckpt)
     save_checkpoint(args.output, {**content, "state_dict": model.state_dict()})
@@ -129,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -62,6 +62,28 @@ def test_average_of_weights() -> None:
         average_weights.average(first, {"w": torch.zeros(3), "n": torch.tensor(1)}, 0.5)
 
 
+def test_bad_files_are_told_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, output = tmp_path / "damaged.pth.tar", tmp_path / "out.pth.tar"
+    damaged.write_bytes(b"no checkpoint")
+    name = "configs/opticalflow_pred/pwcnet/pwcnet_{}_generated.py"
+    lite = "models/pwcnet_lite_generated/float-checkpoint-best.pth.tar"
+    teach = ["--config", name.format("small"), "--teacher-config", name.format("lite")]
+    for run, words, message in (
+        (average_weights.main, [str(tmp_path / "no"), lite], "no such checkpoint"),
+        (average_weights.main, [str(damaged), lite], "damaged.pth.tar"),
+        (teach_levels.main, [*teach, "--ckpt", str(damaged), "--teacher", lite], "damaged.pth.tar"),
+        (teach_levels.main, [*teach, "--ckpt", lite, "--teacher", lite], "backbone.matches.0"),
+    ):
+        assert run([*words, "--output", str(output)]) == 2
+        assert message in capsys.readouterr().err
+    assert average_weights.main([lite, str(damaged), "--output", str(damaged)]) == 2
+    assert "would overwrite the input B" in capsys.readouterr().err
+    assert damaged.read_bytes() == b"no checkpoint"
+    assert not output.exists()
+
+
 def test_new_levels_learn_from_images_of_other_sizes() -> None:
     """The pupil's finer and coarser level come closer to what the teacher sees."""
     torch.manual_seed(0)
