@@ -52,12 +52,15 @@ class Group:
         ]
 
     def is_possible(self) -> bool:
-        """Whether rows of all outputs follow from rows of inputs, for the whole batch."""
+        """Whether rows of all outputs follow from rows of inputs, for the whole batch.
+
+        A buffer of which a task moves some rows or columns is in no stripe.
+        """
         for task in self.tasks:
             for name, operand in task.operands.items():
                 if operand.place.buffer not in self.inner:
                     continue
-                if operand.shape[0] != self.placed.buffers[operand.place.buffer].shape[0]:
+                if operand.shape[:3] != self.placed.buffers[operand.place.buffer].shape[:3]:
                     return False
                 if whole_map(task, name):
                     return False

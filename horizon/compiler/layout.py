@@ -1,9 +1,10 @@
 """Where each tensor lies: in a buffer of its own, or as a part of another tensor's.
 
 A concat is a buffer whose inputs are written in place, as slices of its channels or its batch; a
-slice is a view. Concats nest: in a dense block, whose every concat is ``[new, previous]``, the last
-one's buffer holds them all. Where that cannot be (a tensor in two concats, a slice in a concat, an
-input of the program), the tensor is copied; ``tasks`` finds that from the places.
+slice of these is a view. Rows and columns are copied. Concats nest: in a dense block, whose every
+concat is ``[new, previous]``, the last one's buffer holds them all. Where that cannot be (a tensor
+in two concats, a slice in a concat, an input of the program), the tensor is copied; ``tasks`` finds
+that from the places.
 """
 
 from __future__ import annotations
@@ -51,11 +52,12 @@ class Place:
     batch: int = 0
     channel: int = 0
     row: int = 0
+    column: int = 0
 
     def moved(self, axis: int, start: int) -> Place:
-        if axis == 0:
-            return replace(self, batch=self.batch + start)
-        return replace(self, channel=self.channel + start)
+        """``start`` elements further along an axis of N, H, W, C."""
+        key = ("batch", "row", "column", "channel")[axis]
+        return replace(self, **{key: getattr(self, key) + start})
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def place_tensors(
         if uses[name] == 1 and name in made_by and _moves(made_by[name]) is None:
             places[name] = place
     for node in reversed(graph.nodes):
-        if in_place and _moves(node) is Moves.CUT:
+        if in_place and _is_view(graph, node):
             continue
         if node.output not in places:
             places[node.output] = own_buffer(node.output)
@@ -127,10 +129,10 @@ def place_tensors(
             continue
         for piece in pieces_of(graph, node):
             name = node.inputs[piece.operand]
-            if name not in places and _moves(made_by[name]) is not Moves.CUT:
+            if piece.is_view and name not in places and not _is_view(graph, made_by[name]):
                 places[name] = places[node.output].moved(piece.axis, piece.result)
     for node in graph.nodes:
-        if in_place and _moves(node) is Moves.CUT:
+        if in_place and _is_view(graph, node):
             (piece,) = pieces_of(graph, node)
             source = places[node.inputs[piece.operand]]
             places[node.output] = source.moved(piece.axis, piece.source)
@@ -142,7 +144,7 @@ def _read_by_layers(graph: Graph) -> Iterable[str]:
     origin = {name: name for name in graph.inputs}
     read: set[str] = set()
     for node in graph.nodes:
-        if _moves(node) is Moves.CUT and node.inputs[0] in origin:
+        if _is_view(graph, node) and node.inputs[0] in origin:
             origin[node.output] = origin[node.inputs[0]]
         elif _moves(node) is None:
             read.update(origin[name] for name in node.inputs if name in origin)
@@ -154,6 +156,11 @@ def pieces_of(graph: Graph, node: Node) -> list[Piece]:
     operator = operator_of(node)
     assert isinstance(operator, Move)
     return operator.pieces(node, [graph.tensors[name].shape for name in node.inputs])
+
+
+def _is_view(graph: Graph, node: Node) -> bool:
+    """Whether a node gives a part of its input that can be read where it lies."""
+    return _moves(node) is Moves.CUT and all(piece.is_view for piece in pieces_of(graph, node))
 
 
 def _moves(node: Node) -> Moves | None:

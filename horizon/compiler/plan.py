@@ -90,8 +90,8 @@ def overlap(a: Operand, b: Operand) -> bool:
     """Whether two operands share memory."""
     if a.place.buffer != b.place.buffer:
         return False
-    batch = _meet(a.place.batch, a.shape[0], b.place.batch, b.shape[0])
-    return batch and _meet(a.place.channel, a.shape[3], b.place.channel, b.shape[3])
+    begins = ((place.batch, place.row, place.column, place.channel) for place in (a.place, b.place))
+    return all(map(_meet, next(begins), a.shape, next(begins), b.shape))
 
 
 def _meet(a: int, a_size: int, b: int, b_size: int) -> bool:

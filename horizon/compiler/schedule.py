@@ -179,7 +179,7 @@ class _Tiler:
         space = self.plan.spaces[buffer.name]
         n, y, x, c = box.start
         place = operand.place
-        at = (n + place.batch, y + place.row, x, c + place.channel)
+        at = (n + place.batch, y + place.row, x + place.column, c + place.channel)
         offset = sum(index * step for index, step in zip(at, buffer.strides, strict=True))
         view = View(space, buffer.dtype, box.shape, buffer.strides, offset, buffer.index)
         return Access(buffer.name, view, at, operand.tensor, _moved(operand.start, box.start))

@@ -9,6 +9,7 @@ from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS
 from horizon.hbir.node import Node, TensorInfo
 from horizon.hbir.operators import operator_of
+from horizon.hbir.operators.moves import check_side
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,12 @@ def resized(graph: Graph, batch: int, height: int, width: int) -> Graph:
     for node in graph.nodes:
         operator = operator_of(node)
         node = replace(node, attributes=operator.resize(node, lambda value: scaled(value, 0)))
-        shape = operator.infer(node, [tensors[name] for name in node.inputs])
+        inputs = [tensors[name] for name in node.inputs]
+        axis = operator.fixed_axis(node)
+        if axis is not None:
+            known = graph.tensors[node.inputs[0]].shape[axis]
+            check_side(node.name, axis, known, inputs[0].shape[axis])
+        shape = operator.infer(node, inputs)
         tensors[node.output] = replace(graph.tensors[node.output], shape=shape)
         nodes.append(node)
     ordered = {name: tensors[name] for name in graph.tensors}

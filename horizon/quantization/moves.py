@@ -1,7 +1,8 @@
 """What leaves the integers of a quantised tensor as they are, and so needs no layer.
 
-Cutting and joining along the batch, cutting channels, multiplication by a positive number (the
-scale changes), copies, conversions of the type, and dropout, which does nothing in evaluation.
+Cutting, joining what has one scale, movement of elements (:mod:`horizon.quantization.rearranged`),
+multiplication by a positive number (the scale changes), copies, conversions of the type, and
+dropout, which does nothing in evaluation.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from horizon.errors import InputError
 from horizon.quantization.calls import last_resort
+from horizon.quantization.gather import NHWC
+from horizon.quantization.movements import REARRANGING
 from horizon.quantization.qtensor import QTensor, same_scale
+from horizon.quantization.rearranged import Rearranged, rearranged, refuse_rearranged
 from horizon.quantization.remedies import EXAMPLE, instead_of_call
-
-RANGES = "only contiguous ranges of the batch or of channels can be taken"
 
 
 @last_resort
@@ -29,7 +32,9 @@ def move(function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     Raises:
         InputError: it is none, or not with these arguments.
     """
-    moved = MOVES.get(function)
+    moved = MOVES.get(function) or REARRANGING.get(function)
+    if moved is None or function not in TAKE_REARRANGED:
+        refuse_rearranged(shown(function), *tree_leaves((args, dict(kwargs))))
     if moved is None:
         raise InputError(refusal(function, args))
     try:
@@ -78,7 +83,18 @@ def check_plain(function: Callable | str, *operands: Any) -> None:
         )
 
 
-def _index(x: QTensor, index: Any) -> QTensor:
+def _index(x: QTensor | Rearranged, index: Any) -> QTensor | Rearranged:
+    bounds = None if isinstance(x, Rearranged) else _ranges(x, index)
+    if bounds is None:
+        return rearranged(torch.Tensor.__getitem__, x, index)
+    assert isinstance(x, QTensor)
+    for axis, start, stop in bounds:
+        x = x.cut(axis, start, stop)
+    return x
+
+
+def _ranges(x: QTensor, index: Any) -> list[tuple[int, int, int]] | None:
+    """(axis, start, stop) for each axis that an index cuts; None where it does more than that."""
     parts = index if isinstance(index, tuple) else (index,)
     full = slice(None)
     for place, part in enumerate(parts):
@@ -88,74 +104,62 @@ def _index(x: QTensor, index: Any) -> QTensor:
             break
     bounds = []
     for axis, part in enumerate(parts):
-        whole = isinstance(part, slice) and part == full
-        if not whole and (axis > 1 or not isinstance(part, slice) or part.step not in (None, 1)):
-            raise InputError(f"a quantised tensor was indexed by {index!r}; {RANGES}")
-        if not whole:
-            start, stop, _ = part.indices(x.shape[axis])
-            if stop <= start:
-                raise InputError(
-                    f"a quantised tensor of {x.shape[axis]} was indexed by {index!r}, which leaves "
-                    "nothing; take at least one"
-                )
-            bounds.append((axis, start, stop))
-    for axis, start, stop in bounds:
-        x = x.cut(axis, start, stop)
-    return x
+        if not isinstance(part, slice) or part.step not in (None, 1) or axis >= x.dim():
+            return None
+        if part == full:
+            continue
+        start, stop, _ = part.indices(x.shape[axis])
+        if stop <= start:
+            raise InputError(
+                f"a quantised tensor of {x.shape[axis]} was indexed by {index!r}, which leaves "
+                "nothing; take at least one"
+            )
+        bounds.append((axis, start, stop))
+    return bounds
 
 
-def _axis(x: QTensor, dim: int, what: str) -> int:
-    axis = dim + x.dim() if dim < 0 else dim
-    if axis not in (0, 1):
-        raise InputError(f"{what} along axis {dim} of a quantised tensor: {RANGES}")
-    return axis
+def _narrow(x: QTensor | Rearranged, dim: int, start: int, length: int) -> QTensor | Rearranged:
+    if isinstance(x, Rearranged):
+        return rearranged(torch.narrow, x, dim, start, length)
+    return x.cut(dim % x.dim(), int(start), int(start) + length)
 
 
-def _narrow(x: QTensor, dim: int, start: int, length: int) -> QTensor:
-    return x.cut(_axis(x, dim, "narrow"), int(start), int(start) + length)
-
-
-def _split(x: QTensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[QTensor, ...]:
-    axis = _axis(x, dim, "split")
-    size = x.shape[axis]
+def _split(
+    x: QTensor | Rearranged, split_size: int | Sequence[int], dim: int = 0
+) -> tuple[QTensor | Rearranged, ...]:
+    size = x.shape[dim]
     if isinstance(split_size, int):
         sizes = [min(split_size, size - start) for start in range(0, size, split_size)]
     else:
         sizes = list(split_size)
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     if ends[-1] != size:
-        raise InputError(f"split of {size} into {sizes}: the parts do not add up")
-    return tuple(x.cut(axis, end - n, end) for end, n in zip(ends, sizes, strict=True))
-
-
-def _chunk(input: QTensor, chunks: int, dim: int = 0) -> tuple[QTensor, ...]:
-    axis = _axis(input, dim, "chunk")
-    if input.shape[axis] % chunks:
         raise InputError(
-            f"chunk({chunks}, dim={dim}) of a quantised tensor {tuple(input.shape)}: only the "
-            "batch or the channels can be cut, and into equal parts"
+            f"split of a quantised tensor of {size} into {sizes}: the parts do not add up"
         )
-    return _split(input, input.shape[axis] // chunks, axis)
+    return tuple(_narrow(x, dim, end - n, n) for end, n in zip(ends, sizes, strict=True))
+
+
+def _chunk(
+    input: QTensor | Rearranged, chunks: int, dim: int = 0
+) -> tuple[QTensor | Rearranged, ...]:
+    return _split(input, -(-input.shape[dim] // chunks), dim)
 
 
 def join(tensors: Sequence[QTensor], dim: int = 0) -> QTensor:
-    """Concatenate along the batch; InputError unless all have the same bits and scale."""
+    """Concatenate tensors of one scale and type, not along the channels; InputError otherwise."""
     check_plain("torch.cat", *tensors)
-    first = tensors[0]
-    if dim != 0:
+    first, axis = tensors[0], dim % 4
+    one = all(t.bits == first.bits and same_scale(t.scale, first.scale) for t in tensors)
+    if axis == 1 or not one:
         raise InputError(
             f"torch.cat(dim={dim}) of quantised tensors needs a layer here: {EXAMPLE}; or give the "
             "place a horizon.nn.FloatFunctional and call its cat(tensors)"
         )
-    for other in tensors[1:]:
-        if other.bits != first.bits or not same_scale(other.scale, first.scale):
-            raise InputError(
-                "torch.cat of quantised tensors with different scales along the batch: only parts "
-                "of one tensor can be joined so"
-            )
-    result = replace(first, values=torch.cat([t.values for t in tensors]))
+    result = replace(first, values=torch.cat([t.values for t in tensors], axis))
     if first.recorder is not None:
-        return first.recorder.record("concat", "batch", tensors, result, {"axis": 0})
+        name = ("batch", "", "rows", "columns")[axis]
+        return first.recorder.record("concat", name, tensors, result, {"axis": NHWC[axis]})
     return result
 
 
@@ -187,11 +191,11 @@ def _itself(x: QTensor, *_: Any, **__: Any) -> QTensor:
     return x
 
 
-def _copy(x: QTensor, **arguments: Any) -> QTensor:
+def _copy(x: QTensor | Rearranged, **arguments: Any) -> QTensor | Rearranged:
     return replace(x, values=x.values.contiguous(**arguments))
 
 
-def _clone(x: QTensor, **arguments: Any) -> QTensor:
+def _clone(x: QTensor | Rearranged, **arguments: Any) -> QTensor | Rearranged:
     return replace(x, values=x.values.clone(**arguments))
 
 
@@ -244,4 +248,12 @@ MOVES: dict[Callable, Callable[..., Any]] = {
             *(torch.is_floating_point, torch.Tensor.is_floating_point, torch.Tensor.get_device),
         )
     },
+}
+
+
+CUTTING = (_index, _narrow, _split, _chunk, _copy, _clone)
+TAKE_REARRANGED = {
+    *REARRANGING,
+    *(function for function, moved in MOVES.items() if moved in CUTTING),
+    *(torch.Tensor.size, torch.Tensor.numel, torch.numel, torch.Tensor.stride),
 }

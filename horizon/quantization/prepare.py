@@ -22,7 +22,7 @@ from horizon.quantization.remedies import instead_of
 from horizon.quantization.scales.fake_quantize import FakeQuantize, FakeQuantState
 from horizon.quantization.sites import add_site, site_name, watch_sites
 from horizon.quantization.states import prepared_layers, set_fake_quantize
-from horizon.quantization.survey import CONTAINERS, HARMLESS, Finding, Survey, survey
+from horizon.quantization.survey import TRANSPARENT, Finding, Survey, survey
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _is_unknown(module: nn.Module, surveyed: bool) -> bool:
 
     After a survey only those of torch: what another one does was seen where it ran.
     """
-    if isinstance(module, (QATLayer, FakeQuantize, *HARMLESS, *CONTAINERS)):
+    if isinstance(module, (QATLayer, FakeQuantize, *TRANSPARENT)):
         return False
     if prepared_form(module) is not None:
         return False

@@ -127,13 +127,13 @@ class QTensor:
         return replace(self, scale=self.scale * factor)
 
     def cut(self, axis: int, start: int, stop: int) -> QTensor:
-        """A range of the batch (axis 0) or of the channels (axis 1)."""
+        """A range of one axis of N, C, H, W."""
         scale = self.scale
         if axis == 1 and scale is not None and scale.dim():
             scale = scale[start:stop]
         result = replace(self, values=self.values.narrow(axis, start, stop - start), scale=scale)
         if self.recorder is not None:
-            attributes = {"axis": 3 if axis == 1 else 0, "start": start, "stop": stop}
+            attributes = {"axis": (0, 3, 1, 2)[axis], "start": start, "stop": stop}
             return self.recorder.record("slice", f"{self.name}.slice", [self], result, attributes)
         return result
 
@@ -170,7 +170,7 @@ def _operator(function: Any, swapped: bool = False) -> Callable[..., Any]:
     return lambda x, *others: operate(function, (x, *others), {})
 
 
-for _name, _function in {
+BINARY = {
     "add": torch.add,
     "sub": torch.sub,
     "mul": torch.mul,
@@ -179,10 +179,8 @@ for _name, _function in {
     "mod": torch.remainder,
     "pow": torch.pow,
     "matmul": torch.matmul,
-}.items():
-    setattr(QTensor, f"__{_name}__", _operator(_function))
-    setattr(QTensor, f"__r{_name}__", _operator(_function, swapped=True))
-for _name, _function in {
+}
+OTHERS = {
     "neg": torch.neg,
     "abs": torch.abs,
     "getitem": torch.Tensor.__getitem__,
@@ -191,8 +189,19 @@ for _name, _function in {
     "lt": torch.lt,
     "le": torch.le,
     "ne": torch.ne,
-}.items():
-    setattr(QTensor, f"__{_name}__", _operator(_function))
+}
+
+
+def give_operators(kind: type) -> None:
+    """Let the operators of Python on tensors of this class be calls of torch's functions."""
+    for name, function in BINARY.items():
+        setattr(kind, f"__{name}__", _operator(function))
+        setattr(kind, f"__r{name}__", _operator(function, swapped=True))
+    for name, function in OTHERS.items():
+        setattr(kind, f"__{name}__", _operator(function))
+
+
+give_operators(QTensor)
 
 
 def same_scale(a: Tensor | None, b: Tensor | None) -> bool:

@@ -16,8 +16,9 @@ class Tags:
     """Numbers 0.. of all elements that inputs and arithmetic make.
 
     Slices and concats make no elements: theirs have the numbers of what they are taken from.
-    Both leave rows and columns in place, so that within a tensor element (n, y, x, c) has number
-    ``base[n, c] + (y * W + x) * pitch[n, c]``.
+    Along the batch and the channels both leave rows and columns in place, so that within a tensor
+    element (n, y, x, c) has number ``base[n, c] + (y * W + x) * pitch[n, c]``. A tensor of moved
+    rows or columns has a list of its numbers instead.
 
     Attributes:
         producer: the node that makes a tensor; None for inputs of the graph.
@@ -29,6 +30,7 @@ class Tags:
         self.producer: dict[str, Node | None] = dict.fromkeys(graph.inputs)
         self._base: dict[str, np.ndarray] = {}
         self._pitch: dict[str, np.ndarray] = {}
+        self._listed: dict[str, np.ndarray] = {}  # (N, H, W, C)
         self._first: list[int] = []
         self._names: list[str] = []
         self.count = 0
@@ -55,15 +57,33 @@ class Tags:
         self.count += batch * image
 
     def _concat(self, node: Node) -> None:
-        axis = min(node.attributes["axis"], 1)
+        axis = node.attributes["axis"]
+        if axis in (1, 2) or any(name in self._listed for name in node.inputs):
+            parts = [self._list(name) for name in node.inputs]
+            self._listed[node.output] = np.concatenate(parts, axis)
+            return
+        axis = min(axis, 1)
         for table in (self._base, self._pitch):
             table[node.output] = np.concatenate([table[name] for name in node.inputs], axis)
 
     def _slice(self, node: Node) -> None:
         part = slice(node.attributes["start"], node.attributes["stop"])
+        (source,), axis = node.inputs, node.attributes["axis"]
+        if axis in (1, 2) or source in self._listed:
+            self._listed[node.output] = self._list(source)[(slice(None),) * axis + (part,)]
+            return
         index = part if node.attributes["axis"] == 0 else (slice(None), part)
         for table in (self._base, self._pitch):
-            table[node.output] = table[node.inputs[0]][index]
+            table[node.output] = table[source][index]
+
+    def _list(self, name: str) -> np.ndarray:
+        """The numbers of all elements of a tensor, (N, H, W, C)."""
+        if name in self._listed:
+            return self._listed[name]
+        _, height, width, _ = self.shapes[name]
+        places = np.arange(height * width).reshape(height, width, 1)
+        base, pitch = (table[name][:, None, None] for table in (self._base, self._pitch))
+        return np.asarray(base + places * pitch)
 
     def inside(self, name: str, start: Quad, shape: Quad) -> bool:
         """Whether a box is inside of a tensor."""
@@ -73,6 +93,9 @@ class Tags:
     def blocks(self, name: str, start: Quad, shape: Quad) -> Iterator[tuple[int, int, np.ndarray]]:
         """The tags of a box, some rows at a time: (first row, last row + 1, (N, rows, W, C))."""
         batch, height, width, channels = shape
+        if name in self._listed:
+            yield 0, height, self._box(name, start, shape).astype(self.dtype)
+            return
         where = np.s_[start[0] : start[0] + batch, start[3] : start[3] + channels]
         base = self._base[name][where].astype(self.dtype)[:, None, None]
         pitch = self._pitch[name][where].astype(self.dtype)[:, None, None]
@@ -87,6 +110,8 @@ class Tags:
     def origin(self, name: str, place: Quad) -> tuple[str, Quad]:
         """The input or arithmetic that makes an element: (tensor, place in it)."""
         n, y, x, c = place
+        if name in self._listed:
+            return self.find(int(self._listed[name][place]))
         width = self.shapes[name][2]
         return self.find(int(self._base[name][n, c] + (y * width + x) * self._pitch[name][n, c]))
 
@@ -99,6 +124,8 @@ class Tags:
 
     def same(self, name: str, start: Quad, other: str, first: Quad, shape: Quad) -> bool:
         """Whether two boxes of one shape are the same elements."""
+        if name in self._listed or other in self._listed:
+            return np.array_equal(self._box(name, start, shape), self._box(other, first, shape))
         if start[1:3] != first[1:3]:
             return False
         here = np.s_[start[0] : start[0] + shape[0], start[3] : start[3] + shape[3]]
@@ -106,3 +133,8 @@ class Tags:
         return np.array_equal(self._base[name][here], self._base[other][there]) and np.array_equal(
             self._pitch[name][here], self._pitch[other][there]
         )
+
+    def _box(self, name: str, start: Quad, shape: Quad) -> np.ndarray:
+        """The numbers of a box, of its shape."""
+        box = tuple(slice(low, low + side) for low, side in zip(start, shape, strict=True))
+        return self._list(name)[box]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Concat(Move):
-    """Join along the batch (axis 0) or the channels (axis 3); the integers stay as they are."""
+    """Join along one axis of N, H, W, C; the integers stay as they are."""
 
     name = "concat"
     required: ClassVar[Mapping[str, str]] = {"axis": "int"}

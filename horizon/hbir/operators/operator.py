@@ -115,6 +115,10 @@ class Operator(ABC):
         """The attributes for another batch size; ``scale_batch`` converts a batch index."""
         return node.attributes
 
+    def fixed_axis(self, node: Node) -> int | None:
+        """The axis along which inputs of another size would mean nothing to the node."""
+        return None
+
     def verify(self, node: Node, inputs: Sequence[TensorInfo], output: TensorInfo) -> None:
         """Everything that can be known of a node before it runs. Raises InputError."""
         low, high = self.input_count

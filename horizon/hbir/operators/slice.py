@@ -1,4 +1,4 @@
-"""A slice of the batch or of the channels."""
+"""A slice: a range of one axis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Slice(Move):
-    """``x[start:stop]`` along the batch (axis 0) or the channels (axis 3)."""
+    """``x[start:stop]`` along one axis of N, H, W, C."""
 
     name = "slice"
     required: ClassVar[Mapping[str, str]] = {"axis": "int", "start": "int", "stop": "int"}
@@ -40,9 +40,13 @@ class Slice(Move):
         ends = {key: scale_batch(node.attributes[key]) for key in ("start", "stop")}
         return {**node.attributes, **ends}
 
+    def fixed_axis(self, node: Node) -> int | None:
+        axis: int = node.attributes["axis"]
+        return axis if axis in (1, 2) else None
+
     def run(self, node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
         part = slice(node.attributes["start"], node.attributes["stop"])
-        return inputs[0][part] if node.attributes["axis"] == 0 else inputs[0][..., part]
+        return inputs[0][(slice(None),) * node.attributes["axis"] + (part,)]
 
     def pieces(self, node: Node, shapes: Sequence[Shape]) -> list[Piece]:
         axis, start, stop = (node.attributes[key] for key in ("axis", "start", "stop"))

@@ -216,12 +216,11 @@ def multiply(
 
 
 def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
-    """``torch.cat`` along the batch (0) or the channels (1).
+    """``torch.cat`` along an axis of N, C, H, W.
 
     By numpy: torch's threads would go on spinning after it, on the cores of the next instruction.
     """
-    order = {0: 0, 1: 3}
-    joined = np.concatenate([_nhwc(part) for part in parts], axis=order[axis])
+    joined = np.concatenate([_nhwc(part) for part in parts], axis=(0, 3, 1, 2)[axis])
     return torch.from_numpy(joined).permute(0, 3, 1, 2)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
@@ -27,6 +28,7 @@ from horizon.quantization.layers import (
 from horizon.quantization.layers.converted import QuantizedLayer
 from horizon.quantization.layers.twin import Bound
 from horizon.quantization.moves import CAN_HAVE_A_LAYER, function_name, shown
+from horizon.quantization.rearranged import refuse_rearranged
 
 TWINS = (
     conv.TWIN,
@@ -61,6 +63,7 @@ def bound_call(function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any
     bind = CALLS.get(function)
     if bind is None:
         return None
+    refuse_rearranged(shown(function), *tree_leaves((args, dict(kwargs))))
     try:
         return bind(*args, **kwargs)
     except TypeError as error:

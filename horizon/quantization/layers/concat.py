@@ -1,4 +1,4 @@
-"""Concatenation along the channels or the batch, and cutting."""
+"""Concatenation along one axis, and cutting."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from horizon.errors import InputError
 from horizon.hbir import Graph, Node
 from horizon.hbir.fixed_point import quantize_ratio
+from horizon.hbir.operators.moves import check_side
 from horizon.nn import FloatFunctional
 from horizon.quantization.arithmetic import native
 from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
+from horizon.quantization.gather import NHWC
 from horizon.quantization.layers.converted import QuantizedFunctional, QuantizedLayer
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
 from horizon.quantization.layers.rescale import QuantizedRescale
@@ -21,12 +22,9 @@ from horizon.quantization.layers.twin import Bound, Twin
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor, same_scale
 
-CHANNELS, BATCH = (1, -3), (0, -4)
-
 
 def prepared_cat(layer: QATLayer, concat: str, tensors: list[QTensor], dim: int) -> QTensor:
     """The concatenation in calibration and in training; ``concat`` is that of the qconfig."""
-    check_cat(layer.layer, dim)
     quant = layer.act_quant
     changed = requantised(layer, concat, tensors, dim)
     if layer.in_float:
@@ -51,13 +49,12 @@ def prepared_cat(layer: QATLayer, concat: str, tensors: list[QTensor], dim: int)
 
 def lower_cat(layer: QATLayer, concat: str, tensors: list[QTensor], dim: int) -> QuantizedConcat:
     """The converted concatenation for inputs of these scales."""
-    check_cat(layer.layer, dim)
     changed = requantised(layer, concat, tensors, dim)
     rescales = [
         _rescale(layer, tensor, index) if change else None
         for index, (tensor, change) in enumerate(zip(tensors, changed, strict=True))
     ]
-    return QuantizedConcat(layer.layer, rescales, 0 if dim in BATCH else 1)
+    return QuantizedConcat(layer.layer, rescales, dim % 4)
 
 
 def plan_cat(
@@ -65,12 +62,11 @@ def plan_cat(
 ) -> tuple[Tensor | None, int]:
     """Scale (None: one of its own) and bits of a concatenation; InputError if it cannot be."""
     refuse_plain(layer, *tensors)
-    check_cat(layer, dim)
     bits = qconfig.activation.bits
     mixed = len({t.bits for t in tensors}) > 1
     changed = [
         qconfig.concat == "requantise"
-        or dim in BATCH
+        or dim % 4 != 1
         or (t.bits != bits if mixed else t.bits > bits)
         for t in tensors
     ]
@@ -86,12 +82,12 @@ def plan_cat(
 def bind_cat(tensors: Sequence[Any], dim: int = 0) -> Bound:
     """``torch.cat`` as a layer."""
     dim = dim + 4 if dim < 0 else dim
-    return Bound("cat", (dim,), FloatFunctional, ("cat", list(tensors), dim), dim != 0)
+    return Bound("cat", (dim,), FloatFunctional, ("cat", list(tensors), dim), dim == 1)
 
 
 def requantised(layer: QATLayer, concat: str, tensors: Sequence[QTensor], dim: int) -> list[bool]:
-    """Which inputs go through ``act_quant``: along the batch all, to one scale."""
-    if concat == "requantise" or dim in BATCH:
+    """Which inputs go through ``act_quant``: all, to one scale, where not channels are joined."""
+    if concat == "requantise" or dim % 4 != 1:
         return [True] * len(tensors)
     bits = layer.act_quant.bits
     if len({t.bits for t in tensors}) == 1:
@@ -103,19 +99,11 @@ def joined_scale(tensors: Sequence[QTensor], dim: int = 1) -> Tensor:
     """The scale of a concatenation: () where all agree, otherwise (C,)."""
     first = tensors[0].scale
     assert first is not None
-    if dim in BATCH:
+    if dim % 4 != 1:
         return first
     if not first.dim() and all(same_scale(t.scale, first) for t in tensors):
         return first
     return torch.cat([t.channel_scale() for t in tensors])
-
-
-def check_cat(layer: str, dim: int) -> None:
-    """InputError unless ``dim`` counts channels or the batch."""
-    if dim not in (*CHANNELS, *BATCH):
-        raise InputError(
-            f"{layer}: cat along axis {dim}; expected 1, the channels, or 0, the batch"
-        )
 
 
 def _to_scale(layer: QATLayer, tensor: QTensor) -> QTensor:
@@ -140,7 +128,7 @@ def _rescale(layer: QATLayer, tensor: QTensor, index: int) -> QuantizedRescale |
 
 
 class QuantizedConcat(QuantizedFunctional):
-    """The converted concatenation along the channels (``axis`` 1) or the batch (0).
+    """The converted concatenation along an axis of N, C, H, W.
 
     Args:
         rescales: per input a :class:`QuantizedRescale`, or None where it goes in as it is.
@@ -167,32 +155,35 @@ class QuantizedConcat(QuantizedFunctional):
         return self.compute(inputs, self.axis)
 
     def attributes(self) -> dict[str, Any]:
-        return {"axis": 0 if self.axis == 0 else 3}
+        return {"axis": NHWC[self.axis]}
 
 
 class QuantizedSlice(QuantizedLayer):
-    """A range of the batch (axis 0) or of the channels (axis 1)."""
+    """A range of one axis of N, C, H, W, of which the network's example has ``side``."""
 
-    def __init__(self, layer: str, axis: int, start: int, stop: int) -> None:
+    def __init__(self, layer: str, axis: int, start: int, stop: int, side: int) -> None:
         super().__init__(layer)
-        self.axis, self.start, self.stop = axis, start, stop
+        self.axis, self.start, self.stop, self.side = axis, start, stop, side
 
     def run(self, inputs: list[QTensor], copies: int) -> QTensor:
+        if self.axis > 1:
+            check_side(self.layer, NHWC[self.axis], self.side, inputs[0].shape[self.axis])
         times = copies if self.axis == 0 else 1
         return inputs[0].cut(self.axis, self.start * times, self.stop * times)
 
 
 def concat_of(node: Node, graph: Graph) -> QuantizedLayer:
     """The converted layer of a node."""
-    axis = 0 if node.attributes["axis"] == 0 else 1
+    axis = NHWC.index(node.attributes["axis"])
     return QuantizedConcat(node.name, [None] * len(node.inputs), axis)
 
 
 def slice_of(node: Node, graph: Graph) -> QuantizedSlice:
     """The converted layer of a node."""
     a = node.attributes
-    axis = 0 if a["axis"] == 0 else 1
-    return QuantizedSlice(node.name, axis, int(a["start"]), int(a["stop"]))
+    axis = NHWC.index(a["axis"])
+    side = graph.tensors[node.inputs[0]].shape[a["axis"]]
+    return QuantizedSlice(node.name, axis, int(a["start"]), int(a["stop"]), side)
 
 
 TWIN = Twin(

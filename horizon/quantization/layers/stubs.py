@@ -18,6 +18,7 @@ from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.layers.twin import Twin
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor, Recorder
+from horizon.quantization.rearranged import Rearranged
 from horizon.quantization.scales.fake_quantize import FakeQuantize
 from horizon.quantization.scales.input_range import InputRange, InputWatch
 
@@ -140,7 +141,9 @@ class QATDeQuantStub(QATLayer):
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
 
-    def forward(self, x: QTensor) -> Tensor:
+    def forward(self, x: QTensor | Rearranged) -> Tensor:
+        if isinstance(x, Rearranged):  # moved in real numbers, behind the program
+            return x.replayed(self.forward(x.source))
         self.check(x)
         if self.in_float or self.trains:
             return x.dequantize()
@@ -153,7 +156,9 @@ class QATDeQuantStub(QATLayer):
 class QuantizedDeStub(QuantizedLayer):
     """Integers to real numbers: the end of the fixed-point part."""
 
-    def forward(self, x: QTensor) -> Tensor:
+    def forward(self, x: QTensor | Rearranged) -> Tensor:
+        if isinstance(x, Rearranged):
+            return x.replayed(self.forward(x.source))
         if x.recorder is not None:
             x.recorder.add_output(x)
         return x.dequantize()

@@ -8,12 +8,13 @@ layers, not results: the output is compared with the network's.
 from __future__ import annotations
 
 import copy
+import operator
 from collections import Counter
 from functools import partial
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from horizon.errors import InputError
@@ -99,7 +100,7 @@ def _add_stubs(module: fx.GraphModule) -> set[fx.Node]:
         quantised.add(stub)
     for node in graph.nodes:
         fed = any(x in quantised for x in node.all_input_nodes)
-        if fed and is_real(node) and not _is_last(module, node):
+        if fed and (is_real(node) or _parts(node)) and not _is_last(module, node):
             quantised.add(node)
     return quantised
 
@@ -108,12 +109,22 @@ def _finish_outputs(
     module: fx.GraphModule, maps: dict[fx.Node, fx.Node], quantised: set[fx.Node]
 ) -> None:
     """Put a DeQuantStub before everything that leaves the quantised part, flat where it was."""
-    made: dict[fx.Node, fx.Node] = {}
+    made: dict[fx.Node, Any] = {}
 
-    def leaving(user: fx.Node, node: fx.Node) -> fx.Node:
+    def leaving(user: fx.Node, node: fx.Node) -> Any:
         source = maps.get(node, node)
         if source not in quantised:
             return node
+        if node not in made and _parts(node):
+            with module.graph.inserting_before(user):
+                parts = [
+                    module.graph.call_function(operator.getitem, (node, i))
+                    for i in range(_parts(node))
+                ]
+            for part, value in zip(parts, node.meta["value"], strict=True):
+                part.meta["value"] = value
+                quantised.add(part)
+            made[node] = fx.map_arg(parts, partial(leaving, user))
         if node not in made:
             with module.graph.inserting_before(user):
                 target = add_layer(module, f"{node.name}_dequant", DeQuantStub())
@@ -125,6 +136,14 @@ def _finish_outputs(
     for user in list(module.graph.nodes):
         if user.op == "output" or (user not in quantised and _is_last(module, user)):
             user.args = fx.map_arg(user.args, partial(leaving, user))
+
+
+def _parts(node: fx.Node) -> int:
+    """How many tensors of real numbers a node gives as a sequence; 0 where it gives none."""
+    value = node.meta.get("value")
+    if not isinstance(value, list | tuple):
+        return 0
+    return len(value) * all(isinstance(x, Tensor) and x.is_floating_point() for x in value)
 
 
 def _delete_unused(module: fx.GraphModule) -> None:

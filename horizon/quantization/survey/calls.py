@@ -16,6 +16,7 @@ from horizon.quantization.layers import bound_call, prepared_form
 from horizon.quantization.moves import function_name, move
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
+from horizon.quantization.rearranged import Rearranged
 from horizon.quantization.remedies import instead_of_call
 from horizon.quantization.sites import Site, SiteCounter
 from horizon.quantization.survey.found import Finding, SiteUse, Survey
@@ -144,9 +145,9 @@ class Calls:
 
 def values_of(x: Any) -> Any:
     """The real numbers of a quantised tensor; anything else as it is."""
-    return x.values if isinstance(x, QTensor) else x
+    return x.values if isinstance(x, QTensor | Rearranged) else x
 
 
 def copies_of(x: Any) -> Any:
     """Real numbers that may change in place: a quantised tensor never does."""
-    return x.values.clone() if isinstance(x, QTensor) else x
+    return x.values.clone() if isinstance(x, QTensor | Rearranged) else x

@@ -13,6 +13,12 @@ from horizon.quantization.sites import Site
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 HARMLESS = (nn.Identity, nn.Dropout, nn.Dropout2d)
+MOVING = (
+    *(nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.Flatten, nn.Unflatten),
+    *(nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
+)
+TRANSPARENT = (*HARMLESS, *MOVING, *CONTAINERS)
+"""Modules of torch that need no fixed-point form of their own: it is seen what they call."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Survey:
 
 def is_opaque(module: nn.Module) -> bool:
     """Whether a module is a layer: one of torch's own or one that has a twin, no container."""
-    if isinstance(module, (*HARMLESS, *CONTAINERS)) or type(module) is nn.Module:
+    if isinstance(module, TRANSPARENT) or type(module) is nn.Module:
         return False
     of_torch = type(module).__module__.startswith("torch.nn.modules.")
     return of_torch or prepared_form(module) is not None

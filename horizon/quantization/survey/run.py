@@ -20,6 +20,7 @@ from horizon.quantization.examples import call_with
 from horizon.quantization.layers import prepared_form
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
+from horizon.quantization.rearranged import Rearranged, refuse_rearranged
 from horizon.quantization.remedies import instead_of
 from horizon.quantization.sites import SiteCounter
 from horizon.quantization.survey.calls import Calls, copies_of, values_of
@@ -148,7 +149,7 @@ class _Runner(Calls):
             self.inputs.append((None, False))
             return None
         leaves = tree_leaves((args, kwargs))
-        quantised = [x for x in leaves if isinstance(x, QTensor)]
+        quantised = [x for x in leaves if isinstance(x, QTensor | Rearranged)]
         form = prepared_form(module)
         kind = type(module).__name__
         planned: tuple[Tensor | None, int] | None = None
@@ -175,7 +176,9 @@ class _Runner(Calls):
                         raise InputError(
                             f"{kind} is called with {', '.join(kwargs)} by name; pass by position"
                         )
-                    planned = form.plan(module, qconfig, path, *args)
+                    if not form.ends:
+                        refuse_rearranged(path, *leaves)
+                    planned = (None, 8) if form.ends else form.plan(module, qconfig, path, *args)
                 except InputError as error:
                     message = str(error).removeprefix(f"{path}: ")
                     self._refuse(path, "unquantised", message, line_of_caller(), kind)

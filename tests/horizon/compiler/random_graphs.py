@@ -328,7 +328,7 @@ class RandomGraph:
             self.node("resize", [x.name], OPERATORS["resize"].infer(node, [x]), x.dtype, values)
 
     def concat(self) -> None:
-        axis = self.pick((0, 3, 3, 3))
+        axis = self.pick((0, 1, 2, 3, 3, 3))
         first = self.any("int8", "int16", "int32")
         others = [
             t
@@ -340,13 +340,13 @@ class RandomGraph:
         self.rng.shuffle(parts)  # type: ignore[arg-type]
         shape = list(first.shape)
         shape[axis] = sum(t.shape[axis] for t in parts)
-        if shape[axis] <= 90:
+        if shape[axis] <= (90 if axis == 3 else 24):
             names = [t.name for t in parts]
             self.node("concat", names, shape, first.dtype, {"axis": axis})
 
     def slice(self) -> None:
         x = self.any("int8", "int16", "int32")
-        axis = self.pick((0, 3))
+        axis = self.pick((0, 1, 2, 3))
         start, stop = sorted(int(v) for v in self.rng.integers(0, x.shape[axis] + 1, 2))
         if start < stop:
             shape = list(x.shape)

@@ -94,7 +94,7 @@ def test_a_bad_attribute_names_the_layer(attributes, match):
 
 
 OTHERS = {
-    "concat_axis": (changed(GRAPH, "stack", axis=1), "stack.*axis 1"),
+    "concat_axis": (changed(GRAPH, "stack", axis=4), "stack.*axis 4"),
     "slice_empty": (changed(GRAPH, "s1", stop=0), "s1.*start 0, stop 0"),
     "slice_too_far": (changed(GRAPH, "s2", stop=7), "s2.*stop 7"),
     "correlation_negative": (changed(GRAPH, "corr", max_displacement=-1), "corr.*displacement"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horizon.hbir.fixed_point import LIMITS, offset_fraction_bits
+from horizon.hbir.operators.moves import with_side
 from horizon.hbir.operators.warp import warp
 from horizon.hbir.reference import run
 from tests.horizon.hbir import slow
@@ -247,12 +248,12 @@ def test_a_sum_is_not_rounded_twice():
     assert run(one_node("add", [a, b], y, attributes), {"a": one, "b": one})["y"].item() == 1
 
 
-@pytest.mark.parametrize("axis", [0, 3])
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
 def test_concat_and_slice_move_integers_only(axis):
     rng = np.random.default_rng(8)
     sizes = (1, 3, 2)
-    shapes = [(n, 2, 3, 5) if axis == 0 else (2, 2, 3, n) for n in sizes]
-    whole = (6, 2, 3, 5) if axis == 0 else (2, 2, 3, 6)
+    shapes = [with_side((2, 2, 3, 5), axis, n) for n in sizes]
+    whole = with_side((2, 2, 3, 5), axis, 6)
     parts = [tensor(f"x{i}", shape) for i, shape in enumerate(shapes)]
     joined = one_node("concat", parts, tensor("y", whole), {"axis": axis})
     inputs = {part.name: extremes(rng, part) for part in parts}

@@ -194,8 +194,8 @@ def test_every_place_is_named_at_once_and_nothing_is_changed():
             x = functional.relu(x) * self.table
             x = self.grey(x) + x.sum(dim=(2, 3), keepdim=True)
             x = x + 1.5
-            x = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-            x = x[:, ::2]
+            x = functional.relu(x.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+            x = functional.pad(x, (1, 1), value=2.0)
             return -torch.sin(x)
 
     model = Broken()
@@ -213,8 +213,8 @@ def test_every_place_is_named_at_once_and_nothing_is_changed():
         "torch.sum was called on a quantised tensor",
         "summands of shapes",
         "1.5 is added to a quantised tensor",
-        "torch.permute",
-        "indexed by",
+        "of which permute made (1, 8, 8, 4)",
+        "torch.pad(value=2.0)",
         "torch.sin",
         "'-' was called",
     ):
@@ -257,12 +257,12 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: functional.max_pool2d(x, 8) * x[:, :1], "factors of shapes"),
         (lambda m, x: x**2, "torch.pow"),
         (lambda m, x: x > 0, "torch.gt"),
-        (lambda m, x: x.view(1, -1, 4, 4), "torch.view .*batch, channels"),
+        (lambda m, x: m.a(x.view(1, 4, 16, 4)), r"reshape made \(1, 4, 16, 4\)"),
+        (lambda m, x: functional.relu(x.flatten(1)), r"flatten made \(1, 256\)"),
         (lambda m, x: x.T, "torch.T"),
         (lambda m, x: functional.conv2d(x, m.a.weight), "nn.Conv2d or"),
         (lambda m, x: functional.avg_pool2d(x, 2, divisor_override=-1), "divisor_override -1"),
         (lambda m, x: torch.stack([x, x]), "torch.stack"),
-        (lambda m, x: torch.cat([x, x], 2), "cat along axis 2"),
         (lambda m, x: m.linear(x), "Linear has no fixed-point form; use nn.Conv2d of 1x1"),
         (lambda m, x: x.numpy(), "torch.numpy"),
         (lambda m, x: m.f.mul(x, 2.0), r"mul_scalar\(x, 2.0\)"),
