@@ -10,17 +10,29 @@ from torch import nn
 
 
 class Functional(nn.Module):
-    """The calls of one addition, multiplication or concatenation.
+    """The calls of one operation on two tensors, or of one concatenation.
 
     They go through ``forward``, so that forward hooks see these operations too.
     """
 
     def add(self, x: Any, y: Any) -> Any:
-        """``x + y``; both have the same shape."""
+        """``x + y``; sides of one of them may be 1."""
         return self("add", x, y)
 
+    def sub(self, x: Any, y: Any) -> Any:
+        """``x - y``; sides of one of them may be 1."""
+        return self("sub", x, y)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        """The larger one, element by element; sides of one of them may be 1."""
+        return self("maximum", x, y)
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        """The smaller one, element by element; sides of one of them may be 1."""
+        return self("minimum", x, y)
+
     def add_relu(self, x: Any, y: Any) -> Any:
-        """``relu(x + y)``; both have the same shape."""
+        """``relu(x + y)``; sides of one of them may be 1."""
         return self("add_relu", x, y)
 
     def mul(self, x: Any, y: Any) -> Any:
@@ -45,7 +57,7 @@ class Functional(nn.Module):
 
 
 class FloatFunctional(Functional):
-    """One addition, multiplication or concatenation.
+    """One operation on two tensors (add, sub, mul, maximum, minimum), or one concatenation.
 
     A quantised network needs a scale for the result of every such operation, and the instance's
     name is the name of the operation in every later stage. An instance that is called in several
@@ -58,6 +70,9 @@ class FloatFunctional(Functional):
         if operation in ("add", "add_scalar"):
             x, y = operands
             return x + y
+        if operation in ("sub", "maximum", "minimum"):
+            function: Any = getattr(torch, operation)
+            return function(*operands)
         if operation == "add_relu":
             x, y = operands
             return torch.relu(x + y)
@@ -70,6 +85,6 @@ class FloatFunctional(Functional):
             x, factor = operands
             return x * factor
         raise RuntimeError(
-            f"FloatFunctional has no operation {operation!r}; call add(x, y), mul(x, y), "
-            "cat(tensors) or mul_scalar(x, factor)"
+            f"FloatFunctional has no operation {operation!r}; call add(x, y), sub(x, y), "
+            "mul(x, y), maximum(x, y), minimum(x, y), cat(tensors) or mul_scalar(x, factor)"
         )

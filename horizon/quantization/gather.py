@@ -103,12 +103,16 @@ class Spread(Gather):
 
     def record(self, x: QTensor) -> QTensor:
         outputs, high, wide = self.channels.shape
-        weight = np.zeros((outputs, high, wide, x.shape[1]), np.int8)
-        np.put_along_axis(weight, self.channels[..., None], 1, axis=3)
         n, _, height, width = x.shape
         blocks = x.values[:, torch.from_numpy(self.channels.reshape(-1))]
         blocks = blocks.view(n, outputs, high, wide, height, width).permute(0, 1, 4, 2, 5, 3)
         moved = blocks.reshape(n, outputs, height * high, width * wide)
+        first = self.channels[:, 0, 0]
+        if (self.channels == first[:, None, None]).all():
+            x = Separable(first, np.arange(height), np.arange(width)).record(x)
+            return _repeated(x, (high, wide), moved)
+        weight = np.zeros((outputs, high, wide, x.shape[1]), np.int8)
+        np.put_along_axis(weight, self.channels[..., None], 1, axis=3)
         values = {"stride": (high, wide), "padding": (0, 0)}
         return _copied(x, "conv_transpose2d", weight, values, moved, self.scale_of)
 
@@ -190,6 +194,24 @@ def _joined(x: QTensor, axis: int, runs: list[tuple[int, int]]) -> QTensor:
     return x.recorder.record("concat", f"{x.name}.gather", parts, result, attributes)
 
 
+def _repeated(x: QTensor, factors: tuple[int, int], moved: Tensor) -> QTensor:
+    """Every pixel as a block of this size: the nearest one, enlarged."""
+    assert x.recorder is not None
+    _check_bits(x)
+    flags = dict.fromkeys(("bilinear", "align_corners", "exact"), 0)
+    values: dict[str, Any] = {"up": factors, "down": (1, 1), **flags}
+    return x.recorder.record("resize", f"{x.name}.gather", [x], replace(x, values=moved), values)
+
+
+def _check_bits(x: QTensor) -> None:
+    if x.bits == 32:
+        raise InputError(
+            f"{x.name}: accumulators of 32 bits cannot be moved (padding, steps, shuffles, "
+            "repetition); give the layer before a result of 8 or 16 bits, or let the network end "
+            "there"
+        )
+
+
 def _ones(channels: np.ndarray, inputs: int) -> np.ndarray:
     """Weights (C', C) that take these channels."""
     weight = np.zeros((len(channels), inputs), np.int8)
@@ -214,12 +236,7 @@ def _copied(
 ) -> QTensor:
     """A convolution with weights 0 and 1 that rounds nothing: ``moved``, written down."""
     assert x.recorder is not None
-    if x.bits == 32:
-        raise InputError(
-            f"{x.name}: accumulators of 32 bits cannot be moved by a copying convolution (padding, "
-            "steps, shuffles); give the layer before a result of 8 or 16 bits, or let the network "
-            "end there"
-        )
+    _check_bits(x)
     low, high = LIMITS[f"int{x.bits}"]
     outputs = len(weight)
     values = values | {

@@ -13,6 +13,7 @@ from horizon.nn import FloatFunctional
 from horizon.quantization.arithmetic import kernels, native
 from horizon.quantization.arithmetic.training import activation_dtype
 from horizon.quantization.layers.activation import Activation
+from horizon.quantization.layers.broadcast import broadcast, check_shapes
 from horizon.quantization.layers.converted import (
     QuantizedFunctional,
     bits_of,
@@ -28,6 +29,7 @@ from horizon.quantization.remedies import SCALAR
 def prepared_add(layer: QATLayer, act: Activation, x: QTensor, y: QTensor) -> QTensor:
     """The sum in calibration and in training; ``layer.act_quant`` has its scale."""
     quant = layer.act_quant
+    x, y = broadcast(layer.layer, x, y)
     if layer.in_float:
         return layer.real_result(act(x.values + y.values), quant.bits)
     if quant.follows:
@@ -50,12 +52,7 @@ def plan_add(layer: str, x: QTensor, y: QTensor) -> None:
             )
         summand.one_scale(layer)
     refuse_accumulators(layer, x, y)
-    if x.shape != y.shape:
-        raise InputError(
-            f"{layer}: summands of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected equal "
-            "ones, nothing is broadcast in fixed point: give both the larger shape, by a "
-            "convolution or by nn.Upsample"
-        )
+    check_shapes(layer, x, y)
 
 
 def bind_add(input: Any, other: Any, *, alpha: float = 1) -> Bound:
@@ -115,6 +112,7 @@ class QuantizedAdd(QuantizedFunctional):
 
     def compute(self, first: QTensor, second: QTensor) -> QTensor:
         limits, dtype = (self.low, self.high), DTYPES[self.bits]
+        first, second = broadcast(self.layer, first, second)
         if first.device.type == "cpu":
             operands = first.integers(), second.integers()
             values = native.add(*operands, self.ratios, limits, dtype, self.negative)

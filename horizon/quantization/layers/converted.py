@@ -96,8 +96,17 @@ class QuantizedUses(nn.Module):
     def add_relu(self, x: Any, y: Any) -> Any:
         return self("add_relu", x, y)
 
+    def sub(self, x: Any, y: Any) -> Any:
+        return self("sub", x, y)
+
     def mul(self, x: Any, y: Any) -> Any:
         return self("mul", x, y)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        return self("maximum", x, y)
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        return self("minimum", x, y)
 
     def cat(self, tensors: Sequence[Any], dim: int = 1) -> Any:
         return self("cat", list(tensors), dim)

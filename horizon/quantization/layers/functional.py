@@ -18,6 +18,13 @@ from horizon.quantization.layers.activation import Activation
 from horizon.quantization.layers.add import lower_add, plan_add, prepared_add
 from horizon.quantization.layers.concat import lower_cat, plan_cat, prepared_cat
 from horizon.quantization.layers.converted import QuantizedFunctional
+from horizon.quantization.layers.difference import lower_sub, plan_sub, prepared_sub
+from horizon.quantization.layers.extremum import (
+    CHOOSE,
+    lower_extremum,
+    plan_extremum,
+    prepared_extremum,
+)
 from horizon.quantization.layers.mul import lower_mul, plan_mul, prepared_mul
 from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.layers.twin import Twin
@@ -28,7 +35,7 @@ from horizon.quantization.scales.fake_quantize import FakeQuantize
 
 
 class QATFunctional(QATLayer, Functional):
-    """One addition, multiplication (of two tensors, or by a number) or concatenation.
+    """One operation on two tensors, a multiplication by a number, or a concatenation.
 
     ``act_quant`` is the scale of a sum or a product; of the result of a concatenation with
     ``concat="requantise"``; with "fold", of the inputs that have not its bits (int16 among int8).
@@ -57,7 +64,7 @@ class QATFunctional(QATLayer, Functional):
         if operation == "mul_scalar":
             result = operands[0].scaled(operands[1])
             return result.scale, result.bits
-        (plan_mul if operation == "mul" else plan_add)(layer, *operands)
+        PLANS.get(operation, plan_add)(layer, *operands)
         return None, qconfig.activation.bits
 
     def forward(self, operation: str, *operands: Any) -> QTensor:
@@ -73,6 +80,10 @@ class QATFunctional(QATLayer, Functional):
             return prepared_cat(self, self.concat, *operands)
         if operation == "mul":
             return prepared_mul(self, *operands)
+        if operation == "sub":
+            return prepared_sub(self, *operands)
+        if operation in CHOOSE:
+            return prepared_extremum(self, operation, *operands)
         return prepared_add(self, self._act(operation), *operands)
 
     def lower(self, operation: str, *operands: Any) -> QuantizedFunctional:
@@ -82,13 +93,21 @@ class QATFunctional(QATLayer, Functional):
             return lower_cat(self, self.concat, *operands)
         if operation == "mul":
             return lower_mul(self, *operands)
+        if operation == "sub":
+            return lower_sub(self, *operands)
+        if operation in CHOOSE:
+            return lower_extremum(self, operation, *operands)
         return lower_add(self, operation, self._act(operation), *operands)
 
     def _act(self, operation: str) -> Activation:
         return RELU if operation == "add_relu" else self.activation
 
 
-OPERANDS = {"add": 2, "add_relu": 2, "mul": 2, "cat": 1, "mul_scalar": 1}
+OPERANDS = {
+    **dict.fromkeys(("add", "add_relu", "sub", "mul", *CHOOSE), 2),
+    **dict.fromkeys(("cat", "mul_scalar"), 1),
+}
+PLANS = {"mul": plan_mul, "sub": plan_sub, **dict.fromkeys(CHOOSE, plan_extremum)}
 RELU = Activation(nn.ReLU())
 
 

@@ -35,7 +35,7 @@ HOSTS = (("host", "O0"), ("host", "O3"), ("nash-e", "O2"))
 def trained(network: nn.Module, example: Any) -> nn.Module:
     """Calibrated on the example and trained on it for a step, in evaluation mode."""
     inputs = example if isinstance(example, tuple) else (example,)
-    prepared = prepare_calibration(copy.deepcopy(network).eval(), example, quiet=True)
+    prepared = prepare_calibration(copy.deepcopy(network).eval(), example=example, quiet=True)
     prepared(*inputs)
     training = prepare_qat(finish_calibration(prepared)).train()
     output = training(*inputs)
@@ -55,8 +55,8 @@ def program_of(network: nn.Module, example: Any) -> Graph:
     The compiled program runs on the host and in the interpreter of a small machine's tiles.
     """
     training = trained(network, example)
-    converted = convert(copy.deepcopy(training))
-    graph = trace(converted)
+    converted = convert(copy.deepcopy(training), example)
+    graph = trace(converted, example)
     model = IntegerModel(graph)
     inputs = example if isinstance(example, tuple) else (example,)
     with torch.no_grad():
@@ -81,13 +81,17 @@ def program_of(network: nn.Module, example: Any) -> Graph:
 
 
 def check_exports(graph: Graph, folder: Path) -> None:
-    """Integer ONNX gives the same integers, QDQ ONNX values within a step of them."""
+    """Integer ONNX gives the same integers, QDQ ONNX values near them.
+
+    A sum of 32 bits shows steps of 8 bits before it that QDQ rounds otherwise.
+    """
     export_integer(graph, folder / "integer.onnx")
     for found in check_integer(folder / "integer.onnx", graph, np.random.default_rng(0)):
         assert found.differing == 0, found
     export_qdq(graph, folder / "qdq.onnx")
     for near in check_qdq(folder / "qdq.onnx", graph, np.random.default_rng(0)):
-        assert near.largest_steps < 2.5, near
+        wide = graph.tensors[near.output].dtype == "int32"
+        assert near.largest_difference < 0.1 if wide else near.largest_steps < 2.5, near
 
 
 def leaves(output: Any) -> list[Tensor]:

@@ -88,7 +88,7 @@ MOVES: dict[str, tuple[Callable[[Tensor], Tensor], list[str]]] = {
     "pixel unshuffle": (lambda x: functional.pixel_unshuffle(x, 2), ["conv2d"]),
     "repeated pixels": (
         lambda x: x.repeat_interleave(2, dim=3).repeat_interleave(3, dim=2),
-        ["conv_transpose2d", "conv_transpose2d"],
+        ["resize", "resize"],
     ),
     "channel shuffle": (lambda x: torch.channel_shuffle(x, 4), ["conv2d"]),
     "shuffled by hand": (shuffled_by_hand, ["conv2d"]),

@@ -1,0 +1,39 @@
+"""Operands of an operation on two tensors, brought to one shape."""
+
+from __future__ import annotations
+
+import torch
+
+from horizon.errors import InputError
+from horizon.quantization.qtensor import QTensor
+from horizon.quantization.rearranged import Rearranged, rearranged
+
+
+def check_shapes(layer: str, x: QTensor, y: QTensor) -> None:
+    """InputError unless each side of one is that of the other, or 1."""
+    pairs = zip(x.shape, y.shape, strict=True)
+    if any(a != b and 1 not in (a, b) for a, b in pairs) or x.shape[0] != y.shape[0]:
+        raise InputError(
+            f"{layer}: operands of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected the same "
+            "number of images, and each further side of one to be that of the other, or 1: bring "
+            "one of them to the size of the other, by a convolution or by nn.Upsample"
+        )
+
+
+def broadcast(layer: str, x: QTensor, y: QTensor) -> tuple[QTensor, QTensor]:
+    """Both with the larger of their sides: what has one row, column or channel is repeated.
+
+    Raises:
+        InputError: shapes that do not fit.
+    """
+    check_shapes(layer, x, y)
+    shape = torch.broadcast_shapes(x.shape, y.shape)
+    return _spread(x, shape), _spread(y, shape)
+
+
+def _spread(x: QTensor, shape: torch.Size) -> QTensor:
+    if x.shape == shape:
+        return x
+    spread = rearranged(torch.Tensor.expand, x, *shape)
+    assert not isinstance(spread, Rearranged)
+    return spread
