@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from horizon.compiler.passes.flatten_concats import flatten_concats
 from horizon.compiler.passes.fold_constants import fold_constants
+from horizon.compiler.passes.fold_padding import fold_padding
 from horizon.compiler.passes.fuse_clamps import fuse_clamps
 from horizon.compiler.passes.merge_identical import merge_identical
 from horizon.compiler.passes.remove_dead import remove_dead
@@ -25,6 +26,7 @@ OPTIMISING: tuple[Pass, ...] = (
     simplify_slices,
     flatten_concats,
     fuse_clamps,
+    fold_padding,
     merge_identical,
     remove_dead,
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from horizon.hbir.fixed_point import LIMITS
 from horizon.hbir.node import Node, Shape
 from horizon.hbir.operators.attributes import check_pairs, problem
 from horizon.hbir.operators.convolution import ATTRIBUTES, LIMIT_NAMES, Convolution
-from horizon.hbir.operators.operator import T
+from horizon.hbir.operators.operator import Pair, T
 from horizon.hbir.operators.windows import pad_of_part, rows_read
 
 if TYPE_CHECKING:
@@ -124,6 +126,27 @@ class Conv2d(Convolution):
         if values.get("end_padding") == values["padding"]:
             del values["end_padding"]
         return Node(node.op, node.name, folded.inputs, node.output, values)
+
+    def only_pads(self, node: Node) -> tuple[Pair, Pair] | None:
+        values = node.attributes
+        one = values["weight"].shape[1:] == (1, 1, 1) and len(node.inputs) == 1
+        if not one or values["stride"] != (1, 1) or not (values["weight"] == 1).all():
+            return None
+        plain = (values["bias"] == 0).all() and not self.two_slopes(node)
+        exact = np.array_equal(values["multiplier"], np.left_shift(1, values["shift"]))
+        widest = (values["lo"], values["hi"]) in LIMITS.values()
+        if not (plain and exact and widest) or values["groups"] != len(values["weight"]):
+            return None
+        return values["padding"], end_padding(node)
+
+    def padded(self, node: Node, begin: Pair, end: Pair) -> Node | None:
+        ends = end_padding(node)
+        top, left = node.attributes["padding"]
+        padding = {
+            "padding": (top + begin[0], left + begin[1]),
+            "end_padding": (ends[0] + end[0], ends[1] + end[1]),
+        }
+        return replace(node, attributes=node.attributes | padding)
 
     def taps(self, node: Node) -> float:
         _, kh, kw, _ = node.attributes["weight"].shape

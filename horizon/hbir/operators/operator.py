@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from horizon.hbir.onnx_qdq_export import QdqExport
 
 T = TypeVar("T", int, np.ndarray)
+Pair = tuple[int, int]
 NARROW = ("int8", "int16")
 ANY = ("int8", "int16", "int32")
 MAP_LIMITS = ("height", "width", "pixels")
@@ -240,6 +241,14 @@ class Operator(ABC):
     def only_clamps(self, node: Node) -> bool:
         """Whether it does nothing but limit its only input to lo..hi."""
         return False
+
+    def only_pads(self, node: Node) -> tuple[Pair, Pair] | None:
+        """The zeros (above, left) and (below, right) of a node that adds nothing but these."""
+        return None
+
+    def padded(self, node: Node, begin: Pair, end: Pair) -> Node | None:
+        """The node for an input without these zeros around it; None where it cannot add them."""
+        return None
 
     def pass_advice(self, node: Node) -> tuple[str, str] | None:
         """Of a pass over tensors that could be saved: what it is, and what to do instead."""

@@ -21,6 +21,7 @@ from horizon.errors import InputError
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
+from horizon.quantization.plain.concats import give_one_scale
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
@@ -65,6 +66,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     maps = use_maps(module)
     _finish_outputs(module, maps, _add_stubs(module))
     module.graph.eliminate_dead_code()
+    give_one_scale(module)
     fuse_graph(module)
     _delete_unused(module)
     module.graph.lint()

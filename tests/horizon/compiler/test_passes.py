@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,6 +240,61 @@ def test_fold_constants() -> None:
     ]
     assert after.nodes[3].attributes["multiplier"] == ONE
     check_same(graph, after)
+
+
+def pad_node(name: str, source: str, channels: int, padding: Any, ends: Any) -> Node:
+    """As padding is recorded: a depthwise convolution that copies."""
+    ones = {
+        "weight": np.ones((channels, 1, 1, 1), np.int8),
+        "bias": np.zeros(channels, np.int32),
+        "multiplier": np.full(channels, 1 << 23, np.int64),
+        "shift": np.full(channels, 23, np.int64),
+    }
+    geometry = {"stride": (1, 1), "dilation": (1, 1), "groups": channels}
+    values = ones | geometry | {"lo": -128, "hi": 127, "padding": padding, "end_padding": ends}
+    return Node("conv2d", name, (source,), name, values)
+
+
+def kernel_of(outputs: int, residual: bool = False) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return conv_attributes(rng, "conv2d", (outputs, 3, 3, 4), "int8", residual)
+
+
+def sized(shapes: dict[str, tuple[int, int, int]], nodes: list[Node], *outputs: str) -> Graph:
+    tensors = {name: tensor(name, (1, *shape)) for name, shape in shapes.items()}
+    graph = Graph("p", tensors, tuple(nodes), ("x",), outputs, {})
+    verify(graph)
+    return graph
+
+
+def test_zeros_that_convolutions_read_are_their_padding() -> None:
+    kernel = kernel_of(5)
+    nodes = [
+        pad_node("p", "x", 4, (0, 1), (2, 3)),
+        Node("conv2d", "a", ("p",), "a", kernel),
+        Node("conv2d", "y", ("p", "a"), "y", kernel_of(5, residual=True)),
+    ]
+    graph = sized({"x": (4, 6, 4), "p": (6, 10, 4), "a": (6, 10, 5), "y": (6, 10, 5)}, nodes, "y")
+    after = run_passes(graph, optimise=True)
+    assert [node.name for node in after.nodes] == ["a", "y"]
+    assert after.nodes[0].attributes["padding"] == (1, 2)
+    assert after.nodes[0].attributes["end_padding"] == (3, 4)
+    check_same(graph, after)
+
+
+@pytest.mark.parametrize("reader", ["output", "clamp", "both operands", "rescaled"])
+def test_zeros_that_others_read_stay(reader: str) -> None:
+    kernel = kernel_of(4)
+    nodes = [pad_node("p", "x", 4, (1, 1), (1, 1)), Node("conv2d", "y", ("p",), "y", kernel)]
+    shapes = {"x": (4, 6, 4), "p": (6, 8, 4), "y": (6, 8, 4)}
+    if reader == "clamp":
+        nodes[0].attributes["lo"] = 0
+    elif reader == "rescaled":
+        nodes[0].attributes["shift"] = np.full(4, 24, np.int64)
+    elif reader == "both operands":
+        nodes[1] = Node("conv2d", "y", ("p", "p"), "y", kernel_of(4, residual=True))
+    graph = sized(shapes, nodes, *(("p", "y") if reader == "output" else ("y",)))
+    assert [node.name for node in run_passes(graph, optimise=True).nodes] == ["p", "y"]
 
 
 @pytest.mark.parametrize("seed", range(30))

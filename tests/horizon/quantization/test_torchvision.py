@@ -22,10 +22,13 @@ from horizon.runtime import Model
 
 SIZE = 64
 # Those whose layers all have a fixed-point form.
-COVERED = ("regnet_x_400mf", "squeezenet1_1", "mnasnet0_5", "efficientnet_b0")
+COVERED = ("regnet_x_400mf", "squeezenet1_1", "mnasnet0_5", "efficientnet_b0", "googlenet")
+SEGMENTATION = ("lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5"]
+)
 def test_every_executor_gives_the_same(name: str) -> None:
     torch.manual_seed(0)
     network = getattr(torchvision.models, name)(weights=None)
@@ -57,6 +60,15 @@ def test_every_executor_gives_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", COVERED)
 def test_all_layers_have_a_form(name: str) -> None:
-    network = getattr(torchvision.models, name)(weights=None).eval()
+    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    network = getattr(torchvision.models, name)(weights=None, **options).eval()
+    found = check_prepared(network, torch.rand(1, 3, SIZE, SIZE))
+    assert [one.message for one in found if one.is_error] == []
+
+
+@pytest.mark.parametrize("name", SEGMENTATION)
+def test_all_layers_of_networks_for_segmentation_have_a_form(name: str) -> None:
+    make = getattr(torchvision.models.segmentation, name)
+    network = make(weights=None, weights_backbone=None).eval()
     found = check_prepared(network, torch.rand(1, 3, SIZE, SIZE))
     assert [one.message for one in found if one.is_error] == []

@@ -1,0 +1,31 @@
+"""Zeros around a map, where only convolutions read it, are padding of these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from horizon.compiler.passes.rewrite import producers, use_counts, with_nodes
+from horizon.hbir.graph import Graph
+from horizon.hbir.operators import operator_of
+
+
+def fold_padding(graph: Graph) -> Graph:
+    """Let each reader of a map that was only padded pad by itself and read the map before it."""
+    uses, made_by = use_counts(graph), producers(graph)
+    folded = {}
+    for name, maker in made_by.items():
+        padding = operator_of(maker).only_pads(maker)
+        if padding is None:
+            continue
+        readers = [node for node in graph.nodes if name in node.inputs]
+        padded = [
+            operator_of(node).padded(node, *padding) if node.inputs.count(name) == 1 else None
+            for node in readers
+            if node.inputs[0] == name
+        ]
+        if len(padded) == uses[name] and all(padded):
+            for node, new in zip(readers, padded, strict=True):
+                assert new is not None
+                folded[node.name] = replace(new, inputs=(maker.inputs[0], *node.inputs[1:]))
+            break  # the nodes that others read have changed
+    return with_nodes(graph, [folded.get(node.name, node) for node in graph.nodes])

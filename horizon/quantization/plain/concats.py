@@ -1,0 +1,66 @@
+"""Concatenations in a graph: with a scale for each part where that is enough, with one where not.
+
+A concatenation leaves the integers of its parts alone where all that reads it can take one scale
+per channel: convolutions, and what only moves or selects integers. Anything else (a pooling by
+averages, a sum, an activation by table) needs one scale, to which the parts are brought.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from horizon.nn import DeQuantStub, FloatFunctional
+from horizon.quantization.fuse import CONVOLUTIONS
+from horizon.quantization.plain.own_layers import replace
+from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
+from horizon.quantization.qconfig import get_default_qat_qconfig
+from horizon.quantization.survey.found import HARMLESS
+
+CONCATS = (torch.cat, torch.concat, torch.concatenate)
+# A normalisation becomes a convolution where it stands behind none.
+READERS = (*CONVOLUTIONS, nn.BatchNorm2d, DeQuantStub)
+PASSING_LAYERS = (nn.MaxPool2d, nn.ChannelShuffle, *HARMLESS)
+PASSING = (
+    *(functional.max_pool2d, torch.max_pool2d, operator.getitem, functional.dropout, *CONCATS),
+    *(torch.chunk, torch.split, torch.narrow, torch.channel_shuffle, functional.pad),
+    *("chunk", "split", "narrow", "contiguous", "size"),
+)
+
+
+def give_one_scale(module: fx.GraphModule) -> None:
+    """Change the graph: a concatenation of channels that needs one scale is a layer with one."""
+    for node in list(module.graph.nodes):
+        if node.target not in CONCATS or not is_real(node) or _dim(node) != 1:
+            continue
+        if all(_takes_scales(module, user, node) for user in node.users):
+            continue
+        layer = FloatFunctional()
+        setattr(layer, "qconfig", get_default_qat_qconfig(concat="requantise"))  # noqa: B010
+        with module.graph.inserting_before(node):
+            own = module.graph.get_attr(add_layer(module, node.name, layer))
+            new = module.graph.call_method("cat", (own, _tensors(node), 1))
+        replace(module, node, new)
+
+
+def _tensors(node: fx.Node) -> Any:
+    return node.args[0] if node.args else node.kwargs["tensors"]
+
+
+def _dim(node: fx.Node) -> int:
+    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    return dim % len(shape_of(node)) if isinstance(dim, int) else 0
+
+
+def _takes_scales(module: fx.GraphModule, user: fx.Node, source: fx.Node) -> bool:
+    """Whether a node that reads ``source`` can do so with one scale per channel."""
+    layer = layer_of(module, user)
+    if isinstance(layer, READERS) or (user.op == "output"):
+        return True
+    if isinstance(layer, PASSING_LAYERS) or (layer is None and user.target in PASSING):
+        return all(_takes_scales(module, reader, user) for reader in user.users)
+    return False
