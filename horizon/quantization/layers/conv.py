@@ -92,6 +92,11 @@ class QATConv(QATLayer):
     ) -> tuple[Tensor | None, int]:
         refuse_plain(layer, *inputs)
         x, *residual = inputs
+        if residual and isinstance(source, nn.ConvTranspose2d):
+            raise InputError(
+                f"{layer}: it is called with an output_size, {residual[0]}; expected the input "
+                "alone: give the layer the output_padding that leads to this size"
+            )
         if len(residual) > 1 or not all(isinstance(r, QTensor) for r in residual):
             raise InputError(f"{layer}: it is called with {residual}; expected the input alone")
         refuse_accumulators(layer, x, verb="takes")

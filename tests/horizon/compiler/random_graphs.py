@@ -176,15 +176,21 @@ class RandomGraph:
         n, height, width, channels = x.shape
         kernel, stride = self.pick(((4, 4), (2, 3), (1, 1))), self.pick(((2, 2), (1, 3)))
         padding = self.pick(((0, 0), (1, 1)))
+        more = tuple(self.pick((0, 0, step - 1)) for step in stride)
         sides = [
-            (side - 1) * s - 2 * p + k
-            for side, s, p, k in zip((height, width), stride, padding, kernel, strict=True)
+            (side - 1) * s - 2 * p + k + m
+            for side, s, p, k, m in zip((height, width), stride, padding, kernel, more, strict=True)
         ]
         if min(sides) < 1 or max(sides) > 30:
             return
         made = self.weights(x, kernel, channels)
         values = made["values"] | {"stride": stride, "padding": padding}
-        shape = (n, *sides, len(values["bias"]))
+        if any(more):
+            values["output_padding"] = more
+        outputs = len(values["bias"])
+        if self.rng.random() < 0.2 and channels % 2 == 0 == outputs % 2:
+            values |= {"groups": 2, "weight": values["weight"][..., : channels // 2].copy()}
+        shape = (n, *sides, outputs)
         self.node("conv_transpose2d", [x.name], shape, made["dtype"], values)
 
     def correlation(self) -> None:
