@@ -1,0 +1,199 @@
+"""Transposed convolutions with output padding, groups and dilation, from training to executors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from horizon.errors import InputError
+from horizon.hbir import Graph
+from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
+from horizon.quantization import (
+    FakeQuantState,
+    IntegerModel,
+    convert,
+    finish_calibration,
+    fuse_modules,
+    output_integers,
+    prepare_calibration,
+    prepare_qat,
+    set_fake_quantize,
+    trace,
+)
+from horizon.quantization.layers.conv import QATConv
+from horizon.quantization.layers.conv_geometry import as_in_program, own_taps
+from horizon.quantization.profiler.weights import compare_weights
+from tests.horizon.quantization.executors import (
+    assert_compiled_is_reference,
+    assert_onnx_is_reference,
+)
+from tests.horizon.quantization.small_models import MINMAX, assert_all_stages, images
+
+# (channels, what the transposed convolution has beside them)
+LAYERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "output padding": (3, {"kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1}),
+    "one channel": (1, {"kernel_size": 2, "stride": 4, "output_padding": 3}),
+    "groups": (6, {"kernel_size": 4, "stride": 2, "padding": 1, "groups": 2}),
+    "depthwise": (33, {"kernel_size": 4, "stride": 2, "padding": 1, "groups": 33}),
+    "depthwise, 31": (31, {"kernel_size": 3, "stride": 2, "output_padding": 1, "groups": 31}),
+    "dilation": (3, {"kernel_size": 3, "stride": 2, "padding": 2, "dilation": (2, 3)}),
+    "all of it": (
+        32,
+        {
+            "kernel_size": 3,
+            "stride": (1, 2),
+            "padding": 1,
+            "output_padding": (2, 1),
+            "groups": 4,
+            "dilation": (3, 2),
+        },
+    ),
+}
+
+
+def normalised(channels: int) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(channels)
+    nn.init.normal_(norm.running_mean, 0, 0.1)
+    nn.init.uniform_(norm.running_var, 0.2, 0.5)
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    nn.init.normal_(norm.bias, 0, 0.2)
+    return norm
+
+
+class Plain(nn.Module):
+    """As one trains it: each form is fused with something else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        channels, settings = LAYERS[name]
+        self.stem = nn.Conv2d(2, channels, 3, padding=1)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(channels, channels, **settings) for _ in range(3)
+        )
+        self.norm, self.act = normalised(channels), nn.LeakyReLU(0.1)
+        self.last = nn.Conv2d(channels, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.stem(x))
+        y = self.act(self.norm(self.ups[0](x)) + self.ups[1](x))
+        return self.last(functional.relu(y + self.ups[2](x)))
+
+
+class WithStubs(Plain):
+    """The same between stubs, fused by name."""
+
+    def __init__(self, name: str, fold_bn: bool = True) -> None:
+        super().__init__(name)
+        self.quant, self.dequant = QuantStub(1 / 128), DeQuantStub()
+        self.add, self.sum = FloatFunctional(), FloatFunctional()
+        self.qconfig = MINMAX
+        fuse_modules(self.eval(), ["ups.0", "norm", "add", "act"], fold_bn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.stem(self.quant(x)))
+        y = self.act(self.add.add(self.ups[1](x), self.norm(self.ups[0](x))))
+        return self.dequant(self.last(self.sum.add_relu(y, self.ups[2](x))))
+
+
+def in_every_stage(model: nn.Module, x: Tensor) -> Graph:
+    """Train a plain network for a step; its stages give the same integers."""
+    prepared = prepare_calibration(model.eval(), x[:1], quiet=True)
+    prepared(x)
+    prepared = prepare_qat(finish_calibration(prepared)).train()
+    prepared(x).square().mean().backward()
+    parameters = [p for p in prepared.parameters() if p.requires_grad]
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in parameters)
+    torch.optim.SGD(parameters, lr=1e-3).step()
+    converted = convert(prepared.eval(), x)
+    graph = trace(converted, x)
+    (expected,) = output_integers(prepared, x)
+    assert torch.equal(output_integers(converted, x)[0], expected)
+    assert torch.equal(IntegerModel(graph).integers(x), expected)
+    return graph
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def graph(request: Any) -> Graph:
+    return in_every_stage(Plain(request.param), images(1, 3, 5))
+
+
+def test_a_plain_network_becomes_four_convolutions_and_a_last_one(graph: Graph) -> None:
+    ops = [node.op for node in graph.nodes]
+    assert ops == ["conv2d", *["conv_transpose2d"] * 3, "conv2d"]
+
+
+@pytest.mark.parametrize("machine", ["host", "nash-e", "edge256"])
+@pytest.mark.parametrize("opt", ["O0", "O3"])
+def test_compiled_programs(graph: Graph, machine: str, opt: str) -> None:
+    assert_compiled_is_reference(graph, machine, opt)
+
+
+def test_onnx_files(graph: Graph, tmp_path: Any) -> None:
+    assert_onnx_is_reference(graph, tmp_path)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_maps_of_one_row(name: str) -> None:
+    assert_compiled_is_reference(in_every_stage(Plain(name), images(2, 1, 3)), "host", "O3")
+
+
+@pytest.mark.parametrize("fold_bn", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_network_with_stubs(name: str, fold_bn: bool) -> None:
+    graph = assert_all_stages(WithStubs(name, fold_bn), images(2, 3, 4))
+    assert [node.op for node in graph.nodes].count("conv_transpose2d") == 3
+
+
+def test_batch_normalisation_follows_the_batches() -> None:
+    """It sees what the float convolution gives."""
+    model = WithStubs("all of it", fold_bn=False)
+    prepared = prepare_qat(model, images(1, 4, 4)).train()
+    norm = prepared.add.bn
+    before = norm.running_mean.clone()
+    x = images(4, 4, 5)
+    prepared(x)
+    values = functional.relu(model.stem(x))
+    expected = model.add.conv(values).mean((0, 2, 3))
+    found = (norm.running_mean - 0.9 * before) / 0.1
+    assert (found - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_program_has_zeros_for_dilation_and_nothing_else(name: str) -> None:
+    channels, settings = LAYERS[name]
+    conv = nn.ConvTranspose2d(channels, channels, **settings)
+    layer = QATConv(conv, MINMAX, "layer")
+    weight, geometry = as_in_program(conv.weight.detach(), layer.geometry)
+    assert geometry.dilation == (1, 1)
+    assert all(m < s for m, s in zip(geometry.output_padding, geometry.stride, strict=True))
+    assert torch.equal(own_taps(weight, layer.geometry, conv.kernel_size), conv.weight)
+    assert (weight != 0).sum() == (conv.weight != 0).sum()
+    if conv.dilation == (1, 1):
+        assert weight.shape == conv.weight.shape
+
+
+def test_weights_are_compared_by_output_channel() -> None:
+    """Each step stands in its own channel, in groups and with dilation too."""
+    model = WithStubs("all of it")
+    x = images(1, 4, 5)
+    prepared = prepare_calibration(model, x)
+    prepared(x)
+    set_fake_quantize(finish_calibration(prepared), FakeQuantState.VALIDATION)
+    found = {one.layer: one for one in compare_weights(model, prepared, x)}
+    assert found["add"].channels == found["ups.1"].channels == 32
+    assert min(one.cosine for one in found.values()) > 0.999
+
+
+def test_an_output_size_in_the_call_is_refused() -> None:
+    class Sized(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            return self.ups[0](x, [6, 8])
+
+    with pytest.raises(InputError, match=r"output_size.*output_padding that leads to this size"):
+        prepare_calibration(Sized("groups").eval(), images(1, 3, 4))
