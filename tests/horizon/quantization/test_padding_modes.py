@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,23 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from horizon.hbir import Graph
 from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
-from horizon.quantization import (
-    IntegerModel,
-    convert,
-    finish_calibration,
-    fuse_modules,
-    output_integers,
-    prepare_calibration,
-    prepare_qat,
-    trace,
-)
+from horizon.quantization import fuse_modules
 from horizon.quantization.layers.conv_geometry import border_of, geometry_of
-from tests.horizon.quantization.executors import (
-    assert_compiled_is_reference,
-    assert_onnx_is_reference,
-)
+from tests.horizon.quantization.everywhere import check_exports, program_of
 from tests.horizon.quantization.small_models import MINMAX, assert_all_stages, images
 
 MODES = ("reflect", "replicate", "circular")
@@ -59,9 +47,6 @@ def test_a_border_of_nothing_is_none() -> None:
     assert geometry_of(zeros, "conv").padding == (1, 1)
 
 
-# What follows needs F.pad of quantised tensors.
-
-
 class Plain(nn.Module):
     """The first convolution reads the input; the others are fused with all that there is."""
 
@@ -77,7 +62,8 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.stem(x))
-        return self.last(self.act(self.norm(self.conv(x)) + self.other(x)))
+        x = self.act(self.norm(self.conv(x)) + self.other(x))
+        return functional.relu(self.last(x))
 
 
 class WithStubs(Plain):
@@ -96,41 +82,15 @@ class WithStubs(Plain):
         return self.dequant(self.last(self.twice(self.twice(x))))
 
 
-@pytest.fixture(scope="module", params=[(m, n) for m in MODES for n in CONVOLUTIONS])
-def graph(request: Any) -> Graph:
-    """Of a plain network that is trained for a step, the stages of which give the same."""
-    model, x = Plain(*request.param).eval(), images(1, 4, 6)
-    prepared = prepare_calibration(model, x, quiet=True)
-    found = prepared(x)
-    torch.testing.assert_close(found, model(x))
-    prepared = prepare_qat(finish_calibration(prepared)).train()
-    prepared(x).square().mean().backward()
-    parameters = [p for p in prepared.parameters() if p.requires_grad]
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in parameters)
-    torch.optim.SGD(parameters, lr=1e-3).step()
-    converted = convert(prepared.eval(), x)
-    traced = trace(converted, x)
-    (expected,) = output_integers(prepared, x)
-    assert torch.equal(output_integers(converted, x)[0], expected)
-    assert torch.equal(IntegerModel(traced).integers(x), expected)
-    return traced
-
-
-def test_the_convolutions_of_a_program_have_no_padding(graph: Graph) -> None:
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_plain_network_in_every_executor(name: str, mode: str, tmp_path: Path) -> None:
+    graph = program_of(Plain(mode, name), images(1, 4, 6))
     convolutions = [node.attributes for node in graph.nodes if "weight" in node.attributes]
     assert len(convolutions) == 4
     assert all(values["padding"] == (0, 0) for values in convolutions)
     assert not any("end_padding" in values for values in convolutions)
-
-
-@pytest.mark.parametrize("machine", ["host", "nash-e"])
-@pytest.mark.parametrize("opt", ["O0", "O3"])
-def test_compiled_programs(graph: Graph, machine: str, opt: str) -> None:
-    assert_compiled_is_reference(graph, machine, opt)
-
-
-def test_onnx_files(graph: Graph, tmp_path: Any) -> None:
-    assert_onnx_is_reference(graph, tmp_path)
+    check_exports(graph, tmp_path)
 
 
 @pytest.mark.parametrize("fold_bn", [True, False])
@@ -151,10 +111,4 @@ def test_maps_of_one_row(mode: str) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.last(functional.relu(self.conv(x)))
 
-    x = images(1, 1, 9, channels=1)
-    prepared = prepare_calibration(Row().eval(), x, quiet=True)
-    prepared(x)
-    for opt in ("O0", "O3"):
-        assert_compiled_is_reference(
-            trace(convert(finish_calibration(prepared), x), x), "host", opt
-        )
+    program_of(Row(), images(1, 1, 9, channels=1))
