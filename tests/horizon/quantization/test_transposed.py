@@ -154,11 +154,41 @@ def test_weights_are_compared_by_output_channel() -> None:
     assert min(one.cosine for one in found.values()) > 0.999
 
 
-def test_an_output_size_in_the_call_is_refused() -> None:
-    class Sized(Plain):
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.stem(x)
-            return self.ups[0](x, [6, 8])
+class Sized(nn.Module):
+    """A small U-Net for maps of any size: what goes up gets the size of what came down."""
 
-    with pytest.raises(InputError, match=r"output_size.*output_padding that leads to this size"):
-        prepare_calibration(Sized("groups").eval(), images(1, 3, 4))
+    def __init__(self, by_name: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.quant, self.dequant = nn.Identity(), nn.Identity()
+        self.first = nn.Conv2d(2, 4, 3, padding=1)
+        self.down = nn.Conv2d(4, 4, 3, 2, 1)
+        self.up = nn.ConvTranspose2d(4, 4, 3, 2, 1)
+        self.last = nn.Conv2d(8, 2, 1)
+        self.by_name = by_name
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [functional.relu(self.first(self.quant(x)))]
+        for _ in range(2):
+            maps.append(functional.relu(self.down(maps[-1])))
+        low, middle, high = maps[::-1]
+        options = {"output_size": middle.shape[-2:]} if self.by_name else {}
+        y = functional.relu(self.up(low, **options) + middle)
+        up = self.up(y, output_size=high.size()) if self.by_name else self.up(y, high.size())
+        return self.dequant(self.last(torch.cat([up, high], 1)))
+
+
+@pytest.mark.parametrize(("size", "more"), [((9, 8), [(0, 1)] * 2), ((8, 6), [(1, 0), (1, 1)])])
+def test_an_output_size_in_the_call_of_a_plain_network(size: Any, more: Any) -> None:
+    graph = program_of(Sized(), images(2, *size))
+    found = [node.attributes for node in graph.nodes if node.op == "conv_transpose2d"]
+    assert [values.get("output_padding", (0, 0)) for values in found] == more
+
+
+@pytest.mark.parametrize(("by_name", "text"), [(True, "by name"), (False, "this size")])
+def test_an_output_size_between_stubs_is_refused(by_name: bool, text: str) -> None:
+    model = Sized(by_name)
+    model.quant, model.dequant, model.qconfig = QuantStub(), DeQuantStub(), MINMAX
+    with pytest.raises(InputError, match=rf"up .*output_size.*{text}") as error:
+        prepare_calibration(model.eval(), images(1, 5, 5))
+    assert "output_padding" in str(error.value)
