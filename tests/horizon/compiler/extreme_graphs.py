@@ -24,6 +24,7 @@ class Builder:
 
     def __init__(self, rng: np.random.Generator, inputs: int, batch: int) -> None:
         self.rng = rng
+        (self.second,) = rng.spawn(1)  # leaves the draws of the first alone
         self.tensors: dict[str, TensorInfo] = {}
         self.nodes: list[Node] = []
         self.inputs = []
@@ -87,7 +88,8 @@ class Builder:
         assert name is not None  # the first input is int8
         info = self.tensors[name]
         attributes = self.window(op)
-        groups = 2 if info.shape[3] % 2 == 0 and self.rng.random() < 0.15 else 1
+        rng = self.rng if op == "conv2d" else self.second
+        groups = 2 if info.shape[3] % 2 == 0 and rng.random() < 0.15 else 1
         outputs = groups * self.pick(CHANNELS[: len(CHANNELS) // groups])
         weight = self.weights((outputs, *attributes.pop("kernel"), info.shape[3] // groups), info)
         if op == "conv2d" or groups > 1:
@@ -129,8 +131,8 @@ class Builder:
         stride = self.pick(((2, 2), (3, 2), (1, 1)))
         kernel = self.pick(((2, 2), (3, 3), (4, 4), (4, 2)))
         window = {"kernel": kernel, "stride": stride, "padding": padding}
-        if self.rng.random() < 0.3:
-            window["output_padding"] = tuple(int(self.rng.integers(0, step)) for step in stride)
+        if self.second.random() < 0.3:
+            window["output_padding"] = tuple(int(self.second.integers(0, step)) for step in stride)
         return window
 
     def weights(self, shape: tuple[int, ...], info: TensorInfo) -> np.ndarray:
