@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hat.models.conv_module import ConvModule
 from horizon.quantization.arithmetic.kernels import convolve
 from horizon.quantization.fuse import fold_batch_norm
-from horizon.quantization.layers.conv_integers import geometry_of
+from horizon.quantization.layers.conv_geometry import geometry_of
 
 
 class _OnOurKernels:

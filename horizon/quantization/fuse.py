@@ -18,6 +18,7 @@ from torch.ao.nn import quantized as torch_quantized
 from horizon.errors import InputError
 from horizon.nn import Correlation, FloatFunctional
 from horizon.nn.functional import Functional
+from horizon.quantization.arithmetic.weight_order import WeightOrder, order_of
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -228,31 +229,24 @@ def fold_batch_norm(conv: Any, bn: Any) -> None:
 
     They are new parameters: other layers may share the old ones.
     """
-    weight, bias = folded_parameters(conv.weight, conv.bias, bn, out_axis(conv))
+    weight, bias = folded_parameters(conv.weight, conv.bias, bn, order_of(conv))
     trained = conv.weight.requires_grad
     conv.weight = nn.Parameter(weight.detach().clone(), trained)
     conv.bias = nn.Parameter(bias.detach().clone(), trained)
 
 
 def folded_parameters(
-    weight: Tensor, bias: Tensor | None, bn: Any, axis: int
+    weight: Tensor, bias: Tensor | None, bn: Any, order: WeightOrder
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias of convolution and batch normalisation (running statistics) as one."""
     factor = torch.rsqrt(bn.running_var + bn.eps)
     if bn.weight is not None:
         factor = factor * bn.weight
-    shape = [1] * weight.dim()
-    shape[axis] = -1
     shift = -bn.running_mean if bias is None else bias - bn.running_mean
     shift = shift * factor
     if bn.bias is not None:
         shift = shift + bn.bias
-    return weight * factor.view(shape), shift
-
-
-def out_axis(conv: nn.Module) -> int:
-    """The axis of a convolution's weight that counts output channels."""
-    return 1 if isinstance(conv, nn.ConvTranspose2d) else 0
+    return weight * order.per_output(factor, weight), shift
 
 
 def _kind(layer: nn.Module) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ROWS = "on maps of one row, (N, C, 1, L) instead of (N, C, L)"
+FRAMES = "with the frames as channels or as a batch"
 # The first entry that is a part of the class's name, so that variants are covered.
 LAYERS = (
     ("PixelShuffle", "nn.ConvTranspose2d of the same stride"),
@@ -15,10 +17,10 @@ LAYERS = (
     ("BatchNorm", "nn.BatchNorm2d right behind a convolution, named with it in fuse_model()"),
     ("Norm", "nn.BatchNorm2d right behind a convolution, fused with it"),
     ("Linear", "nn.Conv2d of 1x1"),
-    ("Conv1d", "nn.Conv2d of 1xk"),
-    ("Transpose1d", "nn.ConvTranspose2d of 1xk"),
-    ("Conv3d", "nn.Conv2d; frames as channels or as a batch"),
-    ("Transpose3d", "nn.ConvTranspose2d; frames as channels or as a batch"),
+    ("Conv1d", f"nn.Conv2d with a kernel of 1xk, {ROWS}"),
+    ("Transpose1d", f"nn.ConvTranspose2d with a kernel of 1xk, {ROWS}"),
+    ("Conv3d", f"nn.Conv2d, {FRAMES}"),
+    ("Transpose3d", f"nn.ConvTranspose2d, {FRAMES}"),
     ("Softmax", "the logits: end with a DeQuantStub and apply it on the CPU"),
     ("Dropout", "nn.Dropout, which does nothing outside of training"),
     ("Flatten", "a convolution as large as the map, or what follows on the CPU"),
@@ -45,6 +47,10 @@ CALLS = {
         SHAPE,
     ),
     **dict.fromkeys(("conv2d", "conv_transpose2d"), "nn.Conv2d or nn.ConvTranspose2d as a layer"),
+    "conv1d": f"nn.Conv2d as a layer, with a kernel of 1xk, {ROWS}",
+    "conv_transpose1d": f"nn.ConvTranspose2d as a layer, with a kernel of 1xk, {ROWS}",
+    "conv3d": f"nn.Conv2d as a layer, {FRAMES}",
+    "conv_transpose3d": f"nn.ConvTranspose2d as a layer, {FRAMES}",
     "linear": "nn.Conv2d of 1x1",
     "batch_norm": "nn.BatchNorm2d right behind a convolution, named with it in fuse_model()",
     "pad": "the padding of the convolution behind it",

@@ -187,7 +187,7 @@ def _twins(graph: Graph, node: Node | None) -> list[str]:
 
 def _geometry(node: Node) -> tuple[object, ...]:
     values = node.attributes
-    keys = ("stride", "padding", "end_padding", "dilation", "groups")
+    keys = ("stride", "padding", "end_padding", "output_padding", "dilation", "groups")
     return (values["weight"].shape[1:3], *(values.get(key) for key in keys))
 
 

@@ -1,4 +1,6 @@
-"""Grouped convolutions become dense ones: machines have these, and depthwise ones as they are.
+"""Grouped convolutions, transposed ones too, become dense ones.
+
+Machines have these, and depthwise convolutions, which stay unless they are transposed.
 
 Each becomes a convolution for every few groups, whose weights are blocks on a diagonal with zeros
 around them. So many groups share one that its outputs fit the lanes that are computed together:
@@ -15,6 +17,7 @@ from horizon.compiler.passes.rewrite import with_nodes
 from horizon.hbir.graph import Graph
 from horizon.hbir.node import Node, TensorInfo
 from horizon.hbir.operators.conv2d import is_depthwise
+from horizon.hbir.operators.convolution import dense
 
 PER_CHANNEL = (
     "weight",
@@ -92,19 +95,10 @@ def _split(graph: Graph, node: Node) -> tuple[list[Node], list[TensorInfo]]:
             key: value[start : start + result.shape[3]] if key in PER_CHANNEL else value
             for key, value in node.attributes.items()
         }
-        own |= {"groups": 1, "weight": _diagonal(own["weight"], shared)}
+        own |= {"groups": 1, "weight": dense(own["weight"], shared)}
         if count == 1:
             return [replace(node, attributes=own)], []
         nodes.append(replace(node, name=name, inputs=tuple(parts), output=name, attributes=own))
     joined = tuple(f"{node.name}.group{index}" for index in range(count))
     nodes.append(Node("concat", node.name, joined, node.output, {"axis": 3}))
     return nodes, tensors
-
-
-def _diagonal(weight: np.ndarray, groups: int) -> np.ndarray:
-    """The weights (O, kh, kw, I) of some groups as those of one convolution."""
-    outputs, kh, kw, inputs = weight.shape
-    whole = np.zeros((groups, outputs // groups, kh, kw, groups, inputs), weight.dtype)
-    for group, part in enumerate(np.split(weight, groups)):
-        whole[group, :, :, :, group] = part
-    return whole.reshape(outputs, kh, kw, groups * inputs)

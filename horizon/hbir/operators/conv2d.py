@@ -11,7 +11,7 @@ import numpy as np
 
 from horizon.hbir.fixed_point import LIMITS
 from horizon.hbir.node import Node, Shape
-from horizon.hbir.operators.attributes import check_pairs, problem
+from horizon.hbir.operators.attributes import check_pairs
 from horizon.hbir.operators.convolution import ATTRIBUTES, LIMIT_NAMES, Convolution
 from horizon.hbir.operators.operator import Pair, T
 from horizon.hbir.operators.windows import pad_of_part, rows_read
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 def is_depthwise(node: Node) -> bool:
     """Whether output o of a convolution reads input channel o only: one instruction does it."""
+    if node.op != Conv2d.name:
+        return False
     weight = node.attributes["weight"]
-    return one_for_each(weight.shape[0], node.attributes.get("groups", 1), weight.shape[3])
+    return one_for_each(weight.shape[0], node.attributes["groups"], weight.shape[3])
 
 
 def one_for_each(outputs: int, groups: int, inputs: int) -> bool:
@@ -57,17 +59,7 @@ class Conv2d(Convolution):
         check_pairs(node, stride=1, padding=0, dilation=1)
         if "end_padding" in values:
             check_pairs(node, end_padding=0)
-        outputs, groups, inputs = values["weight"].shape[0], values["groups"], channels
-        if groups < 1 or outputs % groups or inputs % groups:
-            raise problem(
-                node, f"groups {groups}", f"a divisor of {inputs} inputs and {outputs} outputs"
-            )
-        if values["weight"].shape[3] * groups != inputs:
-            raise problem(
-                node,
-                f"weight of shape {values['weight'].shape} in {groups} groups",
-                f"(O, kh, kw, {inputs // groups}) for {inputs} input channels",
-            )
+        self._check_groups(node, channels)
 
     def side(self, node: Node, side: int, axis: int) -> int:
         stride, padding, dilation = (
@@ -151,9 +143,6 @@ class Conv2d(Convolution):
     def taps(self, node: Node) -> float:
         _, kh, kw, _ = node.attributes["weight"].shape
         return float(kh * kw)
-
-    def channels_read(self, node: Node, shapes: Sequence[Shape]) -> int:
-        return int(node.attributes["weight"].shape[3])
 
     def macs(self, node: Node, shapes: Sequence[Shape], output: Shape) -> int:
         batch, height, width, _ = output

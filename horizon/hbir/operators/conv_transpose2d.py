@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from horizon.hbir.node import Node, Shape
 from horizon.hbir.operators.attributes import check_pairs, problem
-from horizon.hbir.operators.convolution import Convolution
+from horizon.hbir.operators.convolution import Convolution, dense
 from horizon.hbir.operators.operator import T
 from horizon.hbir.products import phases
 
@@ -20,38 +20,55 @@ if TYPE_CHECKING:
     from horizon.hbir.onnx_qdq_export import QdqExport
 
 
+def output_padding(node: Node) -> tuple[int, int]:
+    """Rows below and columns at the right by which the output is larger than it has to be."""
+    rows, columns = node.attributes.get("output_padding", (0, 0))
+    return int(rows), int(columns)
+
+
 class ConvTranspose2d(Convolution):
     """``acc[n, y*sy - py + ky, x*sx - px + kx, o] += w[o,ky,kx,i] * x[n,y,x,i]``, from the bias.
 
-    Output size ``(H - 1) * sy - 2 * py + kh``.
+    Output size ``(H - 1) * sy - 2 * py + kh + ey`` with the ``output_padding`` (ey, ex), 0 where it
+    is absent. Output o reads the input channels of its group; without ``groups`` there is one.
     """
 
     name = "conv_transpose2d"
+    optional: ClassVar[Mapping[str, str]] = {
+        **Convolution.optional,
+        "output_padding": "pair",
+        "groups": "int",
+    }
 
     def _check_geometry(self, node: Node, channels: int) -> None:
         check_pairs(node, stride=1, padding=0)
-        shape = node.attributes["weight"].shape
-        if shape[3] != channels:
-            raise problem(node, f"weight of shape {shape}", f"(O, kh, kw, {channels})")
+        stride, more = node.attributes["stride"], output_padding(node)
+        if not all(0 <= rows < step for rows, step in zip(more, stride, strict=True)):
+            raise problem(node, f"output_padding {more}", f"less than the stride {stride}")
+        self._check_groups(node, channels)
 
     def side(self, node: Node, side: int, axis: int) -> int:
         stride, padding = (node.attributes[key][axis] for key in ("stride", "padding"))
         size: int = node.attributes["weight"].shape[1 + axis]
-        return (side - 1) * stride - 2 * padding + size
+        return (side - 1) * stride - 2 * padding + size + output_padding(node)[axis]
 
     def _accumulate(self, node: Node, x: np.ndarray) -> np.ndarray:
         values = node.attributes
-        weight = values["weight"].astype(np.float64)
-        outputs, kh, kw, _ = weight.shape
+        weight, groups = values["weight"].astype(np.float64), int(values.get("groups", 1))
+        outputs, kh, kw, inputs = weight.shape
         (sy, sx), (py, px) = values["stride"], values["padding"]
+        below, right = output_padding(node)
         batch, height, width, _ = x.shape
-        whole = np.zeros((batch, (height - 1) * sy + kh, (width - 1) * sx + kw, outputs))
+        pixels = x.reshape(-1, groups, inputs).transpose(1, 0, 2)
+        sides = (height - 1) * sy + kh + below, (width - 1) * sx + kw + right
+        whole = np.zeros((batch, *sides, outputs))
         for ky, kx in product(range(kh), range(kw)):
+            matrix = weight[:, ky, kx].reshape(groups, -1, inputs).transpose(0, 2, 1)
             whole[
                 :,
                 ky : ky + (height - 1) * sy + 1 : sy,
                 kx : kx + (width - 1) * sx + 1 : sx,
-            ] += x @ weight[:, ky, kx].T
+            ] += (pixels @ matrix).transpose(1, 0, 2).reshape(batch, height, width, outputs)
         rows, columns = (self.side(node, x.shape[1 + axis], axis) for axis in (0, 1))
         return whole[:, py : py + rows, px : px + columns]
 
@@ -93,13 +110,17 @@ class ConvTranspose2d(Convolution):
         weight = values["weight"]
         outputs, *kernel, inputs = weight.shape
         (sy, sx), (py, px) = values["stride"], values["padding"]
-        ty, tx = -(-kernel[0] // sy), -(-kernel[1] // sx)
+        below, right = output_padding(node)
+        ty, tx = -(-(kernel[0] + below) // sy), -(-(kernel[1] + right) // sx)
         taps = np.zeros((outputs, ty * sy, tx * sx, inputs), weight.dtype)
         taps[:, : kernel[0], : kernel[1]] = weight
         taps = taps.reshape(outputs, ty, sy, tx, sx, inputs)[:, ::-1, :, ::-1]
         taps = taps.transpose(0, 2, 4, 5, 1, 3).reshape(outputs * sy * sx, inputs, ty, tx)
         accumulator = export.convolution(
-            node.inputs[0], taps, pads=(ty - 1, tx - 1, ty - 1, tx - 1)
+            node.inputs[0],
+            taps,
+            pads=(ty - 1, tx - 1, ty - 1, tx - 1),
+            group=int(values.get("groups", 1)),
         )
         batch, height, width, _ = export.tensors[node.inputs[0]].shape
         rows, columns = height + ty - 1, width + tx - 1
@@ -112,7 +133,13 @@ class ConvTranspose2d(Convolution):
         self.finish_integer_onnx(node, export, export.builder.slice(crop, 3, px, px + width))
 
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
+        """Groups become zeros: their weights (I, O / groups, kh, kw) could not have a step for each
+        output, as those of DequantizeLinear lie along one axis.
+        """
         values = node.attributes
         py, px = values["padding"]
-        weight = values["weight"].transpose(3, 0, 1, 2)
-        export.convolution(node, "ConvTranspose", weight, 1, self.slopes, pads=[py, px, py, px])
+        weight = dense(values["weight"], int(values.get("groups", 1))).transpose(3, 0, 1, 2)
+        geometry = {"pads": [py, px, py, px]}
+        if any(more := output_padding(node)):
+            geometry["output_padding"] = list(more)
+        export.convolution(node, "ConvTranspose", weight, 1, self.slopes, **geometry)

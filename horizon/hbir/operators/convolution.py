@@ -42,6 +42,15 @@ LIMIT_NAMES = (
 )
 
 
+def dense(weight: np.ndarray, groups: int) -> np.ndarray:
+    """Weights (O, kh, kw, I / groups) as those that read all inputs: zeros between the groups."""
+    outputs, kh, kw, inputs = weight.shape
+    whole = np.zeros((groups, outputs // groups, kh, kw, groups, inputs), weight.dtype)
+    for group, part in enumerate(np.split(weight, groups)):
+        whole[group, :, :, :, group] = part
+    return whole.reshape(outputs, kh, kw, groups * inputs)
+
+
 class Convolution(Operator):
     """``y = clamp((acc * M [+ residual * Mr] + 2^(s-1)) >> s, lo, hi)``.
 
@@ -130,6 +139,21 @@ class Convolution(Operator):
     @abstractmethod
     def _check_geometry(self, node: Node, channels: int) -> None: ...
 
+    def _check_groups(self, node: Node, channels: int) -> None:
+        """The groups divide outputs and inputs, and weights are for the inputs of one."""
+        weight, groups = node.attributes["weight"], int(node.attributes.get("groups", 1))
+        outputs = weight.shape[0]
+        if groups < 1 or outputs % groups or channels % groups:
+            raise problem(
+                node, f"groups {groups}", f"a divisor of {channels} inputs and {outputs} outputs"
+            )
+        if weight.shape[3] * groups != channels:
+            raise problem(
+                node,
+                f"weight of shape {weight.shape} in {groups} groups",
+                f"(O, kh, kw, {channels // groups}) for {channels} input channels",
+            )
+
     @abstractmethod
     def side(self, node: Node, side: int, axis: int) -> int:
         """Rows (axis 0) or columns (axis 1) of the output for ``side`` of the input."""
@@ -160,6 +184,9 @@ class Convolution(Operator):
         _, kh, kw, _ = values["weight"].shape
         pad = tuple(self._pad(node, axis, out[1 + axis], starts[0][1 + axis]) for axis in (0, 1))
         return {"kernel": (kh, kw), "stride": values["stride"], "pad": pad}
+
+    def channels_read(self, node: Node, shapes: Sequence[Shape]) -> int:
+        return int(node.attributes["weight"].shape[3])
 
     def limit_values(
         self, node: Node, shapes: Sequence[Shape], output: Shape

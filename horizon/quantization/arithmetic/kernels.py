@@ -20,6 +20,7 @@ from horizon.hbir.fixed_point import offset_fraction_bits
 from horizon.nn.correlation import banded_products
 from horizon.nn.dilated_conv import dilated_conv2d
 from horizon.nn.narrow_conv import WIDE, narrow_conv2d, narrow_conv_transpose2d
+from horizon.quantization.arithmetic.weight_order import WeightOrder
 
 EXACT_IN_FLOAT32 = 2**24
 BLOCK = 2**16
@@ -32,6 +33,7 @@ class Geometry:
 
     Attributes:
         end_padding: below and at the right; None where it is ``padding``.
+        output_padding: of a transposed one.
     """
 
     transposed: bool = False
@@ -40,11 +42,21 @@ class Geometry:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
     end_padding: tuple[int, int] | None = None
+    output_padding: tuple[int, int] = (0, 0)
+
+    @property
+    def order(self) -> WeightOrder:
+        """That of its weight."""
+        return WeightOrder(self.transposed, self.groups)
 
     @property
     def end(self) -> tuple[int, int]:
         """Zeros below and at the right."""
         return self.padding if self.end_padding is None else self.end_padding
+
+
+DOUBLING = Geometry(True, (2, 2), (1, 1))
+"""With a kernel of 4x4, the output has twice as many rows and columns."""
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -53,10 +65,11 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry)
     kernel = tuple(weight.shape[-2:])
     wide_to_narrow = not g.groups > 1 and x.shape[1] >= WIDE
     if g.transposed:
-        doubling = (kernel, g.stride, g.padding) == ((4, 4), (2, 2), (1, 1))
-        if wide_to_narrow and weight.shape[1] <= 4 and doubling:
+        if wide_to_narrow and weight.shape[1] <= 4 and kernel == (4, 4) and g == DOUBLING:
             return narrow_conv_transpose2d(x, weight, bias)
-        return functional.conv_transpose2d(x, weight, bias, g.stride, g.padding)
+        return functional.conv_transpose2d(
+            x, weight, bias, g.stride, g.padding, g.output_padding, g.groups, g.dilation
+        )
     if g.end != g.padding:
         (top, left), (below, right) = g.padding, g.end
         x = functional.pad(x, (left, right, top, below))
@@ -78,7 +91,7 @@ def channel_groups(weight: Tensor, geometry: Geometry, largest: int) -> list[tup
     """
     # On the CPU: the search below looks at every channel, which a GPU would be asked one by one.
     sums = weight.cpu().abs().long().sum((-1, -2)) * largest
-    per_input = sums.t() if not geometry.transposed else sums  # (I, O)
+    per_input = geometry.order.outputs_first(sums).t()  # (I / groups, O)
     if geometry.groups > 1:
         whole = int(per_input.sum(0).max()) < EXACT_IN_FLOAT32
         return [(0, per_input.shape[0] * geometry.groups)] if whole else []

@@ -61,12 +61,12 @@ class Convolution:
         negative_residual: Tensor | None = None,
     ) -> None:
         self.geometry = geometry
-        order = (1, 2, 3, 0) if geometry.transposed else (0, 2, 3, 1)
-        filters = np.ascontiguousarray(weight.permute(order).numpy())
+        ordered = geometry.order.outputs_first(weight).permute(0, 2, 3, 1)
+        filters = np.ascontiguousarray(ordered.numpy())
         self.kernel = filters.shape[1:3]
         self.channels, inputs = len(filters), filters.shape[3]
         groups = geometry.groups
-        depthwise = one_for_each(self.channels, groups, inputs)
+        depthwise = not geometry.transposed and one_for_each(self.channels, groups, inputs)
         if depthwise:  # one instruction for all of them
             groups, inputs = 1, self.channels
         size = self.channels // groups
@@ -104,7 +104,7 @@ class Convolution:
         for axis, side in enumerate(x.shape[-2:]):
             stride, pad, kernel = g.stride[axis], g.padding[axis], self.kernel[axis]
             if g.transposed:
-                sizes.append((side - 1) * stride - 2 * pad + kernel)
+                sizes.append((side - 1) * stride - 2 * pad + kernel + g.output_padding[axis])
             else:
                 reach = g.dilation[axis] * (kernel - 1) + 1
                 sizes.append((side + pad + g.end[axis] - reach) // stride + 1)

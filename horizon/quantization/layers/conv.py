@@ -20,21 +20,19 @@ from horizon.quantization.arithmetic.training import (
     activation_dtype,
     round_ste,
 )
+from horizon.quantization.calls import answering
 from horizon.quantization.fuse import (
     FusedConv,
     call_fused_add,
     check_own_weight,
     folded_parameters,
-    out_axis,
 )
 from horizon.quantization.layers.activation import Activation
-from horizon.quantization.layers.conv_integers import (
-    QuantizedConv,
-    convolution_of,
-    geometry_of,
-)
+from horizon.quantization.layers.conv_geometry import as_in_program, border_of, geometry_of
+from horizon.quantization.layers.conv_integers import QuantizedConv, convolution_of
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
 from horizon.quantization.layers.twin import Twin
+from horizon.quantization.moves import move
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import LIMITS, QTensor
 from horizon.quantization.scales.fake_quantize import FakeQuantize, FakeQuantState
@@ -57,7 +55,7 @@ class QATConv(QATLayer):
     channel's largest weight that is 127.
 
     Raises:
-        InputError: a padding mode or an argument that fixed point does not have.
+        InputError: a weight or a forward function that fixed point cannot follow.
     """
 
     weight_clip: Tensor
@@ -67,10 +65,10 @@ class QATConv(QATLayer):
         fused = source if isinstance(source, FusedConv) else FusedConv(source)
         conv: Any = fused.conv
         check_own_weight(conv, f"{layer}: cannot be quantised")
-        self.geometry = geometry_of(conv, layer)
-        self.axis = out_axis(conv)
+        self.geometry, self.border = geometry_of(conv, layer), border_of(conv)
+        self.order = self.geometry.order
         self.weight = conv.weight
-        channels = self.weight.shape[self.axis]
+        channels = self.order.outputs(self.weight)
         self.bias = conv.bias
         if self.bias is None:
             self.bias = nn.Parameter(self.weight.new_zeros(channels))
@@ -94,24 +92,33 @@ class QATConv(QATLayer):
     ) -> tuple[Tensor | None, int]:
         refuse_plain(layer, *inputs)
         x, *residual = inputs
+        if residual and isinstance(source, nn.ConvTranspose2d):
+            raise InputError(
+                f"{layer}: it is called with an output_size, {residual[0]}; expected the input "
+                "alone: give the layer the output_padding that leads to this size"
+            )
         if len(residual) > 1 or not all(isinstance(r, QTensor) for r in residual):
             raise InputError(f"{layer}: it is called with {residual}; expected the input alone")
         refuse_accumulators(layer, x, verb="takes")
         refuse_accumulators(layer, *residual)
+        border = border_of(source.conv if isinstance(source, FusedConv) else source)
+        if border is not None:
+            with answering(move):
+                border(x)  # what cannot be put around a quantised tensor is refused here
         return None, qconfig.activation.bits
 
     def forward(self, x: QTensor, residual: QTensor | None = None) -> QTensor:
         """(N, C, H, W), and a residual of the output's shape where an addition is fused."""
         inputs = [x] if residual is None else [x, residual]
         self.check(*inputs)
+        if self.exact:
+            return self.lowered(*inputs)(*inputs)
+        if self.border is not None:
+            x = self.border(x)
         frozen = self.fake_quant_state is FakeQuantState.VALIDATION
         if self.bn is not None and self.bn.training and self.training and not frozen:
             self._update_statistics(x)
-        if self.in_float:
-            return self._in_float(x, residual)
-        if self.trains:
-            return self._train(x, residual)
-        return self.lowered(*inputs)(*inputs)
+        return self._in_float(x, residual) if self.in_float else self._train(x, residual)
 
     def add(self, *operands: QTensor) -> QTensor:
         result: QTensor = call_fused_add(self, operands, self.conv_operand)
@@ -121,7 +128,7 @@ class QATConv(QATLayer):
         """Weight and bias with batch normalisation in them."""
         if self.bn is None:
             return self.weight, self.bias
-        return folded_parameters(self.weight, self.bias, self.bn, self.axis)
+        return folded_parameters(self.weight, self.bias, self.bn, self.order)
 
     def weight_steps(
         self, weight: Tensor, bias: Tensor, in_scale: Tensor, out_scale: Tensor | None
@@ -131,14 +138,13 @@ class QATConv(QATLayer):
         ``in_scale`` is () or, per input channel, (C,): then the weights take it in before they
         are quantised.
         """
-        view = self._out_view(weight)
         magnitude = weight.detach()
         scale = in_scale
         if in_scale.dim():
-            scale = self._in_view(in_scale, weight)
+            scale = self.order.per_input(in_scale, weight)
             magnitude = magnitude * scale
-        axes = [a for a in range(4) if a != self.axis]
-        largest = torch.linalg.vector_norm(magnitude, torch.inf, dim=axes)
+        by_output = self.order.outputs_first(magnitude)
+        largest = torch.linalg.vector_norm(by_output, torch.inf, dim=(1, 2, 3))
         if not in_scale.dim():
             largest = largest * in_scale
         largest = largest * self.weight_clip
@@ -148,7 +154,7 @@ class QATConv(QATLayer):
         if out_scale is not None:
             floor = torch.maximum(floor, out_scale.detach() * SMALLEST_RATIO)
         acc_scale = torch.maximum(largest / LARGEST_WEIGHT, floor.clamp_min(2.0**-60))
-        return scale / acc_scale.view(view), acc_scale
+        return scale / self.order.per_output(acc_scale, weight), acc_scale
 
     def lower(self, x: QTensor, residual: QTensor | None = None) -> QuantizedConv:
         """The converted layer.
@@ -167,7 +173,7 @@ class QATConv(QATLayer):
         steps = round_ste(weight * factor).clamp_(-LARGEST_WEIGHT, LARGEST_WEIGHT)
         steps = steps.to(torch.int8)
         bias_steps = round_ste(bias / acc_scale).to(torch.int32)
-        ordered = steps if self.axis == 0 else steps.transpose(0, 1)
+        ordered = self.order.outputs_first(steps)
         prove_no_overflow(
             ordered.cpu().numpy(), bias_steps.cpu().numpy(), -LIMITS[x.bits][0], self.layer
         )
@@ -186,11 +192,12 @@ class QATConv(QATLayer):
             return None if values is None else torch.from_numpy(values).to(device)
 
         low, high = quant.low, quant.high
+        steps, geometry = as_in_program(steps, self.geometry)
         return QuantizedConv(
             self.layer,
             steps,
             bias_steps,
-            self.geometry,
+            geometry,
             torch.from_numpy(first).to(device),
             torch.from_numpy(shift).to(device),
             buffer(second),
@@ -201,6 +208,7 @@ class QATConv(QATLayer):
             self.conv_operand,
             buffer(below),
             buffer(second_below),
+            self.border,
         )
 
     @torch.no_grad()
@@ -208,7 +216,7 @@ class QATConv(QATLayer):
         """Find the clipping of each channel that minimises the squared error of its weights."""
         if self.weight_observer != "mse":
             return
-        weight = self.folded()[0].transpose(0, self.axis).flatten(1)
+        weight = self.order.outputs_first(self.folded()[0]).flatten(1)
         largest = weight.abs().amax(1, keepdim=True).clamp_min(2.0**-60)
         best = torch.full_like(self.weight_clip, torch.inf)
         for clip in torch.linspace(1.0, 0.5, 51).tolist():
@@ -276,19 +284,6 @@ class QATConv(QATLayer):
         """Let batch normalisation see what the float convolution gives."""
         assert self.bn is not None
         self.bn(convolve(x.dequantize(), self.weight, self.bias, self.geometry))
-
-    def _out_view(self, weight: Tensor) -> list[int]:
-        shape = [1] * weight.dim()
-        shape[self.axis] = -1
-        return shape
-
-    def _in_view(self, scale: Tensor, weight: Tensor) -> Tensor:
-        """Input scales (C,) so that they multiply the weight."""
-        if self.axis == 1:
-            return scale.view(-1, 1, 1, 1)
-        groups, outputs = self.geometry.groups, weight.shape[0]
-        rows = scale.view(groups, 1, -1).expand(-1, outputs // groups, -1)
-        return rows.reshape(outputs, -1, 1, 1)
 
 
 TWIN = Twin(

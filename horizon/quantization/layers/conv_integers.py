@@ -1,4 +1,4 @@
-"""The converted convolution, and which convolutions there can be."""
+"""The converted convolution."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
 from horizon.quantization.arithmetic import kernels, native
 from horizon.quantization.arithmetic.kernels import Geometry
 from horizon.quantization.fuse import call_fused_add
+from horizon.quantization.layers.conv_geometry import Border
 from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
-
-Pair = tuple[int, int]
 
 
 class QuantizedConv(QuantizedLayer):
@@ -29,6 +28,7 @@ class QuantizedConv(QuantizedLayer):
         scale: of the output, () or (O,).
         bits, low, high: of the output.
         input_bits: of the input.
+        border: what is put around the input.
     """
 
     weight: Tensor
@@ -58,10 +58,11 @@ class QuantizedConv(QuantizedLayer):
         conv_operand: int | None = None,
         negative_multiplier: Tensor | None = None,
         negative_residual_multiplier: Tensor | None = None,
+        border: Border | None = None,
     ) -> None:
         super().__init__(layer)
         self.geometry, self.bits, self.low, self.high = geometry, bits, low, high
-        self.input_bits, self.conv_operand = input_bits, conv_operand
+        self.input_bits, self.conv_operand, self.border = input_bits, conv_operand, border
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
         self.register_buffer("multiplier", multiplier)
@@ -76,6 +77,8 @@ class QuantizedConv(QuantizedLayer):
             raise InputError(
                 f"{self.layer}: converted for an int{self.input_bits} input, found int{x.bits}"
             )
+        if self.border is not None:
+            x = self.border(x)
         other = None if residual is None else residual.integers()
         kernel = self._on_cpu if x.device.type == "cpu" else self._on_gpu
         values = kernel(x.integers(), other)
@@ -127,9 +130,9 @@ class QuantizedConv(QuantizedLayer):
     def attributes(self) -> dict[str, Any]:
         """The attributes of its node (weights to output channels first, channels last)."""
         g = self.geometry
-        order = (1, 2, 3, 0) if g.transposed else (0, 2, 3, 1)
+        ordered = g.order.outputs_first(self.weight).permute(0, 2, 3, 1)
         found: dict[str, Any] = {
-            "weight": self.weight.permute(order).contiguous().cpu().numpy(),
+            "weight": ordered.contiguous().cpu().numpy(),
             "bias": self.bias.cpu().numpy(),
             "stride": g.stride,
             "padding": g.padding,
@@ -139,7 +142,11 @@ class QuantizedConv(QuantizedLayer):
             "hi": self.high,
         }
         if not g.transposed:
-            found |= {"dilation": g.dilation, "groups": g.groups}
+            found["dilation"] = g.dilation
+        if not g.transposed or g.groups > 1:
+            found["groups"] = g.groups
+        if g.output_padding != (0, 0):
+            found["output_padding"] = g.output_padding
         if g.end != g.padding:
             found["end_padding"] = g.end
         if self.residual_multiplier is not None:
@@ -156,16 +163,17 @@ def convolution_of(node: Node, graph: Graph) -> QuantizedConv:
     """The converted layer of a node."""
     a = node.attributes
     transposed = node.op == "conv_transpose2d"
-    weight = torch.from_numpy(np.ascontiguousarray(a["weight"]))
-    weight = weight.permute((3, 0, 1, 2) if transposed else (0, 3, 1, 2)).contiguous()
     geometry = Geometry(
         transposed,
         tuple(a["stride"]),
         tuple(a["padding"]),
         (1, 1) if transposed else tuple(a["dilation"]),
-        1 if transposed else int(a["groups"]),
+        int(a.get("groups", 1)),
         tuple(a["end_padding"]) if "end_padding" in a else None,
+        tuple(a.get("output_padding", (0, 0))),
     )
+    ordered = torch.from_numpy(np.ascontiguousarray(a["weight"])).permute(0, 3, 1, 2)
+    weight = geometry.order.of_outputs_first(ordered).contiguous()
     output = graph.tensors[node.output]
 
     def column(name: str) -> Tensor | None:
@@ -189,38 +197,3 @@ def convolution_of(node: Node, graph: Graph) -> QuantizedConv:
         column("negative_multiplier"),
         column("negative_residual_multiplier"),
     )
-
-
-def geometry_of(conv: Any, layer: str) -> Geometry:
-    """A torch convolution's geometry; InputError where fixed point has no such thing."""
-    transposed = isinstance(conv, nn.ConvTranspose2d)
-    reasons = []
-    if not type(conv).forward.__module__.startswith(("torch.nn.", "horizon.nn.")):
-        reasons.append(
-            f"{type(conv).__name__} has a forward() of its own, which the integers would not "
-            "follow; put what it does to the weights into them and use a plain convolution"
-        )
-    if conv.padding_mode != "zeros":
-        reasons.append(f"padding_mode={conv.padding_mode!r} (expected 'zeros')")
-    if transposed and (conv.groups != 1 or set(conv.dilation) != {1}):
-        reasons.append("a transposed convolution with groups or dilation")
-    if transposed and set(conv.output_padding) != {0}:
-        reasons.append("output_padding")
-    if reasons:
-        raise InputError(f"{layer}: cannot be quantised: {'; '.join(reasons)}")
-    begin, end = paddings(conv)
-    return Geometry(transposed, conv.stride, begin, conv.dilation, conv.groups, end)
-
-
-def paddings(conv: Any) -> tuple[Pair, Pair | None]:
-    """A torch convolution's zeros above and at the left, and those below and at the right.
-
-    None where these are the same. An even reach has one more at the end, as torch has it.
-    """
-    if conv.padding == "valid":
-        return (0, 0), None
-    if conv.padding != "same":
-        return conv.padding, None
-    whole = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
-    begin, end = (whole[0] // 2, whole[1] // 2), (-(-whole[0] // 2), -(-whole[1] // 2))
-    return begin, None if begin == end else end

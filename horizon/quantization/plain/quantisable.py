@@ -23,6 +23,7 @@ from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
 from horizon.quantization.plain.concats import give_one_scale
 from horizon.quantization.plain.flat import use_maps
+from horizon.quantization.plain.output_sizes import fix_output_sizes
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
@@ -62,6 +63,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     """
     training = model.training
     module = traced(copy.deepcopy(model).eval(), example)
+    fix_output_sizes(module)
     own_layers(module)
     maps = use_maps(module)
     _finish_outputs(module, maps, _add_stubs(module))

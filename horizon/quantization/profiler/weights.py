@@ -9,8 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.quantization.fuse import FusedConv, folded_parameters, out_axis
+from horizon.quantization.arithmetic.weight_order import order_of
+from horizon.quantization.fuse import FusedConv, folded_parameters
 from horizon.quantization.layers.conv import QATConv
+from horizon.quantization.layers.conv_geometry import own_taps
 from horizon.quantization.profiler.layers import Call, layers_of, run, watched
 from horizon.quantization.profiler.similarity import decibels
 
@@ -89,14 +91,14 @@ def compare_weights(reference: nn.Module, prepared: nn.Module, batch: Any) -> li
 def real_weight(layer: nn.Module) -> Tensor | None:
     """Folded weights of a float or prepared convolution, output channels first; None for others."""
     if isinstance(layer, QATConv):
-        return layer.folded()[0].transpose(0, layer.axis)
+        return layer.order.outputs_first(layer.folded()[0])
     conv: Any = layer.conv if isinstance(layer, FusedConv) else layer
     if not isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
         return None
-    weight, axis = conv.weight, out_axis(conv)
+    weight, order = conv.weight, order_of(conv)
     if isinstance(layer, FusedConv) and layer.bn is not None:
-        weight, _ = folded_parameters(weight, conv.bias, layer.bn, axis)
-    return weight.transpose(0, axis)
+        weight, _ = folded_parameters(weight, conv.bias, layer.bn, order)
+    return order.outputs_first(weight)
 
 
 def integer_weight(layer: QATConv, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,9 +113,10 @@ def integer_weight(layer: QATConv, *inputs: Any) -> tuple[Tensor, Tensor, Tensor
     out = None if quant.keeps_accumulators else quant.current()
     scale = inputs[0].scale
     factor, sums = layer.weight_steps(weight, bias, scale, out)
-    steps = layer.lower(*inputs).weight.transpose(0, layer.axis)
+    taps = own_taps(layer.lower(*inputs).weight, layer.geometry, weight.shape[2:])
+    steps, factor = (layer.order.outputs_first(x) for x in (taps, factor))
     unit = (sums / scale.max()).double().view(-1, 1, 1, 1)
-    return steps.double(), factor.double().transpose(0, layer.axis), unit
+    return steps.double(), factor.double(), unit
 
 
 def compare_tensors(layer: str, real: Tensor, quantised: Tensor) -> LayerWeights:

@@ -174,7 +174,8 @@ class _Runner(Calls):
                 try:
                     if kwargs:
                         raise InputError(
-                            f"{kind} is called with {', '.join(kwargs)} by name; pass by position"
+                            f"{kind} is called with {', '.join(kwargs)} by name; pass by position, "
+                            "or make it a setting of the layer (output_padding for output_size)"
                         )
                     if not form.ends:
                         refuse_rearranged(path, *leaves)

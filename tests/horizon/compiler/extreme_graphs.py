@@ -24,6 +24,7 @@ class Builder:
 
     def __init__(self, rng: np.random.Generator, inputs: int, batch: int) -> None:
         self.rng = rng
+        (self.second,) = rng.spawn(1)  # leaves the draws of the first alone
         self.tensors: dict[str, TensorInfo] = {}
         self.nodes: list[Node] = []
         self.inputs = []
@@ -87,10 +88,11 @@ class Builder:
         assert name is not None  # the first input is int8
         info = self.tensors[name]
         attributes = self.window(op)
-        groups = 2 if op == "conv2d" and info.shape[3] % 2 == 0 and self.rng.random() < 0.15 else 1
+        rng = self.rng if op == "conv2d" else self.second
+        groups = 2 if info.shape[3] % 2 == 0 and rng.random() < 0.15 else 1
         outputs = groups * self.pick(CHANNELS[: len(CHANNELS) // groups])
         weight = self.weights((outputs, *attributes.pop("kernel"), info.shape[3] // groups), info)
-        if op == "conv2d":
+        if op == "conv2d" or groups > 1:
             attributes["groups"] = groups
         dtype = self.pick(("int8", "int8", "int16", "int32"))
         size = int(np.abs(weight).sum((1, 2, 3)).max()).bit_length() + BITS[info.dtype]
@@ -128,7 +130,10 @@ class Builder:
         padding = (int(self.rng.integers(0, 2)), int(self.rng.integers(0, 2)))
         stride = self.pick(((2, 2), (3, 2), (1, 1)))
         kernel = self.pick(((2, 2), (3, 3), (4, 4), (4, 2)))
-        return {"kernel": kernel, "stride": stride, "padding": padding}
+        window = {"kernel": kernel, "stride": stride, "padding": padding}
+        if self.second.random() < 0.3:
+            window["output_padding"] = tuple(int(self.second.integers(0, step)) for step in stride)
+        return window
 
     def weights(self, shape: tuple[int, ...], info: TensorInfo) -> np.ndarray:
         """A third of +-127, at times all; scaled down where int16 inputs could overflow."""

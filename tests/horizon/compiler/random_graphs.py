@@ -21,6 +21,7 @@ class RandomGraph:
 
     def __init__(self, seed: int, nodes: int = 9) -> None:
         self.rng = np.random.default_rng(seed)
+        self.second = np.random.default_rng((seed, 1))  # leaves the draws of the first alone
         self.tensors: dict[str, TensorInfo] = {}
         self.nodes: list[Node] = []
         self.inputs: list[str] = []
@@ -176,15 +177,21 @@ class RandomGraph:
         n, height, width, channels = x.shape
         kernel, stride = self.pick(((4, 4), (2, 3), (1, 1))), self.pick(((2, 2), (1, 3)))
         padding = self.pick(((0, 0), (1, 1)))
+        more = tuple(int(self.second.choice((0, 0, step - 1))) for step in stride)
         sides = [
-            (side - 1) * s - 2 * p + k
-            for side, s, p, k in zip((height, width), stride, padding, kernel, strict=True)
+            (side - 1) * s - 2 * p + k + m
+            for side, s, p, k, m in zip((height, width), stride, padding, kernel, more, strict=True)
         ]
         if min(sides) < 1 or max(sides) > 30:
             return
         made = self.weights(x, kernel, channels)
         values = made["values"] | {"stride": stride, "padding": padding}
-        shape = (n, *sides, len(values["bias"]))
+        if any(more):
+            values["output_padding"] = more
+        outputs = len(values["bias"])
+        if self.second.random() < 0.3 and channels % 2 == 0 == outputs % 2:
+            values |= {"groups": 2, "weight": values["weight"][..., : channels // 2].copy()}
+        shape = (n, *sides, outputs)
         self.node("conv_transpose2d", [x.name], shape, made["dtype"], values)
 
     def correlation(self) -> None:

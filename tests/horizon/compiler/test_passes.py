@@ -78,15 +78,16 @@ GROUPED = {
 }
 
 
+@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d"])
 @pytest.mark.parametrize("case", GROUPED)
-def test_split_groups_leaves_no_groups(case: str) -> None:
+def test_split_groups_leaves_no_groups(case: str, op: str) -> None:
     (inputs, outputs, groups), count = GROUPED[case]
     rng = np.random.default_rng(0)
     shape = (outputs, 1, 3, inputs // groups)
-    values = conv_attributes(rng, "conv2d", shape, "int8", True, groups=groups)
-    graph = conv_program("conv2d", (2, 5, 4, inputs), values, "int8", "int8", "int16")
+    values = conv_attributes(rng, op, shape, "int8", True, groups=groups)
+    graph = conv_program(op, (2, 5, 4, inputs), values, "int8", "int8", "int16")
     after = split_groups(graph)
-    expected = ["slice", "slice", "conv2d"] * count + ["concat"] if count > 1 else ["conv2d"]
+    expected = ["slice", "slice", op] * count + ["concat"] if count > 1 else [op]
     assert [n.op for n in after.nodes] == expected
     assert all(node.attributes.get("groups", 1) == 1 for node in after.nodes)
     assert convolutions_of(graph.nodes[0]) == count
@@ -98,6 +99,16 @@ def test_split_groups_leaves_depthwise_convolutions() -> None:
     values = conv_attributes(rng, "conv2d", (6, 3, 3, 1), "int8", True, groups=6)
     graph = conv_program("conv2d", (2, 5, 4, 6), values, "int8", "int8", "int16")
     assert split_groups(graph) == graph
+
+
+def test_split_groups_cuts_depthwise_convolutions_that_are_transposed() -> None:
+    rng = np.random.default_rng(0)
+    values = conv_attributes(rng, "conv_transpose2d", (48, 3, 3, 1), "int8", False, groups=48)
+    graph = conv_program("conv_transpose2d", (1, 3, 4, 48), values, "int8", "int8", None)
+    after = split_groups(graph)
+    convolutions = [node for node in after.nodes if node.op == "conv_transpose2d"]
+    assert [node.attributes["weight"].shape for node in convolutions] == [(16, 3, 3, 16)] * 3
+    check_same(graph, after)
 
 
 def test_remove_identities() -> None:

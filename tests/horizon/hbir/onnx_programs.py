@@ -52,6 +52,7 @@ def conv(
     transposed: bool = False,
     name: str = "conv",
     end_padding: tuple[int, int] | None = None,
+    output_padding: tuple[int, int] | None = None,
 ) -> Node:
     """A convolution that reads ``x``; the scale of its weights makes the output's range fit."""
     channels, inputs = output.shape[3], x.shape[3] // groups
@@ -77,7 +78,11 @@ def conv(
         **limits(output.dtype, relu),
     }
     if not transposed:
-        attributes |= {"dilation": dilation, "groups": groups}
+        attributes["dilation"] = dilation
+    if not transposed or groups > 1:
+        attributes["groups"] = groups
+    if output_padding is not None:
+        attributes["output_padding"] = output_padding
     if end_padding is not None:
         attributes["end_padding"] = end_padding
     inputs_ = [x.name]
@@ -105,11 +110,12 @@ def convolution(
     dilation = values.get("dilation", (1, 1))
     sizes = []
     ends = values.get("end_padding", padding)
-    for side, k, s, p, d, e in zip(
-        (height, width), kernel, stride, padding, dilation, ends, strict=True
+    more = values.get("output_padding", (0, 0))
+    for side, k, s, p, d, e, m in zip(
+        (height, width), kernel, stride, padding, dilation, ends, more, strict=True
     ):
         if values.get("transposed"):
-            sizes.append((side - 1) * s - 2 * p + k)
+            sizes.append((side - 1) * s - 2 * p + k + m)
         else:
             sizes.append((side + p + e - d * (k - 1) - 1) // s + 1)
     x = tensor("x", shape, dtypes[0], *scales)

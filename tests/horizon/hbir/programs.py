@@ -80,7 +80,8 @@ def conv_program(
             end = attributes.get("end_padding", attributes["padding"])[axis]
             sides.append((side + padding + end - reach) // stride + 1)
         else:
-            sides.append((side - 1) * stride - 2 * padding + kernel)
+            more = attributes.get("output_padding", (0, 0))[axis]
+            sides.append((side - 1) * stride - 2 * padding + kernel + more)
     y = tensor("y", (n, *sides, channels), out)
     inputs = [tensor("x", shape, dtype)]
     if residual:

@@ -51,17 +51,19 @@ def conv2d(x: np.ndarray, a: dict[str, Any], residual: np.ndarray | None = None)
 def conv_transpose2d(
     x: np.ndarray, a: dict[str, Any], residual: np.ndarray | None = None
 ) -> np.ndarray:
-    n, h, w, inputs = x.shape
-    outputs, kh, kw, _ = a["weight"].shape
-    (sy, sx), (py, px) = a["stride"], a["padding"]
-    acc = np.zeros((n, (h - 1) * sy - 2 * py + kh, (w - 1) * sx - 2 * px + kw, outputs), np.int64)
+    n, h, w, _ = x.shape
+    outputs, kh, kw, inputs = a["weight"].shape
+    (sy, sx), (py, px), (below, right) = a["stride"], a["padding"], a.get("output_padding", (0, 0))
+    rows, columns = (h - 1) * sy - 2 * py + kh + below, (w - 1) * sx - 2 * px + kw + right
+    acc = np.zeros((n, rows, columns, outputs), np.int64)
     acc += a["bias"]
     for image, y, xx, ky, kx, o in product(*map(range, (n, h, w, kh, kw, outputs))):
         row, column = y * sy - py + ky, xx * sx - px + kx
         if 0 <= row < acc.shape[1] and 0 <= column < acc.shape[2]:
+            first = o // (outputs // a.get("groups", 1)) * inputs
             for i in range(inputs):
                 acc[image, row, column, o] += int(a["weight"][o, ky, kx, i]) * int(
-                    x[image, y, xx, i]
+                    x[image, y, xx, first + i]
                 )
     return requantized(acc, a, residual)
 

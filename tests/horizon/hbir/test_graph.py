@@ -93,6 +93,24 @@ def test_a_bad_attribute_names_the_layer(attributes, match):
         verify(changed(GRAPH, "down.0", **attributes))
 
 
+BAD_TRANSPOSED = {
+    "more_than_the_stride": ({"output_padding": (2, 0)}, r"output_padding \(2, 0\).*stride"),
+    "negative": ({"output_padding": (0, -1)}, "output_padding"),
+    "of_one": ({"output_padding": 1}, "output_padding"),
+    "groups": ({"groups": 2}, "groups 2; expected a divisor of 5 inputs"),
+    "no_groups": ({"groups": 0}, "groups 0"),
+    "weights_of_all": ({"groups": 1, "weight": np.zeros((2, 4, 4, 1), np.int8)}, "weight of shape"),
+    "dilation": ({"dilation": (1, 1)}, "attribute 'dilation'"),
+    "output_shape": ({"output_padding": (1, 1)}, "output out has shape"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "match"), BAD_TRANSPOSED.values(), ids=BAD_TRANSPOSED)
+def test_a_bad_attribute_of_a_transposed_convolution(attributes, match):
+    with pytest.raises(InputError, match=rf"layer up.*{match}"):
+        verify(changed(GRAPH, "up", **attributes))
+
+
 OTHERS = {
     "concat_axis": (changed(GRAPH, "stack", axis=4), "stack.*axis 4"),
     "slice_empty": (changed(GRAPH, "s1", stop=0), "s1.*start 0, stop 0"),

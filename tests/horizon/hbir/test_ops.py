@@ -53,6 +53,18 @@ TRANSPOSED = {
     "overlapping": ((1, 3, 3, 3), (2, 3, 3, 3), {}),
     "gaps": ((1, 2, 3, 2), (2, 1, 2, 2), {"stride": (3, 3), "padding": (0, 0)}),
     "uneven": ((1, 2, 3, 2), (2, 5, 2, 2), {"stride": (2, 3), "padding": (2, 1)}),
+    "output_padding": ((1, 3, 4, 3), (5, 3, 3, 3), {"stride": (2, 2), "output_padding": (1, 1)}),
+    "rows_of_nothing": (
+        (2, 1, 3, 1),
+        (3, 1, 2, 1),
+        {"stride": (4, 3), "padding": (0, 0), "output_padding": (3, 2)},
+    ),
+    "groups": ((1, 3, 2, 6), (4, 4, 2, 3), {"stride": (2, 2), "groups": 2}),
+    "depthwise": (
+        (1, 1, 3, 33),
+        (33, 3, 3, 1),
+        {"stride": (2, 1), "output_padding": (1, 0), "groups": 33},
+    ),
 }
 CASES = [("conv2d", *case) for case in CONVOLUTIONS.values()]
 CASES += [("conv_transpose2d", *case) for case in TRANSPOSED.values()]

@@ -25,11 +25,15 @@ GEOMETRIES = [
     ((1, 3, 1, 5), 4, 4, Geometry(True, (2, 2), (1, 1))),
     ((1, 65, 3, 5), 2, 4, Geometry(True, (2, 2), (1, 1))),
     ((2, 33, 4, 3), 3, 3, Geometry(True, (2, 1), (1, 0))),
+    ((1, 65, 3, 5), 2, 4, Geometry(True, (2, 2), (1, 1), output_padding=(1, 0))),
+    ((2, 6, 3, 4), 9, 3, Geometry(True, (2, 3), (1, 1), groups=3, output_padding=(1, 2))),
+    ((1, 33, 3, 1), 33, 3, Geometry(True, (2, 2), (1, 1), (2, 1), 33)),
 ]
 
 
 def random_weight(channels: int, outputs: int, kernel: int, g: Geometry) -> torch.Tensor:
-    shape = (channels, outputs) if g.transposed else (outputs, channels // g.groups)
+    rows, columns = (channels, outputs) if g.transposed else (outputs, channels)
+    shape = rows, columns // g.groups
     return torch.randint(-127, 128, (*shape, kernel, kernel)).to(torch.int8)
 
 
@@ -45,7 +49,8 @@ def test_accumulators_are_exact(shape, outputs, kernel, geometry, bits):
     g = geometry
     if g.transposed:
         expected = torch.nn.functional.conv_transpose2d(
-            x.double(), weight.double(), None, g.stride, g.padding
+            *(x.double(), weight.double(), None, g.stride, g.padding),
+            *(g.output_padding, g.groups, g.dilation),
         )
     else:
         expected = torch.nn.functional.conv2d(
@@ -82,6 +87,9 @@ def test_what_float32_cannot_hold_runs_in_float64():
     grouped = torch.full((2, 20, 3, 3), 127, dtype=torch.int8)
     assert kernels.channel_groups(grouped, Geometry(groups=2), 32768) == []
     assert kernels.channel_groups(grouped, Geometry(groups=2), 128) == [(0, 40)]
+    transposed = torch.full((40, 1, 3, 3), 127, dtype=torch.int8)  # 20 inputs of each output
+    assert kernels.channel_groups(transposed, Geometry(True, groups=2), 32768) == []
+    assert kernels.channel_groups(transposed, Geometry(True, groups=2), 700) == [(0, 40)]
 
 
 def ties_and_extremes(low: int, high: int, ratio: float) -> np.ndarray:

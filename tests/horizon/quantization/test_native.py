@@ -20,6 +20,8 @@ GEOMETRIES = {
     "more at the end": Geometry(padding=(0, 1), end_padding=(2, 0), stride=(2, 1)),
     "grouped": Geometry(padding=(1, 1), groups=2),
     "transposed": Geometry(transposed=True, stride=(2, 2), padding=(1, 1)),
+    "more of it": Geometry(True, (2, 3), (1, 1), output_padding=(1, 2)),
+    "transposed, grouped": Geometry(True, (2, 2), (1, 0), groups=2),
 }
 
 
@@ -31,7 +33,8 @@ def integers(bits: int, *shape: int, generator: torch.Generator) -> torch.Tensor
 def layer(
     geometry: Geometry, inputs: int, outputs: int, bits: int, residual: bool, g: torch.Generator
 ) -> QuantizedConv:
-    shape = (inputs, outputs) if geometry.transposed else (outputs, inputs // geometry.groups)
+    rows, columns = (inputs, outputs) if geometry.transposed else (outputs, inputs)
+    shape = rows, columns // geometry.groups
     weight = torch.randint(-127, 128, (*shape, 3, 3), generator=g).to(torch.int8)
     bias = torch.randint(-(10**5), 10**5, (outputs,), generator=g).to(torch.int32)
     multiplier = torch.randint(2**23, 2**24, (outputs,), generator=g)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from horizon.errors import InputError
 from horizon.nn import DeQuantStub, QuantStub
-from horizon.quantization import fuse_modules, get_default_qat_qconfig
+from horizon.quantization import fuse_modules, get_default_qat_qconfig, prepare_calibration
 from horizon.quantization.remedies import ACTIVATIONS, LAYERS, instead_of
 from horizon.quantization.unquantised import find_refusal, list_unquantised
 
@@ -166,3 +166,36 @@ def test_every_layer_of_torch_has_an_answer() -> None:
     assert "stride 2" in instead_of("MaxPool2d")
     assert "1x1" in instead_of("Linear")
     assert "horizon.nn" in instead_of("LSTM")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "instead"),
+    [
+        (nn.Conv1d(4, 4, 3), (1, 4, 16), r"nn\.Conv2d with a kernel of 1xk, on maps of one row"),
+        (nn.ConvTranspose1d(4, 4, 3), (1, 4, 16), r"nn\.ConvTranspose2d with a kernel of 1xk"),
+        (nn.Conv3d(4, 4, 1), (1, 4, 1, 4, 4), r"nn\.Conv2d, with the frames as channels"),
+        (nn.ConvTranspose3d(4, 4, 1), (1, 4, 1, 4, 4), r"nn\.ConvTranspose2d, with the frames"),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+@pytest.mark.parametrize("stubs", [True, False])
+def test_convolutions_of_other_dimensions(
+    layer: nn.Module, shape: tuple[int, ...], instead: str, stubs: bool
+) -> None:
+    class Other(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quant, self.dequant = nn.Identity(), nn.Identity()
+            if stubs:
+                self.quant, self.dequant = QuantStub(), DeQuantStub()
+                self.qconfig = get_default_qat_qconfig()
+            self.conv, self.other = nn.Conv2d(3, 4, 3), layer
+
+        def forward(self, x: Tensor) -> Any:
+            return self.dequant(self.other(self.conv(self.quant(x)).reshape(shape)))
+
+    kind = type(layer).__name__
+    with pytest.raises(
+        InputError, match=rf"other .*: {kind} has no fixed-point form; use {instead}"
+    ):
+        prepare_calibration(Other().eval(), IMAGE)
