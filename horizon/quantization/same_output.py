@@ -14,8 +14,8 @@ from horizon.quantization.examples import call_with
 from horizon.quantization.scales.fake_quantize import FakeQuantState
 from horizon.quantization.states import prepared_layers, set_fake_quantize
 
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-2}
-"""Of the largest output. In float64 fusing moves the 15th digit, and a mistake the first few."""
+TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}
+"""Of the largest output. Fusing rounds weights to float32, and a mistake moves the first digits."""
 ADVICE = (
     "every use of a layer must be fused in the same way: name each place in fuse_model(), in the "
     "order of execution, and give every place in the network a layer of its own"
