@@ -10,7 +10,9 @@ from torch import nn
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
 from horizon.quantization.layers import (
+    adaptive_max_pool,
     add,
+    affine,
     avg_pool,
     concat,
     conv,
@@ -20,6 +22,7 @@ from horizon.quantization.layers import (
     lookup,
     max_pool,
     mul,
+    reductions,
     rescale,
     resize,
     stubs,
@@ -29,6 +32,7 @@ from horizon.quantization.layers.twin import Bound
 from horizon.quantization.moves import CAN_HAVE_A_LAYER, function_name, shown
 
 TWINS = (
+    affine.TWIN,
     conv.TWIN,
     correlation.TWIN,
     grid_sample.TWIN,
@@ -37,7 +41,9 @@ TWINS = (
     mul.TWIN,
     concat.TWIN,
     max_pool.TWIN,
+    adaptive_max_pool.TWIN,
     avg_pool.TWIN,
+    reductions.TWIN,
     resize.TWIN,
     rescale.RELU,
     rescale.OTHERS,
@@ -48,7 +54,10 @@ TWINS = (
 OPERATORS = {name: make for twin in TWINS for name, make in twin.operators.items()}
 
 
-CALLS = {function: bind for twin in TWINS for function, bind in twin.calls.items()}
+CALLS: dict[Callable, list[Callable[..., Bound | None]]] = {}
+for _twin in TWINS:
+    for _function, _bind in _twin.calls.items():
+        CALLS.setdefault(_function, []).append(_bind)
 CAN_HAVE_A_LAYER.update(function_name(function) for function in CALLS)
 
 
@@ -58,11 +67,9 @@ def bound_call(function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any
     Raises:
         InputError: arguments that have no fixed-point form.
     """
-    bind = CALLS.get(function)
-    if bind is None:
-        return None
     try:
-        return bind(*args, **kwargs)
+        found = (bind(*args, **kwargs) for bind in CALLS.get(function, ()))
+        return next((bound for bound in found if bound is not None), None)
     except TypeError as error:
         raise InputError(f"{shown(function)} on a quantised tensor: {error}") from error
 

@@ -7,7 +7,7 @@ from evaluation are sums beyond 2**24 and rare ties, which float32 rounds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -61,6 +61,7 @@ class QATConv(QATLayer):
     """
 
     weight_clip: Tensor
+    converted: ClassVar[type[QuantizedConv]] = QuantizedConv
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
@@ -186,7 +187,7 @@ class QATConv(QATLayer):
             return None if values is None else torch.from_numpy(values).to(device)
 
         low, high = quant.low, quant.high
-        return QuantizedConv(
+        return self.converted(
             self.layer,
             steps,
             bias_steps,

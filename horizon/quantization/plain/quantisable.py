@@ -20,6 +20,7 @@ from horizon.errors import InputError
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
+from horizon.quantization.plain.constants import fold_constants, take_constants
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
@@ -60,10 +61,12 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     """
     training = model.training
     module = traced(copy.deepcopy(model).eval(), example)
+    take_constants(module)
     own_layers(module)
     maps = use_maps(module)
     _finish_outputs(module, maps, _add_stubs(module))
     module.graph.eliminate_dead_code()
+    fold_constants(module)
     fuse_graph(module)
     _delete_unused(module)
     module.graph.lint()

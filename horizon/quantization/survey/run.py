@@ -24,7 +24,7 @@ from horizon.quantization.remedies import instead_of
 from horizon.quantization.sites import SiteCounter
 from horizon.quantization.survey.calls import Calls, copies_of, values_of
 from horizon.quantization.survey.found import Survey, is_opaque
-from horizon.quantization.survey.origins import DEQUANTISED, Origins
+from horizon.quantization.survey.origins import DEQUANTISED
 from horizon.quantization.survey.source_line import line_of_caller, line_of_error
 
 
@@ -50,11 +50,10 @@ class _Runner(Calls):
     """The hooks of one run."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__(model)
         self.model = model
         self.inputs: list[Any] = []
         self.handles: list[Any] = []
-        self.origins = Origins(model)
         self._hook(model, "", None)
 
     def run(self, example: Any) -> None:
