@@ -157,10 +157,10 @@ def _bound(operation: str, x: QTensor, constant: Any) -> Bound | None:
         outputs = output_channels(x, constant)
         if outputs is None:
             raise InputError(
-                f"'{SIGNS[operation]}' of a quantised tensor {tuple(x.shape)} and a plain one "
-                f"{tuple(constant.shape)}: expected a constant of one value, or one for each "
-                "channel, (C, 1, 1); send what differs between pixels, or is no constant, into the "
-                "network as an input, through a QuantStub"
+                f"'{SIGNS[operation]}' of a quantised tensor {tuple(x.shape)} and a plain tensor "
+                f"{tuple(constant.shape)}: expected a constant of one value, or of one for each "
+                "channel, (C, 1, 1); what differs between pixels has to be an input of the "
+                "network, and enters the quantised part through a QuantStub"
             )
         config: tuple[Any, ...] = (operation, own, outputs)
         source = lambda: Affine(operation, (own, outputs))  # noqa: E731
