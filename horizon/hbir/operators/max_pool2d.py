@@ -139,7 +139,7 @@ class MaxPool2d(Operator):
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
         real = export.real(node.inputs[0])
         largest = export.builder.add("MaxPool", real, **self._onnx(node, export.tensors))
-        export.quantise(node.output, largest)
+        export.keep(node, largest)
 
     def _onnx(self, node: Node, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
         """ONNX's attributes; pads that reach as far as the last windows, whatever ``ceil``."""

@@ -64,7 +64,7 @@ def take_constants(module: fx.GraphModule) -> None:
     What has no such form (a constant of every pixel, a division by 0) is left alone: preparing
     says why, with the place.
     """
-    constants = _constants(module)
+    constants = constant_nodes(module)
     forms: dict[fx.Node, _Form] = {}
     for node in list(module.graph.nodes):
         form = None if node in constants else _form(node, constants)
@@ -121,7 +121,7 @@ def fold_constants(module: fx.GraphModule) -> None:
             _put(module, node, conv)
 
 
-def _constants(module: fx.GraphModule) -> dict[fx.Node, bool]:
+def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
     """The nodes that give constant tensors, and whether a parameter in them is trained."""
     found: dict[fx.Node, bool] = {}
     for node in module.graph.nodes:

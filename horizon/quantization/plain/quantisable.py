@@ -131,7 +131,9 @@ def _finish_outputs(
 
 
 def _delete_unused(module: fx.GraphModule) -> None:
-    """Delete the layers that the graph neither calls nor has within one that it calls."""
+    """Delete the layers, parameters and buffers that the graph neither uses nor has within one
+    that it uses.
+    """
     called = {str(n.target) for n in module.graph.nodes if n.op in ("call_module", "get_attr")}
 
     def is_used(name: str) -> bool:
@@ -142,6 +144,10 @@ def _delete_unused(module: fx.GraphModule) -> None:
     for name, _ in reversed(list(module.named_modules())):
         if name and not is_used(name):
             module.delete_submodule(name)
+    for name, _ in [*module.named_parameters(), *module.named_buffers()]:
+        if not is_used(name):
+            parent, _, last = name.rpartition(".")
+            delattr(module.get_submodule(parent), last)
 
 
 def _is_last(module: fx.GraphModule, node: fx.Node) -> bool:

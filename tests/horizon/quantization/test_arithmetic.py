@@ -88,6 +88,7 @@ CONSTANTS = {
     "two times": lambda net, x: (x + 0.3) + (functional.relu(x) + 0.3),
     "sum of a list": lambda net, x: sum([x, functional.relu(x)]),
     "more channels": lambda net, x: x[:, :1] * net.gamma,
+    "scales before and behind": lambda net, x: functional.max_pool2d((x * 3).sin() * 0.5, 2) * 4,
     "abs": lambda net, x: x.abs(),
     "abs of a difference": lambda net, x: abs(torch.abs(x - 0.2) - net.mean),
 }
