@@ -36,7 +36,7 @@ class MaxPool2d(Operator):
     input_types = (ANY,)
     input_count = (1, 1)
     instruction = "max_pool"
-    limits = ("kernel", "stride", "input_channels", *MAP_LIMITS)
+    limits: ClassVar[tuple[str, ...]] = ("kernel", "stride", "input_channels", *MAP_LIMITS)
     kernel_remedy = "{count} poolings of at most {limit}x{limit}, one after the other, see as far"
 
     def infer(self, node: Node, inputs: Sequence[TensorInfo]) -> Shape:

@@ -21,7 +21,7 @@ from horizon.quantization.fuse import CONVOLUTIONS, out_axis
 from horizon.quantization.layers.affine import FORMS, OPERATIONS, check_constant
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of, value_of
 
-PYTHONS = {
+PYTHONS: dict[Any, Any] = {
     **dict.fromkeys((operator.add, operator.iadd), torch.add),
     **dict.fromkeys((operator.sub, operator.isub), torch.sub),
     **dict.fromkeys((operator.mul, operator.imul), torch.mul),
@@ -131,9 +131,10 @@ def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
             *path, name = str(node.target).split(".")
             held = getattr(module.get_submodule(".".join(path)), name)
             found[node] = isinstance(held, nn.Parameter) and held.requires_grad
-        elif node.op.startswith("call") and node.all_input_nodes:
-            if all(x in found for x in node.all_input_nodes):
-                found[node] = any(found[x] for x in node.all_input_nodes)
+            continue
+        sources = node.all_input_nodes
+        if node.op.startswith("call") and sources and all(x in found for x in sources):
+            found[node] = any(found[x] for x in sources)
     return found
 
 
@@ -141,7 +142,7 @@ def _form(node: fx.Node, constants: dict[fx.Node, bool]) -> _Form | None:
     """The form of one operation; None where a node is none."""
     function: Any = None
     if node.op == "call_function":
-        function = PYTHONS.get(node.target, node.target)  # type: ignore[arg-type]
+        function = PYTHONS.get(node.target, node.target)
     elif node.op == "call_method":
         function = getattr(torch.Tensor, str(node.target), None)
     name = OPERATIONS.get(function)

@@ -26,8 +26,8 @@ from horizon.quantization.survey.source_line import line_of_caller
 FIRST_SCALE = 1.0
 NEXT_SCALE = 1.0 + 2.0**-13
 NO_CONSTANT = (
-    "a plain tensor that is no constant (an input of the network, or what a DeQuantStub gave) meets "
-    "a quantised one; send what enters the quantised part through a QuantStub"
+    "a plain tensor that is no constant (an input of the network, or what a DeQuantStub gave) "
+    "meets a quantised one; send what enters the quantised part through a QuantStub"
 )
 
 

@@ -69,7 +69,8 @@ class Survey:
 
 def is_opaque(module: nn.Module) -> bool:
     """Whether a module is a layer: one of torch's own or one that has a twin, no container."""
-    if isinstance(module, (*HARMLESS, *CONTAINERS, *expansions.MODULES)) or type(module) is nn.Module:
+    looked_into = (*HARMLESS, *CONTAINERS, *expansions.MODULES)
+    if isinstance(module, looked_into) or type(module) is nn.Module:
         return False
     of_torch = type(module).__module__.startswith("torch.nn.modules.")
     return of_torch or prepared_form(module) is not None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from horizon.hbir import Graph
@@ -105,7 +104,9 @@ def test_constants(body: Any, tmp_path: Path) -> None:
     every_stage(body, tmp_path)
 
 
-@pytest.mark.parametrize(("channels", "size"), [(1, (1, 5)), (3, (7, 1)), (31, (1, 9)), (33, (3, 5))])
+@pytest.mark.parametrize(
+    ("channels", "size"), [(1, (1, 5)), (3, (7, 1)), (31, (1, 9)), (33, (3, 5))]
+)
 def test_constants_of_any_size(channels: int, size: Any, tmp_path: Path) -> None:
     every_stage(CONSTANTS["normalise"], tmp_path, size, channels)
 
@@ -207,7 +208,7 @@ def test_constants_are_trained_where_they_stand() -> None:
         assert float(parameter.grad.abs().sum()) > 0
     assert [name for name, _ in prepared.named_parameters()].count("gamma") == 1
     state = prepared.state_dict()
-    assert not [name for name in state if name.startswith("quantised") and "weight" == name[-6:]]
+    assert not [name for name in state if name.startswith("quantised") and name[-6:] == "weight"]
 
 
 def test_every_function_of_an_operation_is_bound() -> None:

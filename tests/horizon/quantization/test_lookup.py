@@ -180,7 +180,8 @@ def test_networks_through_all_stages(acts: Any) -> None:
     torch.manual_seed(0)
     model = Everything(list(acts)).eval()
     graph = assert_all_stages(model, images(2, 6, 5, channels=3))
-    assert [node.op for node in graph.nodes].count("lookup") == len(acts) + (OTHERS if acts is CALLS else 0)
+    tables = len(acts) + (OTHERS if acts is CALLS else 0)
+    assert [node.op for node in graph.nodes].count("lookup") == tables
     x = np.random.default_rng(0).integers(-128, 128, (1, 6, 5, 3))
     inputs = {name: np.resize(x, graph.tensors[name].shape) for name in graph.inputs}
     expected = run(graph, inputs)

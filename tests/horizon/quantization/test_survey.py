@@ -256,7 +256,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: functional.max_pool2d(x, 8) * x[:, :1], "factors of shapes"),
         (lambda m, x: 2**x, r"torch.exp\(x \* math.log\(number\)\)"),
         (lambda m, x: x**x, "expected a number as the exponent"),
-        (lambda m, x: x**float("nan"), "expected a finite number"),
+        (lambda m, x: x ** float("nan"), "expected a finite number"),
         (lambda m, x: x * float("inf"), "inf: not finite"),
         (lambda m, x: x / 0, "divided by 0"),
         (lambda m, x: x / torch.zeros(4, 1, 1), "a constant with zeros in it"),
