@@ -19,7 +19,7 @@ FLOORS = ("isa", "hbir", "march", "nn", "hbm", "quantization", "perf", "compiler
 QUANTIZATION_FLOORS = (
     ("calls", "examples", "fuse", "qconfig", "remedies"),
     ("qtensor",),
-    ("arithmetic", "moves", "scales"),
+    ("arithmetic", "expansions", "moves", "scales"),
     ("layers",),
     ("sites", "states"),
     ("survey", "same_output"),

@@ -129,7 +129,7 @@ class Unsupported(Network):
         image, features = self.image(image), self.features(features)
         x = self.conv(image)
         x = x * torch.tan(x)
-        x = functional.softmax(x, 1) + torch.ones(1)
+        x = functional.softmax(x, 1) + torch.ones(x.shape)
         return self.coarse(self.decoder(x)), self.fine(features)
 
 
