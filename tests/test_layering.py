@@ -17,9 +17,11 @@ TORCH_ROOMS = ("horizon/nn", "horizon/quantization")
 FLOORS = ("isa", "hbir", "march", "nn", "hbm", "quantization", "perf", "compiler", "runtime")
 # Inside of the room quantization: files and rooms of one floor know nothing of each other.
 QUANTIZATION_FLOORS = (
+    ("weight_order",),
     ("calls", "examples", "fuse", "qconfig", "remedies"),
     ("qtensor",),
-    ("arithmetic", "moves", "scales"),
+    ("movement",),
+    ("arithmetic", "expansions", "moves", "scales"),
     ("layers",),
     ("sites", "states"),
     ("survey", "same_output"),

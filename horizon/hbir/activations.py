@@ -1,4 +1,4 @@
-"""Activations as real functions, and the table of integers that one is between two scales.
+"""Real functions of one number, and the table of integers that one is between two scales.
 
 An activation is named by a text, ``"silu"`` or ``"softplus(1.0,20.0)"``: its name and its
 parameters, in the order of :data:`PARAMETERS`. ``docs/fixed_point.md``, "lookup", says how a table
@@ -42,6 +42,14 @@ class Float:
     number = staticmethod(float)
     exp, expm1, log1p = staticmethod(math.exp), staticmethod(math.expm1), staticmethod(math.log1p)
     tanh, erf, sqrt = staticmethod(math.tanh), staticmethod(math.erf), staticmethod(math.sqrt)
+    log, sin, cos = staticmethod(math.log), staticmethod(math.sin), staticmethod(math.cos)
+
+    @staticmethod
+    def power(x: float, exponent: float) -> float:
+        try:
+            return math.pow(x, exponent)
+        except OverflowError:
+            return -math.inf if x < 0 and exponent % 2 else math.inf
 
 
 class Exact:
@@ -66,6 +74,31 @@ class Exact:
         return Decimal(x).sqrt()
 
     @staticmethod
+    def log(x: Decimal) -> Decimal:
+        return x.ln()
+
+    @staticmethod
+    def power(x: Decimal, exponent: Decimal) -> Decimal:
+        return x**exponent if exponent else Decimal(1)
+
+    @staticmethod
+    def sin(x: Decimal) -> Decimal:
+        """The Taylor series at what lies a multiple of 2 pi away, within -pi..pi."""
+        turn = 2 * Decimal(PI)
+        x -= (x / turn).to_integral_value() * turn
+        term = total = x
+        factor = 1
+        while abs(term) > Decimal(10) ** -DIGITS:
+            factor += 2
+            term = -term * x * x / (factor * (factor - 1))
+            total += term
+        return total
+
+    @staticmethod
+    def cos(x: Decimal) -> Decimal:
+        return Exact.sin(x + Decimal(PI) / 2)
+
+    @staticmethod
     def tanh(x: Decimal) -> Decimal:
         decay = (-2 * abs(x)).exp()
         return ((1 - decay) / (1 + decay)).copy_sign(x)
@@ -84,7 +117,7 @@ class Exact:
         return 2 / Decimal(PI).sqrt() * (-x * x).exp() * total
 
 
-# The functions, for either kind of numbers. Exponents are at most 0, so that none overflows.
+# The functions, for either kind of numbers. Exponents are limited, so that none overflows.
 
 
 def _sigmoid(m: Any, x: Any) -> Any:
@@ -123,6 +156,21 @@ def _softshrink(m: Any, x: Any, lambd: Any) -> Any:
     return x - lambd if x > lambd else x + lambd if x < -lambd else 0 * x
 
 
+def _away_from_zero(x: Any, floor: Any) -> Any:
+    """x, and where that is nearer to 0 than ``floor``, ``floor`` with the sign of x; + for 0."""
+    return x if abs(x) >= floor else -floor if x < 0 else floor
+
+
+def _pow(m: Any, x: Any, exponent: Any, floor: Any) -> Any:
+    if exponent % 1 == 0:
+        return m.power(x if exponent >= 0 else _away_from_zero(x, floor), exponent)
+    return m.power(max(x, floor if exponent < 0 else m.number(0)), exponent)
+
+
+LARGEST_EXPONENT = 700
+"""exp of it is above all that a step of float32 can count, and within float64."""
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sigmoid": _sigmoid,
     "tanh": lambda m, x: m.tanh(x),
@@ -142,6 +190,16 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "hardshrink": lambda m, x, lambd: x if abs(x) > lambd else 0 * x,
     "softshrink": _softshrink,
     "threshold": lambda m, x, threshold, value: x if x > threshold else value,
+    "exp": lambda m, x: m.exp(min(x, m.number(LARGEST_EXPONENT))),
+    "erf": lambda m, x: m.erf(x),
+    "sin": lambda m, x: m.sin(x),
+    "cos": lambda m, x: m.cos(x),
+    "square": lambda m, x: x * x,
+    "sqrt": lambda m, x: m.sqrt(max(x, m.number(0))),
+    "rsqrt": lambda m, x, floor: 1 / m.sqrt(max(x, floor)),
+    "log": lambda m, x, floor: m.log(max(x, floor)),
+    "reciprocal": lambda m, x, numerator, floor: numerator / _away_from_zero(x, floor),
+    "pow": _pow,
 }
 """By name, of numbers ``m`` (:class:`Float` or :class:`Exact`), x and the parameters."""
 PARAMETERS = {
@@ -151,9 +209,17 @@ PARAMETERS = {
     "hardshrink": ("lambd",),
     "softshrink": ("lambd",),
     "threshold": ("threshold", "value"),
+    "rsqrt": ("floor",),
+    "log": ("floor",),
+    "reciprocal": ("numerator", "floor"),
+    "pow": ("exponent", "floor"),
 }
-"""The parameters of those that have any, as torch calls them."""
-POSITIVE = {("celu", "alpha"), ("softplus", "beta")}
+"""The parameters of those that have any, as torch calls them, and ``floor``."""
+FLOORED = {name for name, parameters in PARAMETERS.items() if "floor" in parameters}
+"""Those that are not finite at 0: ``floor`` is the smallest number above 0 that the input has, its
+step, and takes the place of what is less (of what is nearer to 0, where the function has values
+on both sides)."""
+POSITIVE = {("celu", "alpha"), ("softplus", "beta"), *((name, "floor") for name in FLOORED)}
 """Parameters that have to be above 0."""
 
 

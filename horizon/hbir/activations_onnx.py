@@ -52,6 +52,31 @@ def _threshold(builder: Builder, x: str, threshold: float, value: float) -> str:
     return builder.add("Where", above, x, _number(builder, value))
 
 
+def _at_least(builder: Builder, x: str, value: float) -> str:
+    return builder.add("Max", x, _number(builder, value))
+
+
+def _away_from_zero(builder: Builder, x: str, floor: float) -> str:
+    # The input's steps are as large as the floor: only 0 is nearer.
+    near = builder.add("Less", builder.add("Abs", x), _number(builder, floor / 2))
+    return builder.add("Where", near, _number(builder, floor), x)
+
+
+def _reciprocal(builder: Builder, x: str, numerator: float, floor: float) -> str:
+    return builder.add("Div", _number(builder, numerator), _away_from_zero(builder, x, floor))
+
+
+def _pow(builder: Builder, x: str, exponent: float, floor: float) -> str:
+    if exponent % 1:
+        x = _at_least(builder, x, floor if exponent < 0 else 0.0)
+    elif exponent < 0:
+        x = _away_from_zero(builder, x, floor)
+    return builder.add("Pow", x, _number(builder, exponent))
+
+
+LARGEST_EXPONENT = 88.0
+"""exp of it is within float32."""
+
 FORMS: dict[str, Callable[..., str]] = {
     "sigmoid": _operator("Sigmoid"),
     "tanh": _operator("Tanh"),
@@ -75,4 +100,18 @@ FORMS: dict[str, Callable[..., str]] = {
     "hardshrink": _hardshrink,
     "softshrink": _softshrink,
     "threshold": _threshold,
+    "exp": lambda builder, x: builder.add(
+        "Exp", builder.add("Min", x, _number(builder, LARGEST_EXPONENT))
+    ),
+    "erf": _operator("Erf"),
+    "sin": _operator("Sin"),
+    "cos": _operator("Cos"),
+    "square": lambda builder, x: builder.add("Mul", x, x),
+    "sqrt": lambda builder, x: builder.add("Sqrt", builder.add("Relu", x)),
+    "rsqrt": lambda builder, x, floor: builder.add(
+        "Reciprocal", builder.add("Sqrt", _at_least(builder, x, floor))
+    ),
+    "log": lambda builder, x, floor: builder.add("Log", _at_least(builder, x, floor)),
+    "reciprocal": _reciprocal,
+    "pow": _pow,
 }

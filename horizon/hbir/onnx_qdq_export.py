@@ -164,9 +164,20 @@ class QdqExport:
         slope = self.builder.constant(slope.reshape(-1, 1, 1), "float32")
         return self.builder.add("PRelu", total, slope)
 
-    def quantise(self, name: str, value: str) -> None:
-        """Real numbers as the stored form of a tensor."""
-        dtype, scales = self.tensors[name].dtype, self.scales(name)
+    def keep(self, node: Node, value: str) -> None:
+        """Real numbers of the first input's integers as the output, which has the same integers.
+
+        Its scale is another one where it was multiplied by a number.
+        """
+        scales = self.scales(node.inputs[0])
+        if self.tensors[node.output].dtype == "int32":
+            value = self.times(value, self.scales(node.output) / scales)
+        self.quantise(node.output, value, scales)
+
+    def quantise(self, name: str, value: str, scales: np.ndarray | None = None) -> None:
+        """Real numbers as the stored form of a tensor; ``scales``: other than its own."""
+        dtype = self.tensors[name].dtype
+        scales = self.scales(name) if scales is None else scales
         if dtype != "int32":
             value = self.builder.add(
                 "QuantizeLinear",

@@ -18,7 +18,7 @@ from torch.ao.nn import quantized as torch_quantized
 from horizon.errors import InputError
 from horizon.nn import Correlation, FloatFunctional
 from horizon.nn.functional import Functional
-from horizon.quantization.arithmetic.weight_order import WeightOrder, order_of
+from horizon.quantization.weight_order import WeightOrder, order_of
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)

@@ -1,6 +1,6 @@
 """What leaves the integers of a quantised tensor as they are, and so needs no layer.
 
-Cutting, joining what has one scale, movement of elements (:mod:`horizon.quantization.rearranged`),
+Cutting, joining what has one scale, movement of elements (:mod:`horizon.quantization.movement`),
 multiplication by a positive number (the scale changes), copies, conversions of the type, and
 dropout, which does nothing in evaluation.
 """
@@ -18,10 +18,10 @@ from torch.utils._pytree import tree_leaves
 
 from horizon.errors import InputError
 from horizon.quantization.calls import last_resort
-from horizon.quantization.gather import NHWC
-from horizon.quantization.movements import REARRANGING
+from horizon.quantization.movement.functions import REARRANGING
+from horizon.quantization.movement.gather import NHWC
+from horizon.quantization.movement.rearranged import Rearranged, rearranged, refuse_rearranged
 from horizon.quantization.qtensor import QTensor, same_scale
-from horizon.quantization.rearranged import Rearranged, rearranged, refuse_rearranged
 from horizon.quantization.remedies import EXAMPLE, instead_of_call
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from horizon.errors import InputError
+from horizon.quantization import expansions
 from horizon.quantization.calls import watch_passes
 from horizon.quantization.fuse import BATCH_NORMS
 from horizon.quantization.layers import prepared_form
@@ -249,7 +250,7 @@ def _is_unknown(module: nn.Module, surveyed: bool) -> bool:
     """
     if isinstance(module, (QATLayer, FakeQuantize, *TRANSPARENT)):
         return False
-    if prepared_form(module) is not None:
+    if prepared_form(module) is not None or (surveyed and isinstance(module, expansions.MODULES)):
         return False
     home = type(module).__module__
     of_torch = home.startswith("torch.nn.") and not home.endswith(".loss")

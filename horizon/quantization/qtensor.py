@@ -121,7 +121,11 @@ class QTensor:
     def scaled(self, factor: Any) -> QTensor:
         """``self * factor``: the same integers with another scale."""
         if not factor > 0:
-            raise InputError(f"multiplication of a quantised tensor by {factor}: expected above 0")
+            raise InputError(
+                f"multiplication of a quantised tensor by {factor}: expected above 0, which needs "
+                f"no layer; write x * {factor} in forward(), and hand prepare_calibration or "
+                "prepare_qat an example input, by which the place gets one"
+            )
         if self.scale is None:
             return replace(self, values=self.values * factor)
         return replace(self, scale=self.scale * factor)

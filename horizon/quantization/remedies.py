@@ -4,6 +4,10 @@ from __future__ import annotations
 
 ROWS = "on maps of one row, (N, C, 1, L) instead of (N, C, L)"
 FRAMES = "with the frames as channels or as a batch"
+NORM = (
+    "nn.BatchNorm2d behind a convolution, whose statistics stand still after training: what "
+    "divides by the statistics of each image has no fixed-point form"
+)
 # The first entry that is a part of the class's name, so that variants are covered.
 LAYERS = (
     ("PixelShuffle", "nn.ConvTranspose2d of the same stride"),
@@ -15,6 +19,10 @@ LAYERS = (
     ("MaxUnpool", "nn.ConvTranspose2d"),
     ("Pad", "the padding of the convolution behind it"),
     ("BatchNorm", "nn.BatchNorm2d right behind a convolution, named with it in fuse_model()"),
+    ("LayerNorm", NORM),
+    ("GroupNorm", NORM),
+    ("InstanceNorm", NORM),
+    ("LocalResponseNorm", NORM),
     ("Norm", "nn.BatchNorm2d right behind a convolution, fused with it"),
     ("Linear", "nn.Conv2d of 1x1"),
     ("Conv1d", f"nn.Conv2d with a kernel of 1xk, {ROWS}"),
@@ -25,20 +33,23 @@ LAYERS = (
     ("Dropout", "nn.Dropout, which does nothing outside of training"),
     ("Flatten", "a convolution as large as the map, or what follows on the CPU"),
 )
-ACTIVATIONS = ("GLU", "RReLU")
+ACTIVATIONS = ("RReLU",)
 ACTIVATION = "nn.ReLU, nn.LeakyReLU, nn.PReLU or nn.ReLU6, fused with the convolution before it"
 OTHERWISE = "convolutions and layers of horizon.nn; or end with a DeQuantStub before it"
-MEAN = "the mean over rows and columns with keepdim=True, times the number of elements"
+AXES = "rows and columns, or channels, as the axes, with keepdim=True"
 SHAPE = (
     "a form in which batch, channels, rows and columns stay what they are; flatten on the CPU, "
     "behind a DeQuantStub"
 )
 SCALAR = "the bias of the convolution before or behind it"
-PRODUCT = "a positive number or a quantised tensor as the factor, or a convolution"
-QUOTIENT = "a positive number as the divisor; what divides by a tensor, on the CPU"
+PRODUCT = "a number, a constant of one value or one per channel, or a quantised tensor"
+QUOTIENT = f"as the divisor {PRODUCT}"
 # By the names of functions and methods of torch; "_" at the end (in place) does not count.
 CALLS = {
-    "sum": MEAN,
+    **dict.fromkeys(("sum", "mean", "amax"), AXES),
+    **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "local_response_norm"), NORM),
+    "normalize": f"{NORM}; divide behind a DeQuantStub",
+    "add_scalar": "x + number in forward()",
     **dict.fromkeys(
         (
             *("view", "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze"),
@@ -57,13 +68,13 @@ CALLS = {
     "softmax": "the logits: end with a DeQuantStub and apply it on the CPU",
     "grid_sample": "horizon.nn.GridSample, with offsets in pixels",
     **dict.fromkeys(
-        ("sub", "subtract", "rsub", "neg", "negative"),
+        ("sub", "subtract", "rsub"),
         "an addition, with the sign in the weights of the convolution before it",
     ),
     **dict.fromkeys(("mul", "multiply"), PRODUCT),
     **dict.fromkeys(("div", "divide", "true_divide"), QUOTIENT),
     "matmul": "nn.Conv2d of 1x1",
-    **dict.fromkeys(("glu", "rrelu"), ACTIVATION),
+    "rrelu": ACTIVATION,
     "add": "an addition of two quantised tensors of one shape",
 }
 EXAMPLE = (

@@ -14,6 +14,7 @@ from torch import nn
 
 from horizon.errors import InputError
 from horizon.quantization.calls import pop_caller, push_caller
+from horizon.quantization.expansions import expansion
 from horizon.quantization.layers import bound_call
 from horizon.quantization.layers.twin import Bound
 from horizon.quantization.moves import move, shown
@@ -43,6 +44,9 @@ class _Run:
         self.counter = SiteCounter()
 
     def __call__(self, function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        expanded = expansion(function, args, kwargs)
+        if expanded is not None:
+            return expanded(*args, **kwargs)
         bound = bound_call(function, args, kwargs)
         if bound is None:
             return move(function, args, kwargs)

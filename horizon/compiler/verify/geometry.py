@@ -27,6 +27,7 @@ OPCODES = {
     "add": Opcode.add,
     "mul": Opcode.mul,
     "max_pool2d": Opcode.max_pool,
+    "adaptive_max_pool2d": Opcode.max_pool,
     "avg_pool2d": Opcode.avg_pool,
     "adaptive_avg_pool2d": Opcode.avg_pool,
     "resize": Opcode.resize,

@@ -160,7 +160,8 @@ def _fields(part: Part) -> dict[str, Any]:
     elif opcode is Opcode.correlation:
         fields["reach"] = values["max_displacement"]
     elif opcode is Opcode.max_pool:
-        fields |= {name: values[name] for name in ("kernel", "stride")}
+        kernel, stride, _ = zip(*(pool_window(part, axis) for axis in (0, 1)), strict=True)
+        fields |= {"kernel": kernel, "stride": stride}
     elif opcode is Opcode.avg_pool:
         kernel, stride, _ = zip(*(pool_window(part, axis) for axis in (0, 1)), strict=True)
         several = len(_pool_counts(part)) > 1 and values.get("include_pad")

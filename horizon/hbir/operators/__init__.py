@@ -5,6 +5,7 @@ from __future__ import annotations
 from horizon.errors import InputError
 from horizon.hbir.node import Node
 from horizon.hbir.operators.adaptive_avg_pool2d import AdaptiveAvgPool2d
+from horizon.hbir.operators.adaptive_max_pool2d import AdaptiveMaxPool2d
 from horizon.hbir.operators.add import Add
 from horizon.hbir.operators.avg_pool2d import AvgPool2d
 from horizon.hbir.operators.concat import Concat
@@ -33,6 +34,7 @@ OPERATORS: dict[str, Operator] = {
         Add(),
         Mul(),
         MaxPool2d(),
+        AdaptiveMaxPool2d(),
         AvgPool2d(),
         AdaptiveAvgPool2d(),
         Resize(),

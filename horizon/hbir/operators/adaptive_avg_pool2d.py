@@ -13,13 +13,17 @@ from horizon.hbir.operators.pool_windows import PoolWindows
 
 
 class AdaptiveAvgPool2d(AveragePool):
-    """The windows follow the input's size: ``size`` (rows, columns) of them, side by side."""
+    """The windows follow the input's size: ``size`` (rows, columns) of them, side by side.
+
+    With a ``divisor`` other than 0 it divides all sums: 1 gives the sums themselves.
+    """
 
     name = "adaptive_avg_pool2d"
     required: ClassVar[Mapping[str, str]] = {
         "size": "pair",
         **dict.fromkeys(("multiplier", "shift", "lo", "hi"), "int"),
     }
+    optional: ClassVar[Mapping[str, str]] = {"divisor": "int"}
 
     limits = ("kernel", "input_channels", *MAP_LIMITS)
 
@@ -34,4 +38,7 @@ class AdaptiveAvgPool2d(AveragePool):
                 "a map whose sides are multiples of the output's (windows would differ in size)",
             )
         kernel = height // rows, width // columns
-        return PoolWindows((height, width), kernel, kernel, (0, 0), size, (0, 0), 0)
+        divisor = node.attributes.get("divisor", 0)
+        if divisor < 0:
+            raise problem(node, f"divisor {divisor}", "0, or a positive number")
+        return PoolWindows((height, width), kernel, kernel, (0, 0), size, (0, 0), divisor)

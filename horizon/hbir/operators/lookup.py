@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from horizon.hbir.activations import ENTRIES, FIRST, parse_activation
+from horizon.hbir.activations import ENTRIES, FIRST, activation_table, parse_activation
 from horizon.hbir.activations_onnx import add_activation
 from horizon.hbir.node import Node, Shape, TensorInfo
 from horizon.hbir.operators.attributes import problem
@@ -77,7 +77,24 @@ class Lookup(Operator):
         builder.add("Gather", entries, places, output=export.stored(node.output), axis=0)
 
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
-        real = export.real(node.inputs[0])
-        export.quantise(
-            node.output, add_activation(export.builder, node.attributes["function"], real)
+        (name,), builder = node.inputs, export.builder
+        if self._is_function(node, export):
+            real = add_activation(builder, node.attributes["function"], export.real(name))
+        else:
+            # A scale was multiplied by a number behind or before it.
+            table = node.attributes["table"] * export.scales(node.output)
+            offset = builder.constant(FIRST, "int32")
+            places = builder.add("Sub", builder.cast(export.stored[name], "int32"), offset)
+            real = builder.add("Gather", builder.constant(table, "float32"), places, axis=0)
+        export.quantise(node.output, real)
+
+    def _is_function(self, node: Node, export: QdqExport) -> bool:
+        """Whether the table is the function's for the scales of the input and the output."""
+        scales = [np.unique(export.scales(name)) for name in (*node.inputs, node.output)]
+        if any(len(found) != 1 for found in scales):
+            return False
+        table = node.attributes["table"]
+        made = activation_table(
+            node.attributes["function"], *(float(found[0]) for found in scales), str(table.dtype)
         )
+        return bool((made == table).all())

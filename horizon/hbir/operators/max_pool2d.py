@@ -36,7 +36,7 @@ class MaxPool2d(Operator):
     input_types = (ANY,)
     input_count = (1, 1)
     instruction = "max_pool"
-    limits = ("kernel", "stride", "input_channels", *MAP_LIMITS)
+    limits: ClassVar[tuple[str, ...]] = ("kernel", "stride", "input_channels", *MAP_LIMITS)
     kernel_remedy = "{count} poolings of at most {limit}x{limit}, one after the other, see as far"
 
     def infer(self, node: Node, inputs: Sequence[TensorInfo]) -> Shape:
@@ -139,7 +139,7 @@ class MaxPool2d(Operator):
     def qdq_onnx(self, node: Node, export: QdqExport) -> None:
         real = export.real(node.inputs[0])
         largest = export.builder.add("MaxPool", real, **self._onnx(node, export.tensors))
-        export.quantise(node.output, largest)
+        export.keep(node, largest)
 
     def _onnx(self, node: Node, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
         """ONNX's attributes; pads that reach as far as the last windows, whatever ``ceil``."""

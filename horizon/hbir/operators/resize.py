@@ -206,7 +206,7 @@ class Resize(Operator):
             nearest_mode="round_prefer_ceil" if values["exact"] else "floor",
             coordinate_transformation_mode="align_corners" if values["align_corners"] else corners,
         )
-        export.quantise(node.output, result)
+        export.keep(node, result)
 
 
 def places(values: Mapping[str, Any], side: int, axis: int) -> Places:

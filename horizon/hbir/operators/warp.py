@@ -166,7 +166,7 @@ class Warp(Operator):
             padding_mode="zeros",
             align_corners=0,
         )
-        export.quantise(node.output, sampled)
+        export.keep(node, sampled)
 
 
 def warp(feature: np.ndarray, steps: np.ndarray, bits: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from horizon.hbir.fixed_point import offset_fraction_bits
 from horizon.nn.correlation import banded_products
 from horizon.nn.dilated_conv import dilated_conv2d
 from horizon.nn.narrow_conv import WIDE, narrow_conv2d, narrow_conv_transpose2d
-from horizon.quantization.arithmetic.weight_order import WeightOrder
+from horizon.quantization.weight_order import WeightOrder
 
 EXACT_IN_FLOAT32 = 2**24
 BLOCK = 2**16

@@ -11,7 +11,9 @@ from torch.utils._pytree import tree_leaves
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
 from horizon.quantization.layers import (
+    adaptive_max_pool,
     add,
+    affine,
     avg_pool,
     concat,
     conv,
@@ -23,16 +25,18 @@ from horizon.quantization.layers import (
     lookup,
     max_pool,
     mul,
+    reductions,
     rescale,
     resize,
     stubs,
 )
 from horizon.quantization.layers.converted import QuantizedLayer
 from horizon.quantization.layers.twin import Bound
+from horizon.quantization.movement.rearranged import refuse_rearranged
 from horizon.quantization.moves import CAN_HAVE_A_LAYER, function_name, shown
-from horizon.quantization.rearranged import refuse_rearranged
 
 TWINS = (
+    affine.TWIN,
     conv.TWIN,
     correlation.TWIN,
     grid_sample.TWIN,
@@ -43,7 +47,9 @@ TWINS = (
     mul.TWIN,
     concat.TWIN,
     max_pool.TWIN,
+    adaptive_max_pool.TWIN,
     avg_pool.TWIN,
+    reductions.TWIN,
     resize.TWIN,
     rescale.RELU,
     rescale.OTHERS,
@@ -54,7 +60,10 @@ TWINS = (
 OPERATORS = {name: make for twin in TWINS for name, make in twin.operators.items()}
 
 
-CALLS = {function: bind for twin in TWINS for function, bind in twin.calls.items()}
+CALLS: dict[Callable, list[Callable[..., Bound | None]]] = {}
+for _twin in TWINS:
+    for _function, _bind in _twin.calls.items():
+        CALLS.setdefault(_function, []).append(_bind)
 CAN_HAVE_A_LAYER.update(function_name(function) for function in CALLS)
 
 
@@ -64,12 +73,11 @@ def bound_call(function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any
     Raises:
         InputError: arguments that have no fixed-point form.
     """
-    bind = CALLS.get(function)
-    if bind is None:
-        return None
-    refuse_rearranged(shown(function), *tree_leaves((args, dict(kwargs))))
+    if function in CALLS:
+        refuse_rearranged(shown(function), *tree_leaves((args, dict(kwargs))))
     try:
-        return bind(*args, **kwargs)
+        found = (bind(*args, **kwargs) for bind in CALLS.get(function, ()))
+        return next((bound for bound in found if bound is not None), None)
     except TypeError as error:
         raise InputError(f"{shown(function)} on a quantised tensor: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Average pooling and means over rows and columns: one rounding, to a scale of its own.
+"""Average pooling, means and sums over rows and columns: one rounding, to a scale of its own.
 
 Means reach less far than what they are taken of (over a whole map often a tenth), so that the
 input's scale would leave most of the output's integers unused.
@@ -26,6 +26,7 @@ from horizon.quantization.arithmetic.training import activation_dtype, round_rat
 from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
 from horizon.quantization.layers.max_pool import pair
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
+from horizon.quantization.layers.reductions import Sum2d
 from horizon.quantization.layers.twin import Bound, Twin
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
@@ -35,7 +36,7 @@ WINDOWED, ADAPTIVE = "avg_pool2d", "adaptive_avg_pool2d"
 
 
 class QATAvgPool2d(QATLayer):
-    """nn.AvgPool2d, nn.AdaptiveAvgPool2d, and means over rows and columns."""
+    """nn.AvgPool2d, nn.AdaptiveAvgPool2d, and means and sums over rows and columns."""
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
@@ -69,7 +70,8 @@ class QATAvgPool2d(QATLayer):
                 side if n is None else int(n) for n, side in zip(both, x.shape[-2:], strict=True)
             )
             check_divides(self.layer, x, (rows, columns))
-            return ADAPTIVE, {"size": (rows, columns)}
+            undivided = {"divisor": source.divisor} if isinstance(source, Sum2d) else {}
+            return ADAPTIVE, {"size": (rows, columns), **undivided}
         return WINDOWED, {
             "kernel": pair(source.kernel_size),
             "stride": pair(source.stride or source.kernel_size),
@@ -249,36 +251,6 @@ def bind_adaptive(input: Any, output_size: Any) -> Bound:
     return Bound("adaptive_avg_pool2d", (rows, columns), source, (input,))
 
 
-def bind_mean(
-    input: Any,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool = False,
-    dtype: Any = None,
-) -> Bound:
-    """``torch.mean`` over rows, columns or both as a layer."""
-    given = axis if dim is None else dim
-    dims = [given] if isinstance(given, int) else list(given or ())
-    axes = {d + 4 if d < 0 else d for d in dims}
-    if not axes or axes - {2, 3}:
-        raise InputError(
-            f"torch.mean over {'everything' if given is None else f'dim {given}'} of a quantised "
-            "tensor: only rows (2) and columns (3) can be averaged; for channels use nn.Conv2d of "
-            "1x1 with equal weights, for the batch the CPU, behind a DeQuantStub"
-        )
-    if not (keepdim or keepdims):
-        raise InputError(
-            f"torch.mean(dim={given}) of a quantised tensor leaves fewer than its four axes; use "
-            "keepdim=True, with nn.Conv2d of 1x1 in the place of nn.Linear, and flatten on the "
-            "CPU, behind a DeQuantStub"
-        )
-    rows, columns = (1 if side in axes else None for side in (2, 3))
-    source = lambda: nn.AdaptiveAvgPool2d((rows, columns))  # noqa: E731
-    return Bound("mean", (rows, columns), source, (input,))
-
-
 TWIN = Twin(
     (nn.AvgPool2d, nn.AdaptiveAvgPool2d),
     QATAvgPool2d,
@@ -288,6 +260,5 @@ TWIN = Twin(
         **dict.fromkeys(
             (functional.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d), bind_adaptive
         ),
-        **dict.fromkeys((torch.mean, torch.Tensor.mean), bind_mean),
     },
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from horizon.errors import InputError
+from horizon.quantization.movement.rearranged import Rearranged, rearranged
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.rearranged import Rearranged, rearranged
 
 
 def check_shapes(layer: str, x: QTensor, y: QTensor) -> None:

@@ -14,11 +14,11 @@ from horizon.hbir.operators.moves import check_side
 from horizon.nn import FloatFunctional
 from horizon.quantization.arithmetic import native
 from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
-from horizon.quantization.gather import NHWC
 from horizon.quantization.layers.converted import QuantizedFunctional, QuantizedLayer
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
 from horizon.quantization.layers.rescale import QuantizedRescale
 from horizon.quantization.layers.twin import Bound, Twin
+from horizon.quantization.movement.gather import NHWC
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor, same_scale
 

@@ -7,7 +7,7 @@ from evaluation are sums beyond 2**24 and rare ties, which float32 rounds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +59,7 @@ class QATConv(QATLayer):
     """
 
     weight_clip: Tensor
+    converted: ClassVar[type[QuantizedConv]] = QuantizedConv
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
@@ -193,7 +194,7 @@ class QATConv(QATLayer):
 
         low, high = quant.low, quant.high
         steps, geometry = as_in_program(steps, self.geometry)
-        return QuantizedConv(
+        return self.converted(
             self.layer,
             steps,
             bias_steps,

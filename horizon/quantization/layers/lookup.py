@@ -1,4 +1,4 @@
-"""Activations by table: the int8 input is the place of the result."""
+"""Activations and other functions by table: the int8 input is the place of the result."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
-from horizon.hbir.activations import FIRST, activation, activation_table, parse_activation
+from horizon.hbir.activations import FIRST, FLOORED, activation, activation_table
 from horizon.quantization.arithmetic import native
 from horizon.quantization.arithmetic.training import activation_dtype, replaced_ste
+from horizon.quantization.layers import functions
 from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
 from horizon.quantization.layers.prepared import QATLayer, refuse_plain
 from horizon.quantization.layers.twin import Bound, Twin
@@ -62,18 +63,27 @@ REAL: dict[str, Callable[..., Tensor]] = {
     "hardshrink": functional.hardshrink,
     "softshrink": functional.softshrink,
     "threshold": functional.threshold,
+    **functions.REAL,
 }
 """By name, of a tensor and the parameters of ``horizon.hbir.activations.PARAMETERS``."""
 
 
-def activation_of(source: nn.Module) -> str:
-    """The text of a module's activation."""
+def function_of(source: nn.Module) -> tuple[str, tuple[float, ...]]:
+    """Name and parameters of what a module computes, but for ``floor``."""
+    if isinstance(source, functions.Function):
+        return source.name, source.arguments
     if isinstance(source, nn.GELU):
-        return gelu_form(source.approximate)
+        return gelu_form(source.approximate), ()
     for kind, (name, *parameters) in WITH_PARAMETERS.items():
         if isinstance(source, kind):
-            return activation(name, *(getattr(source, parameter) for parameter in parameters))
-    return next(name for kind, name in NAMED.items() if isinstance(source, kind))
+            return name, tuple(getattr(source, parameter) for parameter in parameters)
+    return next(name for kind, name in NAMED.items() if isinstance(source, kind)), ()
+
+
+def activation_of(source: nn.Module, step: float = 1.0) -> str:
+    """The text of what a module computes, for an input of this step."""
+    name, parameters = function_of(source)
+    return activation(name, *parameters, *((step,) if name in FLOORED else ()))
 
 
 def gelu_form(approximate: str) -> str:
@@ -82,7 +92,7 @@ def gelu_form(approximate: str) -> str:
 
 
 class QATLookup(QATLayer):
-    """An activation by table, to a scale of its own.
+    """A function by table, to a scale of its own.
 
     In training the forward pass takes the integers from the table of the present scales, and the
     gradient is that of the real function at the input.
@@ -90,7 +100,8 @@ class QATLookup(QATLayer):
 
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
-        self.function = activation_of(source)
+        self.name, self.arguments = function_of(source)
+        activation_of(source)  # InputError for parameters that it has no values for
         check_output(layer, qconfig.activation.bits)
         self.add_module("act_quant", FakeQuantize(qconfig.activation, layer))
 
@@ -105,10 +116,15 @@ class QATLookup(QATLayer):
         x.one_scale(layer)
         return None, qconfig.activation.bits
 
-    def real(self, x: Tensor) -> Tensor:
-        """The activation of real numbers."""
-        name, parameters = parse_activation(self.function)
-        return REAL[name](x, *parameters)
+    def real(self, x: Tensor, *floor: float) -> Tensor:
+        """The function of real numbers."""
+        return REAL[self.name](x, *self.arguments, *floor)
+
+    def floor(self, x: QTensor) -> tuple[float, ...]:
+        """The parameter ``floor``, if the function has one: the step of the input."""
+        if self.name not in FLOORED:
+            return ()
+        return (float(x.one_scale(self.layer).detach()),)
 
     def forward(self, x: QTensor) -> QTensor:
         self.check(x)
@@ -117,8 +133,9 @@ class QATLookup(QATLayer):
             return result
         quant = self.act_quant
         if self.in_float:
-            return self.real_result(self.real(x.values), quant.bits)
-        real = self.real(x.dequantize())
+            floor = functions.floor_of(self.name, x.values)
+            return self.real_result(self.real(x.values, *floor), quant.bits)
+        real = self.real(x.dequantize(), *self.floor(x))
         if quant.follows:
             quant.follow(real.detach().abs().max())
         out = quant.current()
@@ -131,13 +148,16 @@ class QATLookup(QATLayer):
     def lower(self, x: QTensor) -> QuantizedLookup:
         quant = self.act_quant
         scale = quant.current().detach().clone()
-        return QuantizedLookup(self.layer, self.function, self._table(x), scale, quant.bits)
+        return QuantizedLookup(self.layer, self._text(x), self._table(x), scale, quant.bits)
+
+    def _text(self, x: QTensor) -> str:
+        return activation(self.name, *self.arguments, *self.floor(x))
 
     def _table(self, x: QTensor) -> np.ndarray:
         check_input(self.layer, x)
         scales = x.one_scale(self.layer), self.act_quant.current()
         numbers = (float(scale.detach()) for scale in scales)
-        return activation_table(self.function, *numbers, f"int{self.act_quant.bits}")
+        return activation_table(self._text(x), *numbers, f"int{self.act_quant.bits}")
 
 
 class QuantizedLookup(QuantizedLayer):
@@ -275,8 +295,11 @@ FUNCTIONS: dict[Callable[..., Bound], tuple[Callable, ...]] = {
     bind_threshold: (*(functional.threshold, torch.threshold, torch.threshold_),),
 }
 TWIN = Twin(
-    (*NAMED, *WITH_PARAMETERS, nn.GELU),
+    (*NAMED, *WITH_PARAMETERS, nn.GELU, functions.Function),
     QATLookup,
     {"lookup": lookup_of},
-    {function: bind for bind, functions in FUNCTIONS.items() for function in functions},
+    {
+        **{function: bind for bind, called in FUNCTIONS.items() for function in called},
+        **functions.CALLS,
+    },
 )

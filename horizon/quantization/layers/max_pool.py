@@ -61,6 +61,8 @@ class QATMaxPool2d(QATLayer):
 class QuantizedMaxPool2d(QuantizedLayer):
     """The converted max pooling, for any type and scale."""
 
+    operator = "max_pool2d"
+
     def __init__(self, layer: str, kernel: Pair, stride: Pair, padding: Pair, ceil: bool) -> None:
         super().__init__(layer)
         self.kernel, self.stride, self.padding, self.ceil = kernel, stride, padding, ceil
@@ -81,7 +83,7 @@ class QuantizedMaxPool2d(QuantizedLayer):
             kind = torch.float64 if x.bits == 32 else torch.float32
             found = pooled(numbers.to(kind), self.kernel, self.stride, self.padding, self.ceil)
             values = found.to(numbers.dtype)
-        return self.emit("max_pool2d", [x], values, x.scale, x.bits)
+        return self.emit(self.operator, [x], values, x.scale, x.bits)
 
     def attributes(self) -> dict[str, Any]:
         return {

@@ -184,6 +184,8 @@ def _describe(x: Any) -> Any:
     if isinstance(x, QTensor):
         assert x.scale is not None
         return (x.scale.tolist(), x.bits, x.shape[1])
+    if isinstance(x, Tensor):
+        return (x.shape, x.tolist())
     if isinstance(x, list | tuple):
         return [_describe(y) for y in x]
     return x

@@ -187,6 +187,11 @@ def bind_leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = Fa
     return Bound("leaky_relu", (negative_slope,), lambda: nn.LeakyReLU(negative_slope), (input,))
 
 
+def bind_abs(input: Any) -> Bound:
+    """``x.abs()`` as a layer: the slope below zero is -1."""
+    return Bound("abs", (), lambda: nn.LeakyReLU(-1.0), (input,))
+
+
 def bind_prelu(input: Any, weight: Any) -> Bound:
     """``F.prelu`` as a layer that has the same parameter."""
     if not isinstance(weight, nn.Parameter):
@@ -239,6 +244,8 @@ OTHERS = Twin(
         **dict.fromkeys((functional.leaky_relu, functional.leaky_relu_), bind_leaky_relu),
         **dict.fromkeys((functional.prelu, torch.prelu, torch.Tensor.prelu), bind_prelu),
         **dict.fromkeys((functional.relu6,), bind_relu6),
+        **dict.fromkeys((torch.abs, torch.absolute, torch.Tensor.abs), bind_abs),
+        **dict.fromkeys((torch.abs_, torch.Tensor.abs_, torch.Tensor.absolute), bind_abs),
         **dict.fromkeys((functional.hardtanh, functional.hardtanh_), bind_hardtanh),
         **dict.fromkeys((torch.clamp, torch.clip, torch.Tensor.clamp), bind_clamp),
         **dict.fromkeys((torch.Tensor.clip, torch.Tensor.clamp_), bind_clamp),

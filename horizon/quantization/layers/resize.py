@@ -23,6 +23,7 @@ from horizon.quantization.arithmetic.resize import (
     resize_steps,
 )
 from horizon.quantization.arithmetic.training import activation_dtype, round_ste
+from horizon.quantization.layers.avg_pool import bind_avg_pool2d
 from horizon.quantization.layers.converted import QuantizedLayer
 from horizon.quantization.layers.prepared import QATLayer, refuse_plain
 from horizon.quantization.layers.twin import Bound, Twin
@@ -30,6 +31,7 @@ from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import DTYPES, QTensor
 
 NEAR_INTEGER = 1e-6
+AREA = "area"
 
 
 class QATResize(QATLayer):
@@ -109,7 +111,8 @@ def check_mode(layer: str, mode: str) -> None:
     """InputError for a kind of interpolation that fixed point does not have."""
     if mode not in MODES:
         raise InputError(
-            f"{layer}: interpolation {mode!r}; expected one of {', '.join(MODES)}, or "
+            f"{layer}: interpolation {mode!r}; expected one of {', '.join(MODES)}, "
+            "F.interpolate(mode='area'), which is an average pooling, or "
             "nn.ConvTranspose2d, which learns to interpolate"
         )
 
@@ -174,6 +177,8 @@ def bind_interpolate(
     """``F.interpolate`` as a layer, by its factors: a size may follow that of the input."""
     if antialias:
         raise InputError("torch.interpolate(antialias=True) has no fixed-point form; leave it out")
+    if mode == AREA:
+        return _bind_area(input, size, scale_factor)
     check_mode("torch.interpolate", mode)
     align = bool(align_corners)
     found = resizing_of("torch.interpolate", input.shape[-2:], size, scale_factor, mode, align)
@@ -184,6 +189,22 @@ def bind_interpolate(
         return nn.Upsample(scale_factor=factors, mode=mode, align_corners=corners)
 
     return Bound("interpolate", (mode, found.up, found.down, align), source, (input,))
+
+
+def _bind_area(input: Any, size: Any, scale_factor: Any) -> Bound:
+    """Means over equal windows, an average pooling; nearest where the map becomes larger."""
+    name = "torch.interpolate(mode='area')"
+    sides = input.shape[-2:]
+    found = resizing_of(name, sides, size, scale_factor, NEAREST, False)
+    if max(found.down) == 1:
+        return bind_interpolate(input, size, scale_factor)
+    if max(found.up) > 1 or any(side % d for side, d in zip(sides, found.down, strict=True)):
+        raise InputError(
+            f"{name} of a map of {sides[0]} x {sides[1]}, by {_both(scale_factor or size)}; "
+            "expected factors of one over an integer that divides the map, so that all windows "
+            "are equal: pad the map to such a size"
+        )
+    return bind_avg_pool2d(input, found.down)
 
 
 def resize_of(node: Node, graph: Graph) -> QuantizedResize:

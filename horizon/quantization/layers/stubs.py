@@ -16,9 +16,9 @@ from horizon.quantization.calls import numbered
 from horizon.quantization.layers.converted import QuantizedLayer
 from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.layers.twin import Twin
+from horizon.quantization.movement.rearranged import Rearranged
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor, Recorder
-from horizon.quantization.rearranged import Rearranged
 from horizon.quantization.scales.fake_quantize import FakeQuantize
 from horizon.quantization.scales.input_range import InputRange, InputWatch
 

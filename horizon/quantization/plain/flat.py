@@ -16,13 +16,18 @@ from torch.nn import functional
 
 from horizon.quantization.fuse import ACTIVATIONS
 from horizon.quantization.layers import lookup
+from horizon.quantization.plain.constants import ChannelAffine
 from horizon.quantization.plain.own_layers import addition_of
 from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
 from horizon.quantization.survey.found import HARMLESS
 
 FLATTENING = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze")
-MEANS = (torch.mean, "mean")
-ELEMENTWISE = (*ACTIVATIONS, *lookup.TWIN.modules, *HARMLESS)
+REDUCTIONS = {
+    **dict.fromkeys((torch.mean, "mean"), "mean"),
+    **dict.fromkeys((torch.sum, "sum"), "sum"),
+    **dict.fromkeys((torch.amax, "amax"), "amax"),
+}
+ELEMENTWISE = (*ACTIVATIONS, *lookup.TWIN.modules, *HARMLESS, ChannelAffine)
 
 
 def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
@@ -89,11 +94,11 @@ def _flattened(
     if is_flat and shape_of(node) == (n, math.prod(inner)):
         return source
     axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    if node.target not in MEANS or not isinstance(axes, list | tuple):
+    if node.target not in REDUCTIONS or not isinstance(axes, list | tuple):
         return None
     if sorted(axis % 4 for axis in axes) != [2, 3]:
         return None
-    pooled = module.graph.call_function(functional.adaptive_avg_pool2d, (source, 1))
+    pooled = module.graph.call_method(REDUCTIONS[node.target], (source, (2, 3), True))
     return _with_value(pooled, node)
 
 
@@ -129,7 +134,9 @@ def _like(new: fx.Node, node: fx.Node, inner: fx.Node) -> fx.Node:
 
 
 def _one_slope(layer: nn.Module | None) -> bool:
-    """False for a PReLU with a slope for every channel of a flat tensor."""
+    """False for a layer with numbers of its own for every channel of a flat tensor."""
+    if isinstance(layer, ChannelAffine):
+        return layer.weight.numel() == 1
     return not isinstance(layer, nn.PReLU) or layer.num_parameters == 1
 
 

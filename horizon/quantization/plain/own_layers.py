@@ -13,6 +13,7 @@ from torch import fx, nn
 from horizon.errors import InputError
 from horizon.nn import FloatFunctional
 from horizon.quantization.layers import bound_call, rescale
+from horizon.quantization.plain.constants import constant_nodes
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -25,6 +26,7 @@ def own_layers(module: fx.GraphModule) -> None:
     activations become layers, and additions of two tensors the ``add`` of a FloatFunctional.
     """
     calls = Counter(str(node.target) for node in module.graph.nodes if node.op == "call_module")
+    constants = constant_nodes(module)
     for node in list(module.graph.nodes):
         layer = layer_of(module, node)
         weightless = layer is not None and next(layer.parameters(), None) is None
@@ -37,7 +39,7 @@ def own_layers(module: fx.GraphModule) -> None:
                 target = add_layer(module, node.name, made)
                 new = module.graph.call_module(target, (source,))
             replace(module, node, new)
-        elif is_addition(node):
+        elif is_addition(node) and not any(x in constants for x in node.all_input_nodes):
             with module.graph.inserting_before(node):
                 target = add_layer(module, node.name, FloatFunctional())
                 own = module.graph.get_attr(target)

@@ -22,6 +22,7 @@ from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
 from horizon.quantization.plain.concats import give_one_scale
+from horizon.quantization.plain.constants import fold_constants, take_constants
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.output_sizes import fix_output_sizes
 from horizon.quantization.plain.own_layers import own_layers
@@ -64,10 +65,12 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     training = model.training
     module = traced(copy.deepcopy(model).eval(), example)
     fix_output_sizes(module)
+    take_constants(module)
     own_layers(module)
     maps = use_maps(module)
     _finish_outputs(module, maps, _add_stubs(module))
     module.graph.eliminate_dead_code()
+    fold_constants(module)
     give_one_scale(module)
     fuse_graph(module)
     _delete_unused(module)
@@ -151,7 +154,9 @@ def _parts(node: fx.Node) -> int:
 
 
 def _delete_unused(module: fx.GraphModule) -> None:
-    """Delete the layers that the graph neither calls nor has within one that it calls."""
+    """Delete the layers, parameters and buffers that the graph neither uses nor has within one
+    that it uses.
+    """
     called = {str(n.target) for n in module.graph.nodes if n.op in ("call_module", "get_attr")}
 
     def is_used(name: str) -> bool:
@@ -162,6 +167,10 @@ def _delete_unused(module: fx.GraphModule) -> None:
     for name, _ in reversed(list(module.named_modules())):
         if name and not is_used(name):
             module.delete_submodule(name)
+    for name, _ in [*module.named_parameters(), *module.named_buffers()]:
+        if not is_used(name):
+            parent, _, last = name.rpartition(".")
+            delattr(module.get_submodule(parent), last)
 
 
 def _is_last(module: fx.GraphModule, node: fx.Node) -> bool:

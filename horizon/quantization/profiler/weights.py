@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from horizon.errors import InputError
-from horizon.quantization.arithmetic.weight_order import order_of
 from horizon.quantization.fuse import FusedConv, folded_parameters
 from horizon.quantization.layers.conv import QATConv
 from horizon.quantization.layers.conv_geometry import own_taps
 from horizon.quantization.profiler.layers import Call, layers_of, run, watched
 from horizon.quantization.profiler.similarity import decibels
+from horizon.quantization.weight_order import order_of
 
 DEAD = 1e-6
 

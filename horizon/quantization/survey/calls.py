@@ -12,18 +12,24 @@ from torch.utils._pytree import tree_map
 
 from horizon.errors import InputError
 from horizon.quantization.calls import pop_caller, push_caller
+from horizon.quantization.expansions import expansion
 from horizon.quantization.layers import bound_call, prepared_form
+from horizon.quantization.movement.rearranged import Rearranged
 from horizon.quantization.moves import function_name, move
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.rearranged import Rearranged
 from horizon.quantization.remedies import instead_of_call
 from horizon.quantization.sites import Site, SiteCounter
 from horizon.quantization.survey.found import Finding, SiteUse, Survey
+from horizon.quantization.survey.origins import Origins
 from horizon.quantization.survey.source_line import line_of_caller
 
 FIRST_SCALE = 1.0
 NEXT_SCALE = 1.0 + 2.0**-13
+NO_CONSTANT = (
+    "a plain tensor that is no constant (an input of the network, or what a DeQuantStub gave) "
+    "meets a quantised one; send what enters the quantised part through a QuantStub"
+)
 
 
 class Calls:
@@ -31,11 +37,13 @@ class Calls:
 
     Attributes:
         found: so far.
+        origins: of plain tensors.
         running: the modules whose forward runs, outermost first, with their names.
         qconfigs: what counts for each module.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
+        self.origins = Origins(model)
         self.found = Survey()
         self.running: list[tuple[nn.Module, str, SiteCounter]] = []
         self.qconfigs: dict[nn.Module, QConfig | None] = {}
@@ -43,6 +51,12 @@ class Calls:
         self._seen: set[tuple[str, str, str]] = set()
 
     def __call__(self, function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        expanded = expansion(function, args, kwargs)
+        if expanded is not None:
+            try:
+                return expanded(*args, **kwargs)
+            except InputError as error:
+                return self._refused(function, args, kwargs, str(error), line_of_caller())
         push_caller(move)
         try:
             return self._call(function, args, kwargs)
@@ -76,8 +90,20 @@ class Calls:
                 return self._site(module, path, site, bound, function, args, kwargs)
             except InputError as error:
                 refused = str(error)
+        return self._refused(function, args, kwargs, refused, line)
+
+    def _refused(
+        self,
+        function: Callable,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        reason: str,
+        line: str,
+    ) -> Any:
+        """What the function gives of real numbers; that it is refused is written down."""
+        _, path, _ = self.running[-1]
         name = function_name(function)
-        self._refuse(path, "call", refused, line, name, instead_of_call(name))
+        self._refuse(path, "call", reason, line, name, instead_of_call(name))
         result = function(*tree_map(copies_of, tuple(args)), **tree_map(copies_of, dict(kwargs)))
         return self._quantised(result, self._next_scale(), 8)
 
@@ -102,6 +128,9 @@ class Calls:
         form = prepared_form(source)
         assert form is not None
         where = bound.kind
+        for x in bound.operands:
+            if isinstance(x, Tensor) and not self.origins.is_constant(x):
+                raise InputError(NO_CONSTANT)
         try:
             scale, bits = form.plan(source, qconfig, where, *bound.operands)
         except InputError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from horizon.quantization import expansions
 from horizon.quantization.layers import prepared_form
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.sites import Site
@@ -74,7 +75,7 @@ class Survey:
 
 def is_opaque(module: nn.Module) -> bool:
     """Whether a module is a layer: one of torch's own or one that has a twin, no container."""
-    if isinstance(module, TRANSPARENT) or type(module) is nn.Module:
+    if isinstance(module, (*TRANSPARENT, *expansions.MODULES)) or type(module) is nn.Module:
         return False
     of_torch = type(module).__module__.startswith("torch.nn.modules.")
     return of_torch or prepared_form(module) is not None

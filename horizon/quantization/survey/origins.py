@@ -23,7 +23,9 @@ class Origins(TorchFunctionMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._constants = {id(x) for x in (*model.parameters(), *model.buffers())}
+        attributes = (vars(module).values() for module in model.modules())
+        plain = (x for values in attributes for x in values if isinstance(x, Tensor))
+        self._constants = {id(x) for x in (*model.parameters(), *model.buffers(), *plain)}
 
     def of(self, x: Any) -> str | None:
         if not isinstance(x, Tensor):

@@ -18,14 +18,14 @@ from horizon.errors import InputError
 from horizon.quantization.calls import answering
 from horizon.quantization.examples import call_with
 from horizon.quantization.layers import prepared_form
+from horizon.quantization.movement.rearranged import Rearranged, refuse_rearranged
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.rearranged import Rearranged, refuse_rearranged
 from horizon.quantization.remedies import instead_of
 from horizon.quantization.sites import SiteCounter
 from horizon.quantization.survey.calls import Calls, copies_of, values_of
 from horizon.quantization.survey.found import Survey, is_opaque
-from horizon.quantization.survey.origins import DEQUANTISED, Origins
+from horizon.quantization.survey.origins import DEQUANTISED
 from horizon.quantization.survey.source_line import line_of_caller, line_of_error
 
 
@@ -51,11 +51,10 @@ class _Runner(Calls):
     """The hooks of one run."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__(model)
         self.model = model
         self.inputs: list[Any] = []
         self.handles: list[Any] = []
-        self.origins = Origins(model)
         self._hook(model, "", None)
 
     def run(self, example: Any) -> None:

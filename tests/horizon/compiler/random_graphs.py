@@ -310,9 +310,13 @@ class RandomGraph:
         size = tuple(
             self.pick([n for n in range(1, side + 1) if side % n == 0]) for side in (height, width)
         )
+        shape = (x.shape[0], *size, x.shape[3])
+        if self.pick((False, False, True)):
+            self.node("adaptive_max_pool2d", [x.name], shape, x.dtype, {"size": size})
+            return
         dtype = self.pick(("int8", "int16", "int32"))
         values = {"size": size, **self.mean(x.dtype, dtype)}
-        shape = (x.shape[0], *size, x.shape[3])
+        values |= self.pick(({}, {"divisor": 1}))
         self.node("adaptive_avg_pool2d", [x.name], shape, dtype, values)
 
     def mean(self, dtype: str, out: str) -> dict[str, int]:

@@ -76,6 +76,11 @@ def max_pool() -> Graph:
     return one_node("max_pool2d", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 7, 6)), values)
 
 
+def adaptive_max_pool() -> Graph:
+    x, y = tensor("a", (1, 10, 14, 6)), tensor("y", (1, 2, 7, 6))
+    return one_node("adaptive_max_pool2d", [x], y, {"size": (2, 7)})
+
+
 def lookup() -> Graph:
     table = np.arange(-128, 128).astype(np.int8)[::-1].copy()
     values = {"function": "silu", "table": table}
@@ -108,6 +113,7 @@ GRAPHS = {
     "add": add(),
     "mul": mul(),
     "max_pool2d": max_pool(),
+    "adaptive_max_pool2d": adaptive_max_pool(),
     "avg_pool2d": avg_pool(),
     "adaptive_avg_pool2d": adaptive_avg_pool(),
     "resize": resize(),
@@ -130,7 +136,10 @@ VALUES = {
     "factor": (2, "factor 2"),
 }
 # Where an operator's are others.
-OWN_VALUES = {("adaptive_avg_pool2d", "kernel"): (5, "kernel 5x2")}
+OWN_VALUES = {
+    ("adaptive_avg_pool2d", "kernel"): (5, "kernel 5x2"),
+    ("adaptive_max_pool2d", "kernel"): (5, "kernel 5x2"),
+}
 
 
 def limited(op: str, name: str, value: object) -> Machine:

@@ -89,6 +89,37 @@ def test_what_makes_no_sense_is_refused(changed: dict[str, Any], found: str) -> 
         verify(replace(graph, nodes=(broken,)))
 
 
+def adaptive(shape: Any, size: Any, dtype: str = "int8") -> Graph:
+    x, y = tensor("x", shape, dtype, 0.5), tensor("y", (shape[0], *size, shape[3]), dtype, 0.5)
+    graph = one_node("adaptive_max_pool2d", [x], y, {"size": size})
+    verify(graph)
+    return graph
+
+
+@pytest.mark.parametrize(("size", "kernel"), [((1, 1), (6, 8)), ((3, 2), (2, 4)), ((6, 8), (1, 1))])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
+def test_windows_that_follow_the_map(size: Any, kernel: Any, dtype: str, tmp_path: Any) -> None:
+    graph = adaptive((2, 6, 8, 3), size, dtype)
+    x = extremes(np.random.default_rng(0), graph.tensors["x"])
+    assert (run(graph, {"x": x})["y"] == torch_s(x, (kernel, kernel, (0, 0), 0))).all()
+    export_integer(graph, tmp_path / "i.onnx")
+    for integers in check_integer(tmp_path / "i.onnx", graph, np.random.default_rng(1)):
+        assert integers.differing == 0
+    assert parse_text(to_text(graph), {}).nodes == graph.nodes
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "found"),
+    [
+        ((1, 6, 8, 2), (4, 2), r"a map of \(6, 8\) for an output of \(4, 2\)"),
+        ((1, 1, 514, 2), (1, 2), r"windows of \(1, 257\); expected sides of at most 256"),
+    ],
+)
+def test_windows_that_there_are_not(shape: Any, size: Any, found: str) -> None:
+    with pytest.raises(InputError, match=found):
+        adaptive(shape, size)
+
+
 def test_the_type_stays() -> None:
     graph = program((1, 4, 4, 2), WINDOWS[0])
     wide = replace(graph.tensors["y"], dtype="int16")

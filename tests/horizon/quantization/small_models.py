@@ -161,15 +161,17 @@ def set_state(layer: QATLayer, state: FakeQuantState, training: bool) -> None:
     layer.train(training)
 
 
-def in_training(layer: Any, *inputs: QTensor, call: Callable[..., Any] | None = None) -> QTensor:
-    """The layer's training form on the integers of ``inputs``."""
+def in_training(layer: Any, *inputs: Any, call: Callable[..., Any] | None = None) -> QTensor:
+    """The layer's training form on the integers of ``inputs``; other inputs as they are."""
     set_state(layer, FakeQuantState.QAT, True)
-    floats = [QTensor(x.values.float(), x.scale, x.bits) for x in inputs]
+    floats = [
+        QTensor(x.values.float(), x.scale, x.bits) if isinstance(x, QTensor) else x for x in inputs
+    ]
     result: QTensor = (call or (lambda m, *x: m(*x)))(layer, *floats)
     return result
 
 
-def in_evaluation(layer: Any, *inputs: QTensor, call: Callable[..., Any] | None = None) -> QTensor:
+def in_evaluation(layer: Any, *inputs: Any, call: Callable[..., Any] | None = None) -> QTensor:
     """The layer's evaluation form, which is the converted layer."""
     set_state(layer, FakeQuantState.QAT, False)
     with torch.no_grad():

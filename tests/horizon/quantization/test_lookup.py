@@ -25,6 +25,8 @@ from horizon.quantization import (
     prepare_qat,
 )
 from horizon.quantization.layers import bound_call, prepared_form
+from horizon.quantization.layers import functions as other_functions
+from horizon.quantization.layers.functions import Function
 from horizon.quantization.layers.lookup import FUNCTIONS, REAL, QATLookup, activation_of
 from horizon.runtime import Model
 from tests.horizon.compiler.interpreter import from_file, to_file
@@ -44,8 +46,17 @@ MODULES: list[nn.Module] = [
     *(nn.Hardsigmoid(), nn.GELU(), nn.GELU("tanh"), nn.ELU(), nn.ELU(0.5), nn.CELU(2.0)),
     *(nn.SELU(), nn.Softplus(), nn.Softplus(2.0, 1.5), nn.LogSigmoid(), nn.Softsign()),
     *(nn.Tanhshrink(), nn.Hardshrink(), nn.Softshrink(0.75), nn.Threshold(0.25, -1.0)),
+    *(Function(name) for name in ("exp", "erf", "sin", "cos", "square", "sqrt", "rsqrt", "log")),
+    *(Function("reciprocal", 1.0), Function("reciprocal", -0.5), Function("pow", 3.0)),
+    *(Function("pow", -3.0), Function("pow", 1.7), Function("pow", -0.3)),
 ]
+ACTIVATIONS = [module for module in MODULES if not isinstance(module, Function)]
 each_module = pytest.mark.parametrize("module", MODULES, ids=str)
+
+
+def real_result(layer: QATLookup, module: nn.Module, x: Any, values: Tensor) -> Tensor:
+    """The function of real numbers; one that is not finite at 0 has the step of ``x`` as floor."""
+    return layer.real(values, *layer.floor(x)) if isinstance(module, Function) else module(values)
 
 
 @each_module
@@ -60,12 +71,12 @@ def test_an_activation(module: nn.Module, bits: int, shape: Any) -> None:
     assert torch.equal(trained.values.long(), evaluated.values.long())
     assert evaluated.values.dtype == (torch.int8 if bits == 8 else torch.int16)
     scales = float(x.scale), float(np.float32(scale))  # type: ignore[arg-type]
-    table = activation_table(activation_of(module), *scales, f"int{bits}")
+    table = activation_table(activation_of(module, scales[0]), *scales, f"int{bits}")
     expected = table[x.values.long().numpy() + 128]
     assert np.array_equal(evaluated.values.numpy(), expected)
     # And what it stands for, within half a step.
     low, high = (limit * scale for limit in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1))
-    real = module(x.dequantize()).clamp(low, high)
+    real = real_result(layer, module, x, x.dequantize()).clamp(low, high)
     torch.testing.assert_close(evaluated.dequantize(), real, atol=0.5001 * scale + 1e-6, rtol=0)
 
 
@@ -79,7 +90,7 @@ def test_the_gradient_is_that_of_the_function(module: nn.Module) -> None:
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0))
     (out.values * out.scale * weights).sum().backward()
     real = (x.values.float() * x.scale).requires_grad_()
-    y = module(real.clone())
+    y = real_result(layer, module, x, real.clone())
     inside = (y / 0.013 > -128.5) & (y / 0.013 < 127.5)
     (y * weights * inside).sum().backward()
     assert int(inside.sum()) > 0
@@ -143,15 +154,34 @@ CALLS: list[Callable[[Any], Any]] = [
     lambda x: x.hardshrink(0.25),
     lambda x: functional.softshrink(x, 0.25),
     lambda x: functional.threshold(x, 0.1, -0.5),
+    torch.exp,
+    lambda x: x.exp_(),
+    lambda x: x**2,
+    lambda x: x.pow(3),
+    lambda x: torch.pow(x.sigmoid(), -2),
+    lambda x: torch.square(x),
+    lambda x: functional.relu(x).sqrt(),
+    lambda x: (x.sigmoid() + 0.5).rsqrt(),
+    lambda x: torch.log(x.sigmoid()),
+    lambda x: 1 / x.sigmoid(),
+    lambda x: -3 / x.sigmoid(),
+    lambda x: x.sigmoid().reciprocal(),
+    torch.sin,
+    lambda x: x.cos(),
+    torch.erf,
+    lambda x: x.sigmoid() ** 0.7,
 ]
+OTHERS = 7
+"""Sigmoids that stand before functions of positive numbers."""
 
 
-@pytest.mark.parametrize("acts", [CALLS, MODULES], ids=["calls", "modules"])
+@pytest.mark.parametrize("acts", [CALLS, ACTIVATIONS], ids=["calls", "modules"])
 def test_networks_through_all_stages(acts: Any) -> None:
     torch.manual_seed(0)
     model = Everything(list(acts)).eval()
     graph = assert_all_stages(model, images(2, 6, 5, channels=3))
-    assert [node.op for node in graph.nodes].count("lookup") == len(acts)
+    tables = len(acts) + (OTHERS if acts is CALLS else 0)
+    assert [node.op for node in graph.nodes].count("lookup") == tables
     x = np.random.default_rng(0).integers(-128, 128, (1, 6, 5, 3))
     inputs = {name: np.resize(x, graph.tensors[name].shape) for name in graph.inputs}
     expected = run(graph, inputs)
@@ -166,7 +196,7 @@ def test_networks_through_all_stages(acts: Any) -> None:
 def test_every_function_is_bound_and_every_module_has_a_form() -> None:
     x = integers((1, 2, 3, 4), 0.1)
     extra = {"threshold": (0.5, 0.1)}
-    for functions in FUNCTIONS.values():
+    for functions in (*FUNCTIONS.values(), *other_functions.FUNCTIONS.values()):
         for function in functions:
             name = function.__name__.strip("_")
             bound = bound_call(function, (x, *extra.get(name, ())), {})

@@ -26,6 +26,7 @@ from horizon.quantization import (
 )
 from horizon.quantization.fuse import ACTIVATIONS, FusedAdd, FusedConv
 from horizon.quantization.layers import lookup
+from horizon.quantization.layers.functions import Function
 from horizon.runtime import Model
 
 
@@ -155,7 +156,7 @@ class Several(nn.Module):
 
 @pytest.mark.parametrize("kind", [*ACTIVATIONS[:1], *lookup.TWIN.modules, nn.Dropout])
 def test_a_linear_layer_is_followed_by_any_activation(kind: type[nn.Module]) -> None:
-    arguments = (0.1, 0.0) if kind is nn.Threshold else ()
+    arguments: Any = {nn.Threshold: (0.1, 0.0), Function: ("exp",)}.get(kind, ())
     activation = kind(*arguments)
     model = nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 6), activation)
     found = quantisable(model.eval(), torch.rand(2, 3, 8, 8))

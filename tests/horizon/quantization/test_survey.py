@@ -187,17 +187,17 @@ def test_every_place_is_named_at_once_and_nothing_is_changed():
         def __init__(self) -> None:
             super().__init__()
             self.soft = nn.Softmax(1)
-            self.table = nn.Parameter(torch.ones(1, 4, 1, 1))
+            self.table = nn.Parameter(torch.ones(1, 4, 8, 8))
             self.grey = weight_norm(nn.Conv2d(4, 4, 3, padding=1))
 
         def body(self, x: Any) -> Any:
             x = self.soft(self.a(x))
             x = functional.relu(x) * self.table
-            x = self.grey(x) + x.sum(dim=(2, 3), keepdim=True)
-            x = x + 1.5
+            x = self.grey(x) + x.sum(dim=(1, 2, 3), keepdim=True)
+            x = x / 0
             x = functional.relu(x.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
             x = functional.pad(x, (1, 1), value=2.0)
-            return -torch.sin(x)
+            return -torch.tan(x)
 
     model = Broken()
     before = copy.deepcopy(model)
@@ -209,14 +209,13 @@ def test_every_place_is_named_at_once_and_nothing_is_changed():
     for part in (
         "soft (",
         "Softmax has no fixed-point form",
-        "'*' of a quantised and a plain tensor (a constant",
+        "'*' of a quantised tensor (1, 4, 8, 8) and a plain tensor (1, 4, 8, 8)",
         "grey: cannot be quantised: the convolution's weight is no parameter",
-        "torch.sum was called on a quantised tensor",
-        "1.5 is added to a quantised tensor",
+        "torch.sum over dim (1, 2, 3) of a quantised tensor",
+        "a quantised tensor is divided by 0",
         "of which permute made (1, 8, 8, 4)",
         "torch.pad(value=2.0)",
-        "torch.sin",
-        "'-' was called",
+        "torch.tan",
     ):
         assert part in text, part
     assert text.count("test_survey.py:") >= 8
@@ -251,9 +250,23 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: x + m.table, "a plain tensor"),
         (lambda m, x: torch.cat([x, m.table], 1), "a plain tensor"),
         (lambda m, x: m.a(torch.zeros(1, 4, 8, 8)) + x, "plain tensor"),
-        (lambda m, x: x * m.table, "'\\*' of a quantised and a plain tensor"),
+        (lambda m, x: x * m.table, "'\\*' of a quantised tensor .* and a plain"),
         (lambda m, x: functional.max_pool2d(x, 8) * x[:, :1], "factors of shapes"),
-        (lambda m, x: x**2, "torch.pow"),
+        (lambda m, x: 2**x, r"torch.exp\(x \* math.log\(number\)\)"),
+        (lambda m, x: x**x, "expected a number as the exponent"),
+        (lambda m, x: x ** float("nan"), "expected a finite number"),
+        (lambda m, x: x * float("inf"), "inf: not finite"),
+        (lambda m, x: x / 0, "divided by 0"),
+        (lambda m, x: x / torch.zeros(4, 1, 1), "a constant with zeros in it"),
+        (lambda m, x: x + torch.full((1, 4, 1, 1), float("nan")), "a constant that is not finite"),
+        (lambda m, x: x + m.dequant(x).mean(), "plain tensor that is no constant"),
+        (lambda m, x: functional.glu(x, 2), "torch.glu along axis 2"),
+        (lambda m, x: functional.group_norm(x, 2), "nn.BatchNorm2d behind a convolution"),
+        (lambda m, x: nn.LayerNorm(8)(x), "nn.BatchNorm2d behind a convolution"),
+        (lambda m, x: functional.normalize(x), "divide behind a DeQuantStub"),
+        (lambda m, x: x.amax((2, 3)), "torch.amax.* keepdim=True"),
+        (lambda m, x: functional.adaptive_max_pool2d(x, 3), "a map of 8 x 8 pooled to 3 x 3"),
+        (lambda m, x: functional.interpolate(x, size=3, mode="area"), "one over an integer"),
         (lambda m, x: x > 0, "torch.gt"),
         (lambda m, x: m.a(x.view(1, 4, 16, 4)), r"reshape made \(1, 4, 16, 4\)"),
         (lambda m, x: functional.relu(x.flatten(1)), r"flatten made \(1, 256\)"),

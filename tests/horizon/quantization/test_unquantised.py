@@ -115,28 +115,28 @@ def test_layers_that_are_to_stay_in_float() -> None:
     assert list_unquantised(network) == []
 
 
-class Halved(nn.Module):
+class Remainder(nn.Module):
     def forward(self, x: Any) -> Any:
         return self.inner(x)
 
     @staticmethod
     def inner(x: Any) -> Any:
-        return x / -2
+        return x % 2
 
 
 class Squashed(nn.Module):
     def forward(self, x: Any) -> Any:
-        return torch.sin(x)
+        return torch.tan(x)
 
 
 class Bent(nn.Module):
     def forward(self, x: Any) -> Any:
-        return x.cos()
+        return x.sinh()
 
 
 @pytest.mark.parametrize(
     ("layer", "text"),
-    [(Halved(), "above 0"), (Squashed(), "torch.sin"), (Bent(), "cos")],
+    [(Remainder(), "remainder"), (Squashed(), "torch.tan"), (Bent(), "sinh")],
     ids=["operator", "function", "method"],
 )
 def test_arithmetic_in_forward_names_its_layer(layer: nn.Module, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon.quantization.gather import ZERO, Folded, Gather, Separable, Spread
+from horizon.quantization.movement.gather import ZERO, Folded, Gather, Separable, Spread
 
 
 def gather_of(places: np.ndarray, shape: tuple[int, ...]) -> Gather | None:

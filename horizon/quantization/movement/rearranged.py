@@ -3,8 +3,8 @@
 Whatever functions move the elements, in however many steps: what counts is where each element
 comes from. That is found by carrying out the same steps on a map of numbers, and where the result
 is a map again, the movement is written with slices, concats and convolutions that copy
-(:mod:`horizon.quantization.gather`). In between, a tensor may have any shape; nothing but another
-movement can be done with it then.
+(:mod:`horizon.quantization.movement.gather`). In between, a tensor may have any shape; nothing
+but another movement can be done with it then.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from horizon.errors import InputError
 from horizon.quantization.calls import operate
-from horizon.quantization.gather import Gather
-from horizon.quantization.gather_forms import gather_of
+from horizon.quantization.movement.forms import gather_of
+from horizon.quantization.movement.gather import Gather
 from horizon.quantization.qtensor import QTensor, give_operators
 
 _KNOWN: dict[tuple[Any, ...], Gather | None] = {}

@@ -2,7 +2,7 @@
 
 A :class:`Gather` says where each element of a map (C', H', W') comes from in one of (C, H, W).
 Three forms can be carried out with slices, concats and convolutions whose weights are 0 and 1, so
-that every integer arrives as it was (:mod:`horizon.quantization.gather_forms` finds which):
+that every integer arrives as it was (:mod:`horizon.quantization.movement.forms` finds which):
 
 - :class:`Separable`: rows, columns and channels are each taken from a list (slices with steps,
   flips, repeats, paddings, shuffles of channels);

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from horizon.errors import InputError
+from horizon.quantization.movement.rearranged import Rearranged, rearranged
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.rearranged import Rearranged, rearranged
 
 Moved = QTensor | Rearranged
 

@@ -1,0 +1,1 @@
+"""Movement of the elements of quantised tensors."""
