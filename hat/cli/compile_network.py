@@ -35,7 +35,7 @@ class Network:
         """What has to be known of random weights."""
         return (
             f"RANDOM WEIGHTS: {self.reason}. Times, bytes and memory are those of the trained "
-            "network; the flow that this program computes means nothing."
+            "network; what this program computes means nothing."
         )
 
 

@@ -23,6 +23,7 @@ from hat.deploy.build import OPT_LEVELS
 from hat.deploy.random_program import build_network, random_program
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
+from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
 from hat.visualize.check_text import ops_table, overview, report, unquantised_text
 from horizon.compiler.check import Check, as_json, check_graph
@@ -102,8 +103,11 @@ def program(config: Config, ckpt: str | None) -> tuple[Graph | None, list[Unquan
     if ckpt:
         return LoadIntegerModel(ckpt)().graph, []
     model: Any = build_network(config)
-    example = model.example_input() if hasattr(model, "example_input") else None
-    refused = list_unquantised(model, example)
+    if isinstance(model, NetworkTask):
+        refused = list_unquantised(model.network, model.arguments)
+    else:
+        example = model.example_input() if hasattr(model, "example_input") else None
+        refused = list_unquantised(model, example)
     if refused:
         return None, refused
     return random_program(config).graph, []

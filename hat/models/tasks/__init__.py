@@ -1,5 +1,6 @@
 """Networks with their losses: batch in, losses or predictions out."""
 
+from hat.models.tasks.network_task import NetworkTask
 from hat.models.tasks.pwcnet_task import PwcnetTask
 
-__all__ = ["PwcnetTask"]
+__all__ = ["NetworkTask", "PwcnetTask"]
