@@ -166,6 +166,9 @@ qat_predictor = predictor_of(dict(type="Float2QAT"), checkpoint_of("qat"))
 int_infer_predictor = predictor_of(checkpoint_of("int_infer", "LoadIntegerModel"))
 
 # What the other commands take
+align_bpu_predictor = dict(
+    int_infer_predictor, type="NetworkBoardPredictor", data_loader=[val_data_loader]
+)
 calops_cfg = dict(model=network_task, input_shape=deploy_inputs)
 onnx_cfg = dict(model=network_task, out_dir=ckpt_dir, opset_version=17)
 compile_cfg = dict(march=march, name=task_name, out_dir=f"{ckpt_dir}/compile", input_source="ddr")

@@ -18,6 +18,7 @@ linear layers; correlation and warp are totalled apart.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +106,8 @@ def count_ops(model: nn.Module, inputs: Sequence[int] | Mapping[str, Sequence[in
             )
             handles.append(module.register_forward_hook(recorder(counts[module], order)))
     model.eval()
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    said, logger.disabled = logger.disabled, True  # what fails is told once, below
     try:
         # Fake tensors know shapes but hold and compute no values: any size is quick.
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -121,6 +124,7 @@ def count_ops(model: nn.Module, inputs: Sequence[int] | Mapping[str, Sequence[in
             f"the model cannot evaluate an input of {shape}: {reason}; expected {expected}"
         ) from error
     finally:
+        logger.disabled = said
         for handle in handles:
             handle.remove()
     order += [module for module in counts if module not in order]

@@ -63,7 +63,7 @@ def input_shapes(model: nn.Module, configured: Any, given: str | None) -> Any:
             f"{'x'.join(map(str, model.arguments.shape))}"
             if len(shapes) == 1
             else f"--input-shape {given!r}: the network has the inputs {', '.join(shapes)}; set "
-            f"the shape of each: --opts deploy_inputs.{model.names[0]} \"(1, ...)\""
+            f'the shape of each: --opts deploy_inputs.{model.names[0]} "(1, ...)"'
         )
     return {model.names[0]: tuple(map(int, re.findall(r"\d+", given)))}
 
@@ -114,9 +114,14 @@ def show(counts: OpCount) -> None:
     linear = any(layer.operation == "linear" for layer in counts.layers)
     counted = "convolutions and linear layers" if linear else "convolutions"
     print(f"Parameters      {counts.parameters:,}")
-    print(f"MACs            {counts.macs / 1e9:.2f} GMAC ({counts.macs:,}), {counted}")
+    print(f"MACs            {amount(counts.macs)} ({counts.macs:,}), {counted}")
     for name, macs in others(counts.layers).items():
-        print(f"                {macs / 1e9:.2f} GMAC ({macs:,}), {name}, not in the total")
+        print(f"                {amount(macs)} ({macs:,}), {name}, not in the total")
+
+
+def amount(macs: int) -> str:
+    """MACs in a unit that shows three digits or more."""
+    return f"{macs / 1e9:.2f} GMAC" if macs >= 1e9 else f"{macs / 1e6:.2f} MMAC"
 
 
 def others(layers: Sequence[LayerCount]) -> dict[str, int]:

@@ -10,8 +10,8 @@ image, at the size of the network's finest level (1/4, with pwcnet_small 1/2):
 
 The file is then run on image pairs and compared with the model: float on generated pairs of several
 sizes, the others on pairs of the config's validation set (generated ones where that is missing).
-Of a network of your own (NetworkTask), inputs and outputs have the names of deploy_inputs and of its
-outputs, in the sizes of deploy_inputs, and differences are shares of the largest output.
+A network of your own (NetworkTask) keeps the names and sizes of deploy_inputs and the names of its
+outputs; differences are shares of the largest output then.
 
 Exit code 1: a float value differs by more than --tolerance, an integer of int_infer differs, or the
 mean difference of a QuantizeLinear file is above --mean-tolerance.
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     }
     opset = settings.get("opset_version", DEFAULT_OPSET)
     if issubclass(type_of_model(settings), NetworkTask):
-        if args.stage == "float":
+        if isinstance(model, NetworkTask) and args.stage == "float":
             return onnx_of_network.export_float(model, path, opset, metadata, args.tolerance)
         return onnx_of_network.export_quantised(config, args, model, path, metadata)
     args.size = args.size or SIZE

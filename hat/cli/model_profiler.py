@@ -1,7 +1,7 @@
 """Find the layers where a quantised network leaves its float model.
 
-Compares two stages of a network on image pairs, or on what it takes. Writes for each function NAME.json, NAME.csv and
-a section of profile.html, plots included, to --out-dir:
+Compares two stages of a network on image pairs, or on samples of what it takes. Writes for each
+function NAME.json, NAME.csv and a section of profile.html, plots included, to --out-dir:
 
   similarity    outputs of every layer: cosine, MSE, SQNR, largest difference in output steps,
                 differing integers; from end to end, and each layer alone on the same input

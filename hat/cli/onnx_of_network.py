@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hat.cli.common import print_table
 from hat.cli.sections import build_model, validation_loader
 from hat.config import Config
+from hat.deploy.build import check_flat_outputs
 from hat.engine.data_loading import batches
 from hat.export.network_onnx import (
     Difference,
@@ -26,6 +27,7 @@ from hat.export.network_onnx import (
 from hat.export.program_export import export_program, program_of
 from hat.models.tasks import NetworkTask
 from hat.registry import build_from_registry
+from horizon.hbir import resized
 
 TOLERANCE = 0.001
 MEAN_TOLERANCE = 0.05
@@ -60,16 +62,18 @@ def export_quantised(
     tolerance = MEAN_TOLERANCE if args.mean_tolerance is None else args.mean_tolerance
     name = str(config.get("task_name", "model"))
     task: Any = build_model(config, "onnx_cfg")
-    _, height, width, _ = program_of(model, name).tensors[task.program_names["input_names"][0]].shape
+    program = program_of(model, name)
+    _, height, width, _ = program.tensors[program.inputs[0]].shape
     size = tuple(args.size) if args.size else (height, width)
+    check_flat_outputs(program, resized(program, 1, *size))
     graph, nodes = export_program(
         model, path, size, name=name, integer=integer, metadata=_described(metadata, task)
     )
     print(f"Wrote {path}: {nodes} nodes, weights: {metadata['weights']}")
     given, origin = _samples(config, task, args.num_pairs)
     print(
-        f"\nONNX Runtime against the {args.stage} model, on {origin}; differences are shares of the "
-        "largest value:\n"
+        f"\nONNX Runtime against the {args.stage} model, on {origin}; differences are shares of "
+        "the largest value:\n"
     )
     found = check_network_program(path, graph, model, given, integer=integer)
     rows = [
@@ -115,6 +119,8 @@ def _samples(
     processor = build_from_registry(config.section("val_batch_processor"), "val_batch_processor")
     found = [
         (str(number), processor.prepare(batch, torch.device("cpu")))
-        for number, batch in enumerate(islice(batches(validation_loader(config, batch_size=1)), count))
+        for number, batch in enumerate(
+            islice(batches(validation_loader(config, batch_size=1)), count)
+        )
     ]
     return found, "the validation set"

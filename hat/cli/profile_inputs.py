@@ -72,8 +72,8 @@ def image_pairs(
     """Batches of one sample, as the network takes them, with ``gt_flow`` where it is known.
 
     Args:
-        model_inputs: image pairs as ``infer`` takes them; None: the first ``number`` of the config's
-            ``val_data_loader``.
+        model_inputs: image pairs as ``infer`` takes them; None: the first ``number`` samples of
+            the config's ``val_data_loader``.
 
     Raises:
         InputError: an image or data set that cannot be read, or is empty.

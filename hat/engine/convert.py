@@ -226,9 +226,7 @@ class QAT2Quantize:
             )
         converted = horizon.quantization.convert(model)
         names = model.program_names if isinstance(model, NetworkTask) else self.names
-        return _of_network(
-            model, horizon.quantization.trace(converted, name=self.name, **names)
-        )
+        return _of_network(model, horizon.quantization.trace(converted, name=self.name, **names))
 
 
 def _of_network(model: nn.Module | None, graph: Graph) -> IntegerModel:

@@ -169,9 +169,7 @@ def check_network_program(
     return found
 
 
-def noise(
-    example: Mapping[str, Tensor], batch: int, rng: np.random.Generator
-) -> dict[str, Tensor]:
+def noise(example: Mapping[str, Tensor], batch: int, rng: np.random.Generator) -> dict[str, Tensor]:
     """Random inputs of the example's sizes; one that is no real numbers is the example's."""
     return {
         name: torch.from_numpy(rng.normal(0, 0.5, (batch, *value.shape[1:]))).to(value.dtype)
@@ -185,6 +183,6 @@ def _difference(case: str, name: str, wanted: np.ndarray, found: np.ndarray) -> 
     largest = mean = np.inf
     if found.shape == wanted.shape and np.isfinite(found).all() and np.isfinite(wanted).all():
         difference = np.abs(found.astype(np.float64) - wanted)
-        unit = max(float(np.abs(wanted).max()), np.finfo(np.float32).tiny)
+        unit = max(float(np.abs(wanted).max()), float(np.finfo(np.float32).tiny))
         largest, mean = float(difference.max()) / unit, float(difference.mean()) / unit
     return Difference(case, name, wanted.size, 0, 0, largest, mean)

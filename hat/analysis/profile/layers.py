@@ -83,9 +83,7 @@ def unquantised(stage: str, findings: Sequence[Any]) -> Finding:
     return Finding(section, rows, _keys(columns), rows)
 
 
-def sensitivity(
-    stage: str, found: Sensitivity, what: str = "flow", unit: str = "px"
-) -> Finding:
+def sensitivity(stage: str, found: Sensitivity, what: str = "flow", unit: str = "px") -> Finding:
     """The ranking of the layers by what each costs alone in int8.
 
     Args:

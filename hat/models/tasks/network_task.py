@@ -181,7 +181,9 @@ class NetworkTask(nn.Module):
         try:
             return self.network(*given)
         except RuntimeError as error:
-            found = ", ".join(f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True))
+            found = ", ".join(
+                f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True)
+            )
             raise InputError(
                 f"{type(self.network).__name__} refuses {found}: {str(error).splitlines()[0]}; "
                 f"expected the sizes of deploy_inputs: "
@@ -201,7 +203,9 @@ def entry(data: Mapping[str, Any], name: str) -> Any:
 
 def _entries(inputs: Any) -> list[tuple[str, Any]]:
     if not isinstance(inputs, Mapping) or not inputs:
-        raise ValueError(f"no example input given, found {inputs!r}; say what the network takes: {HOW}")
+        raise ValueError(
+            f"no example input given, found {inputs!r}; say what the network takes: {HOW}"
+        )
     return list(inputs.items())
 
 

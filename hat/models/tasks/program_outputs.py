@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten_with_path
 
 from horizon.hbir import Graph
 from horizon.nn import DeQuantStub
 from horizon.quantization import IntegerModel
+from horizon.quantization.layers.converted import bits_of, scale_of
 from horizon.quantization.layers.stubs import QATDeQuantStub
+from horizon.quantization.qtensor import QTensor
 
 SINGLE, NUMBERED = "output", "output{}"
 
 
 class ProgramTask(IntegerModel):
-    """An integer model that takes the batches of a NetworkTask and gives the outputs of its network.
+    """An integer model that takes what a NetworkTask takes, and gives its network's outputs.
 
     Args:
         graph: the program.
@@ -36,9 +38,25 @@ class ProgramTask(IntegerModel):
 
     def forward(self, data: Mapping[str, Any]) -> Any:  # type: ignore[override]
         """The outputs for a batch with the inputs by name."""
-        real = super().forward(data)
-        made = list(real.values()) if isinstance(real, dict) else [real]
-        return self.outputs(*(data[name] for name in self.names), *made)
+        return self.network_outputs(data, self.output_integers(self.input_integers(data)))
+
+    def input_integers(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The program's inputs for a batch, by name."""
+        stubs = zip(self.graph.inputs, self.stubs, strict=True)
+        return {name: stub(data[name]).values for name, stub in stubs}
+
+    def output_integers(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """The program's outputs (N, C, H, W), in their order."""
+        found = self.integers(inputs)
+        return list(found.values()) if isinstance(found, dict) else [found]
+
+    def network_outputs(self, data: Mapping[str, Any], integers: Sequence[Tensor]) -> Any:
+        """The network's outputs for a batch, of which ``integers`` are the program's outputs."""
+        real = []
+        for name, values in zip(self.graph.outputs, integers, strict=True):
+            scales = scale_of(self.graph.tensors[name]).to(values.device)
+            real.append(QTensor(values, scales, bits_of(self.graph.tensors[name])).dequantize())
+        return self.outputs(*(data[name] for name in self.names), *real)
 
 
 def named_outputs(outputs: Any) -> list[tuple[str, Any]]:
@@ -50,8 +68,9 @@ def named_outputs(outputs: Any) -> list[tuple[str, Any]]:
     if len(leaves) == 1:
         return [(SINGLE, leaves[0][1])]
     keys = [getattr(path[-1], "key", None) for path, _ in leaves]
-    by_key = all(isinstance(key, str) for key in keys) and len(set(keys)) == len(keys)
-    names = keys if by_key else [NUMBERED.format(number) for number in range(len(leaves))]
+    names = [key for key in keys if isinstance(key, str)]
+    if len(set(names)) < len(leaves):
+        names = [NUMBERED.format(number) for number in range(len(leaves))]
     return [(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
 
 
