@@ -75,5 +75,5 @@ loss = dict(type=nn.CrossEntropyLoss)
 metrics = dict(accuracy=accuracy)
 best_metric = "accuracy"
 best_mode = "max"
-data_loader = dict(dataset=dict(type=DrawnDigits, count=3000, seed=1, side=side))
+data_loader = dict(dataset=dict(type=DrawnDigits, count=4000, seed=1, side=side))
 val_data_loader = dict(dataset=dict(type=DrawnDigits, count=1000, seed=2, side=side))

@@ -27,7 +27,7 @@ from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
 from hat.visualize.check_text import ops_table, overview, report, unquantised_text
 from horizon.compiler.check import Check, as_json, check_graph
-from horizon.hbir import Graph, resized
+from horizon.hbir import Graph
 from horizon.quantization.unquantised import Unquantised, list_unquantised
 
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         write(args.json, config, args.ckpt, refused, [])
         return 1
     size = tuple(args.size) if args.size else config_size(config, graph)
-    check_flat_outputs(graph, resized(graph, 1, *size))
+    check_flat_outputs(graph, size)
     checks = [check_graph(graph, machine, size, opt) for machine in machines]
     if not args.ckpt:
         print("Weights are random: no finding depends on them.\n")

@@ -27,7 +27,6 @@ from hat.export.network_onnx import (
 from hat.export.program_export import export_program, program_of
 from hat.models.tasks import NetworkTask
 from hat.registry import build_from_registry
-from horizon.hbir import resized
 
 TOLERANCE = 0.001
 MEAN_TOLERANCE = 0.05
@@ -65,7 +64,7 @@ def export_quantised(
     program = program_of(model, name)
     _, height, width, _ = program.tensors[program.inputs[0]].shape
     size = tuple(args.size) if args.size else (height, width)
-    check_flat_outputs(program, resized(program, 1, *size))
+    check_flat_outputs(program, size)
     graph, nodes = export_program(
         model, path, size, name=name, integer=integer, metadata=_described(metadata, task)
     )
