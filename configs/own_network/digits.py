@@ -23,7 +23,7 @@ width = 16
 batch_size = 100
 num_epochs = 12
 lr = 2e-3
-qat_epochs = 1
+qat_epochs = 2
 calibration_steps = 5
 
 
@@ -76,4 +76,4 @@ metrics = dict(accuracy=accuracy)
 best_metric = "accuracy"
 best_mode = "max"
 data_loader = dict(dataset=dict(type=DrawnDigits, count=4000, seed=1, side=side))
-val_data_loader = dict(dataset=dict(type=DrawnDigits, count=1000, seed=2, side=side))
+val_data_loader = dict(dataset=dict(type=DrawnDigits, count=2000, seed=2, side=side))
