@@ -3,6 +3,7 @@
 import hat.data.datasets
 import hat.data.transforms
 import hat.deploy.board_predictor
+import hat.deploy.network_board_predictor
 import hat.engine
 import hat.metrics
 import hat.models

@@ -5,6 +5,9 @@ integers. It is --model, or compiled here from the int_infer checkpoint for the 
 int_infer runs on the same input, and the integers of both are compared. The table has the metrics
 of both, and those of int_infer with the input of predict.py, which converts in float.
 
+Of a network of your own (NetworkBoardPredictor), the program gets the inputs of predict.py as
+integers and is compared with int_infer on them, in whole batches.
+
 Exit code 1: an output integer differs.
 """
 
@@ -12,32 +15,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-import horizon.hbm
-from hat.cli import common
+from hat.cli import align_network, common
 from hat.cli.checkpoints import resolve_checkpoints
-from hat.cli.compile_settings import (
-    OPTIONAL,
-    REQUIRED,
-    input_type,
-    machine_names,
-    opt_level,
-    program_name,
-)
+from hat.cli.compile_network import program_of_size
 from hat.cli.logs import setup_logging
 from hat.cli.reads import reads
-from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
 from hat.deploy.board_predictor import BOARD, FLOAT_INPUT, SAME_INPUT, Alignment, BoardPredictor
 from hat.deploy.board_program import BoardProgram, program_file
-from hat.deploy.build import DEFAULT_MARCH, compile_model, padded_size
+from hat.deploy.build import padded_size
+from hat.deploy.network_board_predictor import NetworkBoardPredictor
 from hat.errors import InputError
 from hat.outputs import check_outputs
 from hat.registry import Component, resolve
@@ -84,10 +77,13 @@ def run(args: argparse.Namespace) -> int:
     resolve_checkpoints(recipe, config, "int_infer", args.ckpt)
     setup_logging(quiet=True)
     predictor = recipe.build()
+    if isinstance(predictor, NetworkBoardPredictor):
+        return align_network.align(config, predictor, file, path, args)
     if not isinstance(predictor, BoardPredictor):
         raise InputError(
             f"{config.path}: {SECTION}.type gives a {type(predictor).__name__}; expected a "
-            "BoardPredictor, which runs a compiled program beside the integer model"
+            "BoardPredictor or NetworkBoardPredictor, which run a compiled program beside the "
+            "integer model"
         )
     workers = args.num_workers or usable_cpus()
     results = []
@@ -112,20 +108,8 @@ def compiled(
     config: Config, predictor: BoardPredictor, index: int, args: argparse.Namespace
 ) -> tuple[bytes, str]:
     """A program for the images of a data set, and what it is called in messages."""
-    settings: Mapping[str, Any] = {}
-    if "compile_cfg" in config:
-        settings = read_section(config, "compile_cfg", REQUIRED, OPTIONAL)
     size = padded_size(predictor.model, predictor.image_size(index))
-    march = args.march or (machine_names(config, settings)[0] if settings else DEFAULT_MARCH)
-    program = compile_model(
-        predictor.model,
-        size,
-        name=program_name(config, settings) if settings else None,
-        march=march,
-        opt=opt_level(config, settings),
-        input_type=input_type(config, settings),
-    ).program
-    return horizon.hbm.to_bytes(program), f"compiled for {program.march}"
+    return program_of_size(config, predictor.model, size, args.march)
 
 
 def show(result: Alignment, program: BoardProgram, workers: int, origin: str, title: str) -> None:

@@ -1,12 +1,25 @@
-"""The network that is compiled: a checkpoint's, or the config's with random weights."""
+"""The network that is compiled, a checkpoint's or the config's with random weights, as program."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import horizon.hbm
 from hat.cli.checkpoints import stage_checkpoint
+from hat.cli.compile_settings import (
+    OPTIONAL,
+    REQUIRED,
+    input_type,
+    machine_names,
+    opt_level,
+    program_name,
+)
+from hat.cli.sections import read_section
 from hat.config import Config
+from hat.deploy.build import DEFAULT_MARCH, compile_model
 from hat.deploy.random_program import SECTIONS, random_program
 from hat.deploy.structure import first_difference
 from hat.engine.convert import LoadIntegerModel, how_to_make
@@ -35,7 +48,7 @@ class Network:
         """What has to be known of random weights."""
         return (
             f"RANDOM WEIGHTS: {self.reason}. Times, bytes and memory are those of the trained "
-            "network; the flow that this program computes means nothing."
+            "network; what this program computes means nothing."
         )
 
 
@@ -70,3 +83,26 @@ def load_network(config: Config, ckpt: str | None) -> Network:
         f"{path} holds another network than {config.path} describes ({difference}); name a "
         "checkpoint with --ckpt to compile what it holds",
     )
+
+
+def program_of_size(
+    config: Config, model: IntegerModel, size: tuple[int, int], march: str | None
+) -> tuple[bytes, str]:
+    """The program for images of ``size`` (H, W), and what it is called in messages.
+
+    Args:
+        march: the machine; None takes the first of ``compile_cfg``, which says the rest.
+    """
+    settings: Mapping[str, Any] = {}
+    if "compile_cfg" in config:
+        settings = read_section(config, "compile_cfg", REQUIRED, OPTIONAL)
+    machine = march or (machine_names(config, settings)[0] if settings else DEFAULT_MARCH)
+    program = compile_model(
+        model,
+        size,
+        name=program_name(config, settings) if settings else None,
+        march=machine,
+        opt=opt_level(config, settings),
+        input_type=input_type(config, settings),
+    ).program
+    return horizon.hbm.to_bytes(program), f"compiled for {program.march}"

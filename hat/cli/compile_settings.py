@@ -21,12 +21,12 @@ INPUT_SOURCES = {"pyramid": "uint8", "ddr": "int8"}
 def deploy_size(config: Config, graph: Graph) -> tuple[int, int]:
     """(H, W) of the program's first input by the config's ``deploy_inputs``.
 
-    These are tensors (1, C, H, W), one for each input of the program, by its name; a single one may
-    have any name. Further inputs keep their size's proportion to the first one's.
+    These are tensors or shapes (1, C, H, W), one for each input of the program, by its name; a
+    single one may have any name. Further inputs keep their size's proportion to the first one's.
     """
     inputs = config.section("deploy_inputs")
     shapes = (
-        {name: tuple(getattr(value, "shape", ())) for name, value in inputs.items()}
+        {name: _shape(value) for name, value in inputs.items()}
         if isinstance(inputs, Mapping)
         else {}
     )
@@ -41,7 +41,7 @@ def deploy_size(config: Config, graph: Graph) -> tuple[int, int]:
     )
     if not fits:
         wanted = ", ".join(
-            f"{name}=torch.zeros(1, {info[3]}, {info[1]}, {info[2]})"
+            f"{name}=(1, {info[3]}, {info[1]}, {info[2]})"
             for name, info in zip(graph.inputs, known, strict=True)
         )
         raise InputError(
@@ -50,6 +50,12 @@ def deploy_size(config: Config, graph: Graph) -> tuple[int, int]:
             "in this proportion"
         )
     return int(given[0][2]), int(given[0][3])
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Of a tensor, or one that is written out; empty for anything else."""
+    found = getattr(value, "shape", value)
+    return tuple(found) if isinstance(found, list | tuple) else ()
 
 
 def machine_names(config: Config, settings: Mapping[str, Any]) -> list[str]:

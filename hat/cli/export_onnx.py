@@ -10,6 +10,9 @@ image, at the size of the network's finest level (1/4, with pwcnet_small 1/2):
 
 The file is then run on image pairs and compared with the model: float on generated pairs of several
 sizes, the others on pairs of the config's validation set (generated ones where that is missing).
+A network of your own (NetworkTask) keeps the names and sizes of deploy_inputs and the names of its
+outputs; differences are shares of the largest output then.
+
 Exit code 1: a float value differs by more than --tolerance, an integer of int_infer differs, or the
 mean difference of a QuantizeLinear file is above --mean-tolerance.
 """
@@ -17,7 +20,7 @@ mean difference of a QuantizeLinear file is above --mean-tolerance.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ import cv2
 import numpy as np
 import torch
 
-from hat.cli import common
+from hat.cli import common, onnx_of_network
 from hat.cli.reads import reads
 from hat.cli.sections import build_model, read_section, trained_model, validation_loader
 from hat.config import Config
@@ -36,8 +39,9 @@ from hat.export import check_onnx, export_onnx
 from hat.export.onnx_check import image_pairs
 from hat.export.onnx_export import DEFAULT_OPSET
 from hat.export.program_export import check_program, export_program
+from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
-from hat.registry import build_from_registry
+from hat.registry import build_from_registry, resolve
 from hat.visualize.flow_viz import make_folder
 
 TOLERANCE = 0.001
@@ -60,31 +64,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        default=SIZE,
-        help="image size of the quantised stages' files (default: 384 512)",
+        help="image size of the quantised stages' files (default: 384 512; of a network of your "
+        "own, that of deploy_inputs)",
     )
     parser.add_argument(
-        "--num-pairs", type=int, default=4, help="pairs to check those on (default: %(default)s)"
+        "--num-pairs",
+        type=int,
+        default=4,
+        help="pairs, or other samples, to check those on (default: %(default)s)",
     )
     parser.add_argument(
         "--tolerance",
         type=float,
-        default=TOLERANCE,
         metavar="PX",
-        help="float: largest difference between ONNX Runtime and torch (default: %(default)s px)",
+        help=f"float: largest difference between ONNX Runtime and torch (default: {TOLERANCE} px; "
+        "of a network of your own a share of its largest output)",
     )
     parser.add_argument(
         "--mean-tolerance",
         type=float,
-        default=MEAN_TOLERANCE,
         metavar="PX",
-        help="qat: largest mean difference of a pair (default: %(default)s px)",
+        help=f"qat: largest mean difference of a pair (default: {MEAN_TOLERANCE} px; of a network "
+        f"of your own {onnx_of_network.MEAN_TOLERANCE} of its largest output)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     for name in ("tolerance", "mean_tolerance", "num_pairs"):
-        if not getattr(args, name) > 0:
+        if getattr(args, name) is not None and not getattr(args, name) > 0:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option} {getattr(args, name)}: expected a number above 0")
     config = common.load_config(args)
@@ -106,9 +113,16 @@ def run(args: argparse.Namespace) -> int:
         "img": "image 1 and 2 in YUV444 (BT.601 full range), (value - 128) / 128",
         "flow": "(u, v) from image 1 to image 2, pixels of the full-resolution image",
     }
+    opset = settings.get("opset_version", DEFAULT_OPSET)
+    if issubclass(type_of_model(settings), NetworkTask):
+        if isinstance(model, NetworkTask) and args.stage == "float":
+            return onnx_of_network.export_float(model, path, opset, metadata, args.tolerance)
+        return onnx_of_network.export_quantised(config, args, model, path, metadata)
+    args.size = args.size or SIZE
+    args.tolerance = TOLERANCE if args.tolerance is None else args.tolerance
+    args.mean_tolerance = MEAN_TOLERANCE if args.mean_tolerance is None else args.mean_tolerance
     if args.stage != "float":
         return export_quantised(config, args, model, path, metadata)
-    opset = settings.get("opset_version", DEFAULT_OPSET)
     exported = export_onnx(model, path, opset, metadata)
     report(path, len(exported.graph.node), source)
     print("\nONNX Runtime against torch, on generated images:\n")
@@ -130,6 +144,13 @@ def run(args: argparse.Namespace) -> int:
     verdict = "within" if good else "above"
     print(f"\nLargest difference {worst:.1e} px, {verdict} the tolerance of {args.tolerance} px")
     return 0 if good else 1
+
+
+def type_of_model(settings: Mapping[str, Any]) -> type:
+    """The class of the config's model: of int_infer, the checkpoint says nothing of it."""
+    recipe = resolve(settings["model"], "onnx_cfg.model")
+    target = getattr(recipe, "target", None)
+    return target if isinstance(target, type) else type(recipe)
 
 
 def export_quantised(

@@ -1,7 +1,7 @@
 """Find the layers where a quantised network leaves its float model.
 
-Compares two stages of a network on image pairs. Writes for each function NAME.json, NAME.csv and
-a section of profile.html, plots included, to --out-dir:
+Compares two stages of a network on image pairs, or on samples of what it takes. Writes for each
+function NAME.json, NAME.csv and a section of profile.html, plots included, to --out-dir:
 
   similarity    outputs of every layer: cosine, MSE, SQNR, largest difference in output steps,
                 differing integers; from end to end, and each layer alone on the same input
@@ -39,6 +39,7 @@ from hat.data.files import staging_folder, write_file, write_json
 from hat.engine import distributed
 from hat.errors import InputError
 from hat.metrics import EndPointError
+from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
 from hat.stages import STAGES
 from hat.visualize.profile_page import profile_page
@@ -86,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-pairs",
         type=int,
         default=4,
-        help="pairs of val_data_loader (default: %(default)s)",
+        help="pairs, or other samples, of val_data_loader (default: %(default)s)",
     )
     parser.add_argument(
         "--out-dir", metavar="DIR", help="folder of the results (default: {ckpt_dir}/profile-A-B)"
@@ -133,13 +134,15 @@ def run(args: argparse.Namespace) -> int:
     for name in functions:
         findings[name] = MEASURES[name](subject)
         show(findings[name])
-    sizes = sorted({"x".join(map(str, pair["img"].shape[:1:-1])) for pair in pairs})
+    sizes = sorted({size_of(pair) for pair in pairs})
+    own = isinstance(first.model, NetworkTask)
     page = profile_page(
         f"{config.get('task_name', 'network')}: {first.name} and {second.name}",
         [
             f"{first.name}: {first.source}",
             f"{second.name}: {second.source}",
-            f"{len(pairs)} image pairs of {', '.join(sizes)} pixels, on {device.type}",
+            f"{len(pairs)} {'samples' if own else 'image pairs'} of {', '.join(sizes)} pixels, on "
+            f"{device.type}",
         ],
         [finding.section for finding in findings.values()],
     )
@@ -202,7 +205,15 @@ def sensitivity(subject: Subject) -> profile.Finding:
         end_point_error if known else None,
         partial(progress, "one layer at a time"),
     )
-    return profile.sensitivity(subject.second.name, found)
+    own = isinstance(subject.second.model, NetworkTask)
+    what, unit = ("output", "") if own else ("flow", "px")
+    return profile.sensitivity(subject.second.name, found, what, unit)
+
+
+def size_of(batch: dict) -> str:
+    """Width x height of the images of a batch, those of its first input."""
+    images = (x for x in batch.values() if isinstance(x, Tensor) and x.dim() == 4)
+    return "x".join(map(str, next(images).shape[:1:-1]))
 
 
 MEASURES: dict[str, Callable[[Subject], profile.Finding]] = {

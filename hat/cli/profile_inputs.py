@@ -16,9 +16,10 @@ from hat.config import Config
 from hat.engine.data_loading import batches
 from hat.engine.processors import to_device
 from hat.errors import InputError
+from hat.models.tasks import NetworkTask
 from hat.registry import build_from_registry
 from hat.sequences.truth import read_truth
-from horizon.quantization import check_fusing, convert
+from horizon.quantization import check_fusing, convert, quantisable
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ def load_stage(config: Config, stage: str, ckpt: str | Path | None, device: torc
         InputError: no checkpoint (says which command makes it), one that does not fit, or a float
             model that computes something else once it is fused.
     """
-    model, path = trained_model(config, "infer_cfg", "qat" if stage == "int_infer" else stage, ckpt)
-    if stage == "float":
+    section = "infer_cfg" if "infer_cfg" in config else "onnx_cfg"
+    model, path = trained_model(config, section, "qat" if stage == "int_infer" else stage, ckpt)
+    if stage == "float" and isinstance(model, NetworkTask):
+        model.prepare(quantisable)
+    elif stage == "float":
         if not hasattr(model, "fuse_model"):
             raise InputError(
-                f"infer_cfg.model: {type(model).__name__} has no fuse_model(), which gives float "
+                f"{section}.model: {type(model).__name__} has no fuse_model(), which gives float "
                 "layers the names of the quantised ones; define it as PwcnetTask does"
             )
         if hasattr(model, "example_input"):
@@ -65,11 +69,11 @@ def load_stage(config: Config, stage: str, ckpt: str | Path | None, device: torc
 def image_pairs(
     config: Config, model_inputs: Sequence[str] | None, number: int, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Batches of one pair, as the network takes them, with ``gt_flow`` where it is known.
+    """Batches of one sample, as the network takes them, with ``gt_flow`` where it is known.
 
     Args:
-        model_inputs: pairs as ``infer`` takes them; None: the first ``number`` of the config's
-            ``val_data_loader``.
+        model_inputs: image pairs as ``infer`` takes them; None: the first ``number`` samples of
+            the config's ``val_data_loader``.
 
     Raises:
         InputError: an image or data set that cannot be read, or is empty.
@@ -83,7 +87,7 @@ def image_pairs(
             break
         pairs.append(processor.prepare(batch, device))
     if not pairs:
-        raise InputError("val_data_loader: its data set is empty; expected at least one pair")
+        raise InputError("val_data_loader: its data set is empty; expected at least one sample")
     return pairs
 
 

@@ -18,6 +18,7 @@ from hat.config import Config
 from hat.deploy.one_thread import one_torch_thread
 from hat.engine.convert import Float2Calibration, QAT2Quantize
 from hat.errors import InputError
+from hat.models.tasks import NetworkTask
 from hat.registry import build_from_registry
 from hat.seeding import seed_everything
 from horizon.quantization import IntegerModel, finish_calibration
@@ -83,7 +84,7 @@ def example_images(model: Any) -> Any:
     """The model's ``example_input()`` with smooth random images in the place of its tensors.
 
     Each (N, C, H, W) becomes (IMAGES N, C, f H, f W) on the grid of int8 with scale 1/128. SIDE
-    and ENOUGH say what f is, by the largest of them.
+    and ENOUGH say what f is, by the largest of them; the size of a NetworkTask stays as it is.
 
     Raises:
         InputError: the model has no such method.
@@ -94,6 +95,8 @@ def example_images(model: Any) -> Any:
             "define it as PwcnetTask does"
         )
     example, generator = model.example_input(), torch.Generator().manual_seed(0)
+    if isinstance(model, NetworkTask):
+        return tree_map(lambda x: smooth(x, 1, generator) if is_image(x) else x, example)
     side = max((min(x.shape[2:]) for x in tree_leaves(example) if is_image(x)), default=ENOUGH)
     factor = 1 if side >= ENOUGH else max(2, -(-SIDE // side))
     return tree_map(lambda x: smooth(x, factor, generator) if is_image(x) else x, example)

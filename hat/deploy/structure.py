@@ -45,4 +45,4 @@ def _layers(graph: Graph) -> list[dict[str, Any]]:
 
 def _values(node: Node) -> set[str]:
     """The attributes that follow from weights and scales; all others are the network's."""
-    return {"lo", "hi", *operator_of(node).columns.values()}
+    return {"lo", "hi", "multiplier", "shift", *operator_of(node).columns.values()}

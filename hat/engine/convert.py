@@ -29,7 +29,9 @@ from hat.engine.checkpoint import (
     stage_in_name,
 )
 from hat.errors import InputError
+from hat.models.tasks import NetworkTask
 from hat.registry import OBJECT_REGISTRY
+from horizon.hbir import Graph
 from horizon.quantization import (
     FakeQuantState,
     IntegerModel,
@@ -87,6 +89,9 @@ class LoadCheckpoint:
 class _Prepare:
     """Puts quantised layers in the place of the model's layers.
 
+    The network of a :class:`~hat.models.tasks.NetworkTask` is traced, fused and given a qconfig by
+    ``horizon.quantization``; any other model does this by its ``fuse_model`` and ``set_qconfig``.
+
     Args:
         qat_mode: "fuse_bn": batch normalisation is folded into the weights; "with_bn": it goes on
             normalising inside of the fused layer until the trainer's ``freeze_bn_step``. None
@@ -105,6 +110,13 @@ class _Prepare:
         self.qat_mode = qat_mode
 
     def __call__(self, model: nn.Module) -> nn.Module:
+        if isinstance(model, NetworkTask):
+            if self.qat_mode == "with_bn":
+                raise InputError(
+                    "qat_mode 'with_bn': batch normalisation of a NetworkTask is folded; use "
+                    "'fuse_bn'"
+                )
+            return model.prepare(type(self).prepare)
         for name in ("fuse_model", "set_qconfig"):
             if not hasattr(model, name):
                 raise InputError(
@@ -189,7 +201,8 @@ class QAT2Quantize:
     Args:
         name: the program's name.
         input_names, output_names: of its inputs and outputs, in the order in which the network
-            reaches their stubs; see :func:`horizon.quantization.trace`.
+            reaches their stubs; see :func:`horizon.quantization.trace`. A NetworkTask names them
+            itself.
 
     Raises:
         InputError: a layer without a scale, a ratio that no multiplier represents, or an
@@ -212,12 +225,20 @@ class QAT2Quantize:
                 "LoadCheckpoint before it in the pipeline's converters"
             )
         converted = horizon.quantization.convert(model)
-        return IntegerModel(horizon.quantization.trace(converted, name=self.name, **self.names))
+        names = model.program_names if isinstance(model, NetworkTask) else self.names
+        return _of_network(model, horizon.quantization.trace(converted, name=self.name, **names))
+
+
+def _of_network(model: nn.Module | None, graph: Graph) -> IntegerModel:
+    """A program as integer model; that of a NetworkTask gives the outputs of its network."""
+    return model.with_program(graph) if isinstance(model, NetworkTask) else IntegerModel(graph)
 
 
 @OBJECT_REGISTRY.register
 class LoadIntegerModel:
-    """The integer model in a checkpoint of the stage int_infer; the pipeline's model is not used.
+    """The integer model in a checkpoint of the stage int_infer.
+
+    Of the pipeline's model only a NetworkTask is used: it says how its network gives its outputs.
 
     Args:
         checkpoint_path: the file.
@@ -239,7 +260,7 @@ class LoadIntegerModel:
             graph = horizon.quantization.program_graph(content["program"])
         except InputError as error:
             raise InputError(f"{self.checkpoint_path}: {error}") from error
-        return IntegerModel(graph)
+        return _of_network(model, graph)
 
 
 @OBJECT_REGISTRY.register

@@ -132,6 +132,11 @@ def build_dataset(config: Component) -> Any:
             "'drop_last', so that a run can be resumed inside an epoch; use these"
         )
     dataset = build(config.arguments.get("dataset"))
+    if dataset is None:
+        raise InputError(
+            f"{config.path}.dataset: found none; expected the data set of this loader, "
+            "dict(type=MyData, ...)"
+        )
     if isinstance(dataset, IterableDataset):
         raise InputError(
             f"{config.path}.dataset: {type(dataset).__name__} is an IterableDataset, whose samples "

@@ -13,6 +13,7 @@ from hat.engine import distributed
 from hat.engine.data_loading import batches
 from hat.engine.processors import BatchProcessor
 from hat.errors import InputError
+from hat.metrics import NetworkMetrics
 
 
 def update_flow_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
@@ -30,10 +31,24 @@ def update_flow_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> No
         metric.update(labels, flow, batch.get("gt_valid"), **masks)
 
 
+def update_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
+    """Update metrics with a batch: NetworkMetrics by their targets, all others as flow metrics."""
+    own = [metric for metric in metrics if isinstance(metric, NetworkMetrics)]
+    for metric in own:
+        metric.update(batch, outputs)
+    if len(own) < len(metrics):
+        update_flow_metrics([m for m in metrics if m not in own], batch, outputs)
+
+
+def update_training_metrics(metrics: Sequence[Any], batch: dict, model_outs: Any) -> None:
+    """The same in training, where a NetworkTask gives its losses beside the outputs."""
+    update_metrics(metrics, batch, model_outs["outputs"])
+
+
 def metric_update(callbacks: Iterable[Any]) -> Callable[..., None]:
     """The ``metric_update_func`` of the first callback that has one, or the one above."""
     own = (c.metric_update_func for c in callbacks if hasattr(c, "metric_update_func"))
-    return next(own, update_flow_metrics)
+    return next(own, update_metrics)
 
 
 def evaluate(
@@ -42,7 +57,7 @@ def evaluate(
     batch_processor: BatchProcessor,
     metrics: Sequence[Any],
     device: torch.device,
-    update: Callable[..., None] = update_flow_metrics,
+    update: Callable[..., None] = update_metrics,
     max_batches: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
     seen: Callable[[dict, Any], None] | None = None,

@@ -112,9 +112,8 @@ class Updater:
 
 
 def _explain_loss(batch: dict, outputs: Any) -> str:
-    for key in ("img", "gt_flow"):
-        value = batch.get(key)
-        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+    for key, value in batch.items():
+        if isinstance(value, Tensor) and value.dim() and not torch.isfinite(value).all():
             bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
             names = batch.get("img_name", [])
             which = [names[i] if i < len(names) else f"number {i} of the batch" for i in bad]

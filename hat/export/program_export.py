@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from hat.engine.convert import QAT2Quantize
 from horizon.hbir import Graph, resized, run
 from horizon.hbir.onnx_common import session
 from horizon.hbir.onnx_integer import export_integer
 from horizon.hbir.onnx_qdq import export_qdq
-from horizon.quantization import IntegerModel, convert, trace
+from horizon.quantization import IntegerModel
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def program_of(model: nn.Module, name: str) -> Graph:
     """The program of a prepared model or of an integer one."""
     if isinstance(model, IntegerModel):
         return model.graph
-    return trace(convert(model), name=name)
+    return QAT2Quantize(name)(model).graph
 
 
 def export_program(

@@ -14,7 +14,18 @@ def check(capsys, *words):
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("name", shipped.shipped_configs())
+BASE = "own_network"
+"""The config that others derive from, without a network."""
+
+
+def test_the_base_of_own_networks_has_none(capsys):
+    code, out, _ = check(capsys, BASE)
+    assert code == 2
+    assert "1 errors" in out
+    assert "found None as the network" in out
+
+
+@pytest.mark.parametrize("name", sorted({*shipped.shipped_configs()} - {BASE}))
 def test_shipped_configs_have_no_mistakes(name, capsys):
     code, out, _ = check(capsys, name)
     assert code == 0

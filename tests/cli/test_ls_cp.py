@@ -57,11 +57,12 @@ def test_a_copy_says_the_same_as_the_original(name, elsewhere, monkeypatch):
     assert all(file.parent == elsewhere / "copies" for file in files)
     assert len(files) == len(config_files(shipped.shipped_configs()[name]))
     text = (elsewhere / "copies/mine.py").read_text()
-    assert "--config copies/mine.py" in text
+    has_commands = "--config" in shipped.shipped_configs()[name].read_text()
+    assert ("--config copies/mine.py" in text) == has_commands
     copy, original = Config.fromfile("copies/mine.py"), Config.fromfile(name)
     assert set(copy) == set(original)
     assert copy.task_name == original.task_name
-    assert copy.out_channels == original.out_channels
+    assert copy.get("out_channels") == original.get("out_channels")
 
 
 def test_the_commands_in_a_copy_run_in_any_folder(elsewhere):

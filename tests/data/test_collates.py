@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import hat
-from hat.data.collates import CollateBySize, collate_2d
+from hat.data.collates import CollateBySize, NamedCollate, collate_2d
 from hat.data.transforms import ToTensor
 from hat.errors import InputError
 
@@ -106,3 +106,16 @@ def test_an_empty_batch_is_refused() -> None:
 
 def test_the_name_that_configs_use() -> None:
     assert hat.data.collates.collate_2d is collate_2d
+
+
+def test_samples_get_names():
+    collate = NamedCollate(["image", "label"])
+    image = np.ones((1, 2, 3), np.float32)
+    batch = collate([(image, 4), (2 * image, 5)])
+    assert batch["image"].shape == (2, 1, 2, 3)
+    assert batch["label"].tolist() == [4, 5]
+    assert collate([{"image": image, "other": 1}])["other"].tolist() == [1]
+    with pytest.raises(InputError, match="has 3 parts; expected 2: image, label"):
+        collate([(image, 4, 5)])
+    with pytest.raises(InputError, match="make no batch"):
+        collate([(image, 4), (image[:, :1], 5)])

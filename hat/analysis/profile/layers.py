@@ -83,31 +83,36 @@ def unquantised(stage: str, findings: Sequence[Any]) -> Finding:
     return Finding(section, rows, _keys(columns), rows)
 
 
-def sensitivity(stage: str, found: Sensitivity) -> Finding:
-    """The ranking of the layers by what each costs alone in int8."""
+def sensitivity(stage: str, found: Sensitivity, what: str = "flow", unit: str = "px") -> Finding:
+    """The ranking of the layers by what each costs alone in int8.
+
+    Args:
+        what, unit: of the network's output; an empty unit stands for that of its numbers.
+    """
+    in_unit, by_unit = (f", {unit}", f" {unit}") if unit else ("", "")
     rows = [asdict(entry) for entry in found.layers]
     whole = found.everything
     known = found.real is not None
-    columns = [LAYER, KIND, BITS, Column("moved", "flow moved, px (RMS)", ".4f")]
+    columns = [LAYER, KIND, BITS, Column("moved", f"{what} moved{in_unit} (RMS)", ".4f")]
     if known:
         columns += [Column("error", "EPE, px", ".4f"), Column("added", "EPE added, px", "+.4f")]
     table = Table(
         f"One layer of {stage} at a time in integers, worst first",
-        "All other layers compute in real numbers. Flow moved: root mean square difference from "
-        "the flow of the network in real numbers."
+        f"All other layers compute in real numbers. {what.capitalize()} moved: root mean square "
+        f"difference from the {what} of the network in real numbers."
         + (" EPE added: over that network's; on a few images it can be below 0." if known else ""),
         columns,
         rows,
     )
     drawing = bar_plot(
-        f"The {min(RANKED, len(rows))} layers that move the flow most, each alone in integers",
+        f"The {min(RANKED, len(rows))} layers that move the {what} most, each alone in integers",
         {entry.layer: entry.moved for entry in found.layers[:RANKED]},
-        "flow moved, px (root mean square)",
+        f"{what} moved{in_unit} (root mean square)",
     )
     first = found.layers[0]
     lines = [
-        f"{first.layer} alone in integers moves the flow most, by {first.moved:.4f} px (root mean "
-        f"square); all layers together move it by {whole.moved:.4f} px."
+        f"{first.layer} alone in integers moves the {what} most, by {first.moved:.4f}{by_unit} "
+        f"(root mean square); all layers together move it by {whole.moved:.4f}{by_unit}."
     ]
     if known:
         worst = max(found.layers, key=lambda entry: entry.added or 0.0)

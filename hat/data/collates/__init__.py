@@ -2,5 +2,6 @@
 
 from hat.data.collates import collates
 from hat.data.collates.collates import CollateBySize, collate_2d
+from hat.data.collates.named import NamedCollate
 
-__all__ = ["CollateBySize", "collate_2d", "collates"]
+__all__ = ["CollateBySize", "NamedCollate", "collate_2d", "collates"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hat.data.batch import with_levels_under_old_keys
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
+from hat.engine.evaluate import update_training_metrics
 from hat.registry import OBJECT_REGISTRY
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class MetricUpdater(Callback):
     Args:
         metric_update_func: called with (metrics, batch, model_outs) after each step; where the
             batch has levels, they are its ``gt_flow`` and ``gt_valid`` too, as configs read them.
+            Without one, the metrics are NetworkMetrics and the model a NetworkTask.
         step_log_freq: log every so many steps.
         epoch_log_freq: log at the end of every so many epochs.
         reset_metrics_by: start the averages anew with every "log" or every "epoch".
@@ -33,7 +35,7 @@ class MetricUpdater(Callback):
 
     def __init__(
         self,
-        metric_update_func: Callable[[list, dict, Any], None],
+        metric_update_func: Callable[[list, dict, Any], None] = update_training_metrics,
         step_log_freq: int = 100,
         epoch_log_freq: int = 1,
         reset_metrics_by: str = "log",

@@ -73,7 +73,9 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
             library = type(child).__module__.startswith(LIBRARIES)
             if isinstance(child, nn.Identity):
                 continue
-            if not isinstance(child, CONTAINERS) and (library or not any(child.children())):
+            # nn.Module itself is what torch.fx puts in the place of a container
+            container = isinstance(child, CONTAINERS) or type(child) is nn.Module
+            if not container and (library or not any(child.children())):
                 found[path] = child
             else:
                 walk(child, f"{path}.")
