@@ -29,6 +29,8 @@ def expansion(
     """What carries out ``function(*args, **kwargs)`` by other calls; None where nothing does."""
     if function is functional.glu:
         return glu
+    if function is torch.stack:
+        return stack
     if len(args) != 2 or kwargs:
         return None
     first, second = args
@@ -46,6 +48,14 @@ def glu(input: Any, dim: int = -1) -> Any:
         raise InputError(f"torch.glu along axis {dim} of a quantised tensor; expected channels (1)")
     first, second = input.chunk(2, 1)
     return first * torch.sigmoid(second)
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The channels one after the other, and the new axis then moved to its place."""
+    rank = tensors[0].dim() + 1
+    joined = torch.cat(list(tensors), 1)
+    parts = joined.unflatten(1, (len(tensors), tensors[0].shape[1]))
+    return parts.movedim(1, dim % rank)
 
 
 def _number(value: Any) -> float | None:

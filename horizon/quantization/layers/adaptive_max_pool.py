@@ -13,6 +13,7 @@ from torch.nn import functional
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
 from horizon.isa.bounds import MAX_STEP
+from horizon.quantization.layers.channel_max import ChannelMax
 from horizon.quantization.layers.max_pool import Pair, QuantizedMaxPool2d, pair, pooled
 from horizon.quantization.layers.prepared import QATLayer, refuse_plain
 from horizon.quantization.layers.twin import Bound, Twin
@@ -111,14 +112,16 @@ def bind_adaptive_max(input: Any, output_size: Any, return_indices: bool = False
 
 
 def bind_amax(input: Any, dim: Any = (), keepdim: bool = False) -> Bound:
-    """``torch.amax`` over rows, columns or both as a layer."""
+    """``torch.amax`` over rows, columns or both, or over the channels, as a layer."""
     dims = [dim] if isinstance(dim, int) else list(dim)
     axes = {d + 4 if d < 0 else d for d in dims}
+    if axes == {1} and keepdim:
+        return Bound("amax_channels", (), ChannelMax, (input,))
     if not axes or axes - {2, 3} or not keepdim:
         raise InputError(
             f"torch.amax(dim={dim}, keepdim={keepdim}) of a quantised tensor: only over rows (2) "
-            "and columns (3), with keepdim=True; for channels take torch.maximum of two halves, "
-            "again and again, for the batch the CPU, behind a DeQuantStub"
+            "and columns (3), or over channels (1), with keepdim=True; for anything else take the "
+            "CPU, behind a DeQuantStub"
         )
     rows, columns = (1 if side in axes else None for side in (2, 3))
     return _bound("amax", input, (rows, columns))

@@ -28,6 +28,11 @@ def _pad(input: Moved, pad: Sequence[int], mode: str = "constant", value: Any = 
     return rearranged(functional.pad, input, tuple(pad), mode)
 
 
+def _like(function: Callable) -> Callable[..., Moved]:
+    """``function(x, shape)`` with the shape of another tensor."""
+    return lambda x, other: rearranged(function, x, tuple(other.shape))
+
+
 def _by(function: Callable) -> Callable[..., Moved]:
     return lambda x, *args, **kwargs: rearranged(function, x, *args, **kwargs)
 
@@ -50,6 +55,9 @@ _FUNCTIONS: tuple[Callable, ...] = (
 REARRANGING: dict[Callable, Callable[..., Any]] = {
     **{function: _by(function) for function in _FUNCTIONS},
     torch.Tensor.view: _by(torch.Tensor.reshape),  # integers may lie in another order
+    torch.Tensor.expand_as: _like(torch.Tensor.expand),
+    torch.Tensor.view_as: _like(torch.Tensor.reshape),
+    torch.Tensor.reshape_as: _like(torch.Tensor.reshape),
     functional.pad: _pad,
     torch.unbind: _unbind,
     torch.Tensor.unbind: _unbind,

@@ -8,6 +8,7 @@ becomes flat where it leaves the network.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -21,7 +22,14 @@ from horizon.quantization.plain.own_layers import addition_of
 from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
 from horizon.quantization.survey.found import HARMLESS
 
+TWO_OPERANDS = (
+    *(operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul),
+    *(torch.maximum, torch.minimum),
+)
+CONCATS = (torch.cat, torch.concat, torch.concatenate)
+SINGLE = (1, 1)
 FLATTENING = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze")
+UNFLATTENING = (operator.getitem, torch.unsqueeze, "unsqueeze", *FLATTENING)
 REDUCTIONS = {
     **dict.fromkeys((torch.mean, "mean"), "mean"),
     **dict.fromkeys((torch.sum, "sum"), "sum"),
@@ -38,6 +46,10 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
     """
     maps: dict[fx.Node, fx.Node] = {}
     for node in list(module.graph.nodes):
+        if (inner := _is_map_again(node, maps)) is not None:
+            node.replace_all_uses_with(inner)
+            module.graph.erase_node(node)
+            continue
         with module.graph.inserting_before(node):
             new = _map_of(module, node, maps)
         if new is not None:
@@ -49,25 +61,59 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
     return maps
 
 
+def _is_map_again(node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
+    """The map (N, C, 1, 1) that a node makes of its flat tensor; None: it makes none."""
+    source = node.args[0] if node.args else None
+    if not isinstance(source, fx.Node) or source not in maps or node.target not in UNFLATTENING:
+        return None
+    inner = maps[source]
+    shape = shape_of(node)
+    return inner if shape == shape_of(inner) and shape[2:] == SINGLE else None
+
+
+def _joined(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
+    """The call of an operation on several flat tensors, with their maps; None: it has others."""
+    sources = node.all_input_nodes
+    if not sources or not all(source in maps for source in sources):
+        return None
+    shapes = [shape_of(maps[source]) for source in sources]
+    if node.target in CONCATS:
+        dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+        if dim not in (1, -1) or any(shape[2:] != SINGLE for shape in shapes):
+            return None
+        tensors: Any = node.args[0] if node.args else node.kwargs["tensors"]
+        called = module.graph.call_function(torch.cat, ([maps[x] for x in tensors], 1))
+        return _with_value(called, node)
+    if node.target not in TWO_OPERANDS or len(set(shapes)) > 1 or node.kwargs:
+        return None
+    called = module.graph.call_function(node.target, fx.map_arg(node.args, maps.__getitem__))
+    return _like(called, node, maps[sources[0]])
+
+
 def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
     """A new node with the map of what ``node`` gives; None: it gives no flat tensor."""
-    if len(shape_of(node)) != 2:
+    if len(shape_of(node)) not in (2, 3) or not node.all_input_nodes:
+        return None
+    if len(shape_of(node)) == 3 and node.target not in UNFLATTENING:
         return None
     layer = layer_of(module, node)
     source = node.args[0] if node.args else None
     if len(shape := shape_of(source)) == 4 and isinstance(source, fx.Node):
         return _flattened(module, node, source, shape)
-    if not isinstance(source, fx.Node):
-        return None
+    if (joined := _joined(module, node, maps)) is not None:
+        return joined
     if addition_of(module, node) is not None:
         operands: Any = node.args[1:]
         if not all(x in maps for x in operands):
             return None
         added = module.graph.call_method("add", (source, *(maps[x] for x in operands)))
         return _like(added, node, maps[operands[0]])
-    if source not in maps:
+    if not isinstance(source, fx.Node) or source not in maps:
         return None
     inner = maps[source]
+    same_size = math.prod(shape_of(node)) == math.prod(shape_of(source))
+    if node.target in UNFLATTENING and shape_of(inner)[2:] == SINGLE and same_size:
+        return inner  # an axis of one element more
     if isinstance(layer, nn.Linear):
         return _linear(module, node, inner, layer.weight, layer.bias, str(node.target))
     if node.target is functional.linear:

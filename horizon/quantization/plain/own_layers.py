@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from horizon.errors import InputError
 from horizon.nn import FloatFunctional
-from horizon.quantization.layers import bound_call, rescale
+from horizon.quantization.layers import bound_call, lookup, rescale
 from horizon.quantization.plain.constants import constant_nodes
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
 
@@ -79,7 +79,8 @@ def _activation(node: fx.Node) -> tuple[nn.Module, fx.Node] | None:
         function = node.target
     elif node.op == "call_method":
         function = getattr(torch.Tensor, str(node.target), None)
-    if function not in ACTIVATION_CALLS:
+    by_table = len(shape_of(node)) == 2 and function in lookup.TWIN.calls
+    if function not in ACTIVATION_CALLS and not by_table:
         return None
     try:
         call = bound_call(function, node.args, node.kwargs)

@@ -40,6 +40,7 @@ def _fuse_from(
 ) -> None:
     """Fuse the layer that ``node`` calls with those behind it."""
     if calls[str(node.target)] != 1:
+        _fuse_shared(module, node, calls, convolution)
         return
     chain, operand = [node], 1
     if convolution and (norm := _next(module, node, BATCH_NORMS, calls)) is not None:
@@ -63,6 +64,47 @@ def _fuse_from(
     for part in chain:
         if part is not (add or chain[0]):
             _drop(module, part)
+
+
+def _fuse_shared(
+    module: fx.GraphModule, node: fx.Node, calls: Counter[str], convolution: bool
+) -> None:
+    """Fuse a layer that runs in several places (an encoder of two images) with what follows it in
+    all of them: one normalisation, and equal activations.
+    """
+    places = [n for n in module.graph.nodes if n.op == node.op and n.target == node.target]
+    if node is not places[0]:
+        return
+    chain = [places]
+    if convolution and (norms := _next_of_all(module, places, BATCH_NORMS, calls)):
+        chain.append(norms)
+    if acts := _next_of_all(module, chain[-1], ACTIVATIONS, calls):
+        chain.append(acts)
+    if len(chain) == 1:
+        return
+    fuse_modules(module, [str(part[0].target) for part in chain])
+    for part in chain[1:]:
+        for call in part:
+            _drop(module, call)
+
+
+def _next_of_all(
+    module: fx.GraphModule,
+    places: list[fx.Node],
+    kinds: tuple[type[nn.Module], ...],
+    calls: Counter[str],
+) -> list[fx.Node]:
+    """The calls behind all of these of one layer, or of equal ones without weights; else none."""
+    users = [_only_user(place) for place in places]
+    layers = [layer_of(module, user) for user in users]
+    if not all(isinstance(layer, kinds) for layer in layers):
+        return []
+    targets = {str(user.target) for user in users if user is not None}
+    one = len(targets) == 1 and calls[next(iter(targets))] == len(users)
+    weightless = all(layer is not None and not list(layer.parameters()) for layer in layers)
+    equal = weightless and len({repr(layer) for layer in layers}) == 1
+    alone = all(calls[target] == 1 for target in targets)
+    return [user for user in users if user is not None] if one or (equal and alone) else []
 
 
 def _fuse_norm(module: fx.GraphModule, node: fx.Node, calls: Counter[str]) -> None:

@@ -24,6 +24,7 @@ from horizon.quantization.layers import stubs
 from horizon.quantization.plain.concats import give_one_scale
 from horizon.quantization.plain.constants import fold_constants, take_constants
 from horizon.quantization.plain.flat import use_maps
+from horizon.quantization.plain.largest import use_amax
 from horizon.quantization.plain.output_sizes import fix_output_sizes
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
@@ -66,6 +67,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     module = traced(copy.deepcopy(model).eval(), example)
     fix_output_sizes(module)
     take_constants(module)
+    use_amax(module)
     own_layers(module)
     maps = use_maps(module)
     _finish_outputs(module, maps, _add_stubs(module))

@@ -1,0 +1,35 @@
+"""``torch.max(x, dim, keepdim)``, of whose result only the values are used, is ``torch.amax``."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+from horizon.quantization.plain.own_layers import replace
+
+
+def use_amax(module: fx.GraphModule) -> None:
+    """Change the graph: what takes the values of a largest element calls ``torch.amax``."""
+    for node in list(module.graph.nodes):
+        if node.target not in (torch.max, "max") or not node.users:
+            continue
+        if not all(_takes_values(user) for user in node.users):
+            continue
+        source, *rest = node.args
+        dim = rest[0] if rest else node.kwargs.get("dim")
+        keepdim = rest[1] if len(rest) > 1 else node.kwargs.get("keepdim", False)
+        for user in list(node.users):
+            with module.graph.inserting_before(user):
+                new = module.graph.call_function(torch.amax, (source, dim, keepdim))
+            replace(module, user, new)
+        module.graph.erase_node(node)
+
+
+def _takes_values(user: fx.Node) -> bool:
+    """Whether a node takes the first one of values and indices."""
+    what: Any = user.args[1] if len(user.args) > 1 else None
+    first = user.target is operator.getitem and what == 0
+    return first or (user.target is getattr and what == "values")
