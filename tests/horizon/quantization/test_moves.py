@@ -20,7 +20,8 @@ from horizon.quantization import (
     prepare_calibration,
     trace,
 )
-from tests.horizon.quantization.everywhere import check_exports, program_of, same, trained
+from tests.horizon.quantization.everywhere import program_of, same, trained
+from tests.horizon.quantization.executors import check_exports
 
 
 class Moved(nn.Module):

@@ -13,7 +13,8 @@ from torch.nn import functional
 from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
 from horizon.quantization import fuse_modules
 from horizon.quantization.layers.conv_geometry import border_of, geometry_of
-from tests.horizon.quantization.everywhere import check_exports, program_of
+from tests.horizon.quantization.everywhere import program_of
+from tests.horizon.quantization.executors import check_exports
 from tests.horizon.quantization.small_models import MINMAX, assert_all_stages, images
 
 MODES = ("reflect", "replicate", "circular")

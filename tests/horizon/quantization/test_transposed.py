@@ -23,7 +23,8 @@ from horizon.quantization import (
 from horizon.quantization.layers.conv import QATConv
 from horizon.quantization.layers.conv_geometry import as_in_program, own_taps
 from horizon.quantization.profiler.weights import compare_weights
-from tests.horizon.quantization.everywhere import check_exports, program_of
+from tests.horizon.quantization.everywhere import program_of
+from tests.horizon.quantization.executors import check_exports
 from tests.horizon.quantization.small_models import MINMAX, assert_all_stages, images
 
 # (channels, what the transposed convolution has beside them)

@@ -14,7 +14,8 @@ from torch.nn import functional
 from horizon.errors import InputError
 from horizon.nn import DeQuantStub, FloatFunctional, QuantStub
 from horizon.quantization import get_default_qat_qconfig, prepare_calibration
-from tests.horizon.quantization.everywhere import check_exports, program_of
+from tests.horizon.quantization.everywhere import program_of
+from tests.horizon.quantization.executors import check_exports
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 OPERATIONS: dict[str, Operation] = {
