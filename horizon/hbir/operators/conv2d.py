@@ -26,7 +26,7 @@ def is_depthwise(node: Node) -> bool:
     if node.op != Conv2d.name:
         return False
     weight = node.attributes["weight"]
-    return one_for_each(weight.shape[0], node.attributes["groups"], weight.shape[3])
+    return one_for_each(weight.shape[0], node.attributes.get("groups", 1), weight.shape[3])
 
 
 def one_for_each(outputs: int, groups: int, inputs: int) -> bool:

@@ -218,7 +218,7 @@ def test_every_place_is_named_at_once_and_nothing_is_changed():
         "torch.tan",
     ):
         assert part in text, part
-    assert text.count("test_survey.py:") >= 8
+    assert text.count("test_survey.py:") >= 7
     assert [type(m) for m in model.modules()] == [type(m) for m in before.modules()]
     assert list(model.state_dict()) == list(before.state_dict())
     assert model.training is before.training
@@ -273,7 +273,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: x.T, "torch.T"),
         (lambda m, x: functional.conv2d(x, m.a.weight), "nn.Conv2d or"),
         (lambda m, x: functional.avg_pool2d(x, 2, divisor_override=-1), "divisor_override -1"),
-        (lambda m, x: torch.stack([x, x]), "torch.stack"),
+        (lambda m, x: torch.sort(x)[0], "torch.sort"),
         (lambda m, x: m.linear(x), "Linear has no fixed-point form; use nn.Conv2d of 1x1"),
         (lambda m, x: x.numpy(), "torch.numpy"),
         (lambda m, x: m.f.mul(x, 2.0), r"mul_scalar\(x, 2.0\)"),
