@@ -28,6 +28,7 @@ NAMES = (
     "fixed_point_quality",
     "full_size",
     "executors",
+    "operators",
     "cpu_speed",
     "machines",
     "host_estimate",
