@@ -30,6 +30,7 @@ NAMES = (
     "executors",
     "operators",
     "cpu_speed",
+    "classifier_speed",
     "machines",
     "host_estimate",
     "board_validation",

@@ -4,8 +4,15 @@
     python3 tools/datasets/flyingchairs_packer.py --src-data-dir tmp_data/GeneratedPairs --split-name train --pack-type lmdb --num-workers 2
     python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py --device-ids 0,1
 
-The first command takes --backgrounds DIR, a folder of photographs, for better textures. The last
-one goes on with --resume where it stopped. The other stages are those of
+The first command takes --backgrounds DIR, a folder of photographs, for better textures. The third
+one goes on with --resume where it stopped. Crops show few large motions; so the network ends on whole
+images, half of which have many:
+
+    python3 tools/datasets/flyingchairs_generator.py --target-data-dir tmp_data/FarPairs --num-pairs 1800 --num-val 0 --motions sintel=0.75 spread=0.25 --shapes published=0.4 furniture=0.4 lattice=0.1 wires=0.1 --plain 0.4 --background-layers 1 3 --textures tmp_data/textures.npy --effects full --seed 71
+    python3 tools/datasets/flyingchairs_packer.py --src-data-dir tmp_data/FarPairs --split-name train --pack-type lmdb --num-workers 2
+    python3 tools/train.py --stage float --config configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py --device-ids 0,1 --ckpt tmp_models/pwcnet_lite_generated/float-checkpoint-last.pth.tar --opts ckpt_dir ./tmp_models/pwcnet_lite_whole far_dir ./tmp_data/FarPairs train_size "(384, 512)" lr 4e-4 easy_epochs 0 easy_stages "[]" freeze_bn_step 0 float_trainer.num_steps 13000
+
+The other stages are those of
 pwcnet_pwcnetneck_flyingchairs.py; what is assigned here replaces the variable of the same name there.
 """
 
@@ -23,6 +30,7 @@ textures_file = "./tmp_data/textures.npy"  # drawn at the first start
 calibration_steps = 24
 photographs = None  # a folder of photographs, if you have one
 data_dir = "./tmp_data/GeneratedPairs"
+far_dir = None  # the folder of pairs with many large motions, for whole images
 train_size = (256, 320)
 shipped_ckpt_dir = "./models/pwcnet_lite_generated"  # taken while ckpt_dir has no checkpoint
 enable_amp = True
@@ -118,24 +126,34 @@ drawn_now = dict(
     stages=stages,
     transforms=[colours, dict(type="ToTensor", to_yuv=False)],
 )
-drawn_before = dict(
-    type="FlyingChairs",
-    data_path=f"{data_dir}/train_lmdb/",
-    transforms=[
+
+
+def packed(folder, size):
+    """Pairs that were drawn before."""
+    augmentation = [
         dict(type="RandomErase", p=0.2),
-        dict(type="RandomScaleCrop", size=train_size, scale=(0.67, 1.4), p=0.5),
+        dict(type="RandomScaleCrop", size=size, scale=(0.67, 1.4), p=0.5),
         dict(type="RandomFlip", px=0.5, py=0.5),
         colours,
         dict(type="ToTensor", to_yuv=False),
-    ],
-)
+    ]
+    path = f"{folder}/train_lmdb/"
+    return dict(type="FlyingChairs", data_path=path, transforms=augmentation)
+
+
+def drawn_before(size):
+    """All of these that there are, an epoch of 4,000."""
+    parts = [dict(dataset=packed(folder, size)) for folder in (data_dir, far_dir) if folder]
+    return dict(type="Mixture", length=4000, parts=parts)
+
+
 data_loader = dict(
     dataset=dict(
         type="Mixture",
         length=4000,
         parts=[
             dict(dataset=drawn_now, weight=0.15),
-            dict(dataset=drawn_before, weight=0.85, first_epoch=easy_epochs),
+            dict(dataset=drawn_before(train_size), weight=0.85, first_epoch=easy_epochs),
         ],
         _delete_=True,
     ),
@@ -183,14 +201,14 @@ float_trainer = dict(
     sync_bn=False,
 )
 warmup_epochs = 0.5
-qat_lr = 2e-5  # little: crops show few large motions, which are unlearnt
+qat_lr = 2e-5
 qat_lr_callback = dict(
     lr_decay_id=[200, 260], update_by="step", warmup_len=50, step_log_interval=100
 )
 qat_trainer = dict(
     data_loader=dict(
         type=torch.utils.data.DataLoader,
-        dataset=drawn_before,
+        dataset=drawn_before((384, 512)),  # whole images, so that no large motion is unlearnt
         batch_size=batch_size_per_gpu,
         shuffle=True,
         num_workers=data_num_workers,

@@ -9,12 +9,14 @@ but another movement can be done with it then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.quantization.calls import operate
@@ -24,6 +26,12 @@ from horizon.quantization.qtensor import QTensor, give_operators
 
 _KNOWN: dict[tuple[Any, ...], Gather | None] = {}
 _MANY = 512
+ALIKE = (
+    *(functional.pad, torch.pixel_shuffle, functional.pixel_shuffle),
+    *(torch.pixel_unshuffle, functional.pixel_unshuffle),
+    *(torch.channel_shuffle, functional.channel_shuffle),
+)
+"""Functions that do the same with every image, so that one shows what they do."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +141,15 @@ def rearranged(
 
 def _gather_of(moved: Rearranged) -> Gather | None:
     """Where the elements of a map come from; None where they make no map of the source's."""
-    shape = tuple(moved.source.shape)
+    batch, *map_shape = moved.source.shape
+    alike = all(step.function in ALIKE for step in moved.steps)
+    shape = (1 if alike else batch, *map_shape)
     key = (shape, *((s.function, repr(s.args), repr(s.kwargs)) for s in moved.steps))
     if key not in _KNOWN:
         if len(_KNOWN) >= _MANY:
             _KNOWN.clear()
         # From 1 on: 0 is what padding adds. Real numbers, because torch pads no other by mirrors.
-        numbers = torch.arange(1, moved.source.values.numel() + 1, dtype=torch.float64)
+        numbers = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
         with torch.no_grad():
             places = moved.replayed(numbers.view(shape)).long() - 1
         _KNOWN[key] = gather_of(places.numpy(), shape)
