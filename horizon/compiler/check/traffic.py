@@ -120,6 +120,14 @@ def _why_copied(layer: Layer, graph: Graph) -> tuple[str, str]:
     if node is None or moves is None:
         found = f"output {source} is read by layers as well: {size} are copied"
         return found, "give the output a layer of its own, or leave it out"
+    axis = node.attributes.get("axis")
+    if axis in (1, 2):
+        what = ("rows", "columns")[axis - 1]
+        if moves is Moves.CUT:
+            found = f"{what} are cut, {size} copied"
+            return found, f"a layer before it that makes only these {what}"
+        found = f"{what} are joined, {size} copied"
+        return found, "as channels or as a batch they would be written in place"
     if moves is Moves.CUT:
         return f"a slice is copied, {size}", "opt O1 or higher makes it a view"
     if source in graph.inputs:

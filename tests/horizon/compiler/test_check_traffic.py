@@ -204,6 +204,18 @@ def test_a_part_of_the_input_in_a_concat_is_copied() -> None:
     assert one.found == "part, a part of the input, goes into a concat: 0.064 kB are copied"
 
 
+def test_rows_and_columns_are_copied() -> None:
+    net = Net((1, 4, 6, 8))
+    whole = rescaled(net, "whole", "x", 33)
+    rows = {"axis": 1, "start": 1, "stop": 3}
+    part = net.add("part", "slice", [whole], tensor("part", (1, 2, 6, 8)), rows)
+    other = rescaled(net, "other", part, 34)
+    joined = tensor("joined", (1, 2, 12, 8))
+    net.conv("y", net.add("joined", "concat", [other, other], joined, {"axis": 2}), 16)
+    copies = [one.found.split(",")[0] for one in found(net.graph("y"), "copies", SLOW_MEMORY)]
+    assert copies == ["columns are joined", "rows are cut"]
+
+
 def test_copies_of_o0_say_that_o1_has_none() -> None:
     net = Net((1, 4, 4, 8))
     a, b = rescaled(net, "a", "x", 33), rescaled(net, "b", "x", 34)
