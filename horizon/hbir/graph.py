@@ -11,6 +11,9 @@ from horizon.hbir.node import Node, TensorInfo
 from horizon.hbir.operators import operator_of
 from horizon.hbir.operators.moves import check_side
 
+ONE_SIZE = "one_size"
+"""The attribute of a program that is for images of one size; 1 where it is there."""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -66,6 +69,21 @@ def verify(graph: Graph) -> None:
         raise InputError(f"program {graph.name}: no outputs; expected at least one")
 
 
+def check_size(graph: Graph, height: int, width: int) -> None:
+    """InputError for another size of the first input where the program knows only its own.
+
+    That is so where the network computes with sizes: what it would compute for others is not known.
+    """
+    _, own_height, own_width, _ = graph.tensors[graph.inputs[0]].shape
+    if graph.attributes.get(ONE_SIZE) and (height, width) != (own_height, own_width):
+        raise InputError(
+            f"program {graph.name}: images of {height} x {width}; expected {own_height} x "
+            f"{own_width}, the size of the network's example: the network computes with the sizes "
+            "of its maps, so prepare and convert it with an example of the size that it shall run "
+            "with"
+        )
+
+
 def resized(graph: Graph, batch: int, height: int, width: int) -> Graph:
     """The same program for another size of its inputs.
 
@@ -83,6 +101,7 @@ def resized(graph: Graph, batch: int, height: int, width: int) -> Graph:
             f"program {graph.name}: size {batch} x {height} x {width} (batch, height, width); "
             f"expected positive numbers, height and width multiples of {multiple}; pad the images"
         )
+    check_size(graph, height, width)
     old = graph.tensors[graph.inputs[0]].shape
     new = (batch, height, width)
 

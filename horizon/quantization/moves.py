@@ -146,20 +146,21 @@ def _chunk(
     return _split(input, -(-input.shape[dim] // chunks), dim)
 
 
-def join(tensors: Sequence[QTensor], dim: int = 0) -> QTensor:
+def join(tensors: Sequence[QTensor], dim: int = 0, axis: int | None = None) -> QTensor:
     """Concatenate tensors of one scale and type, not along the channels; InputError otherwise."""
     check_plain("torch.cat", *tensors)
-    first, axis = tensors[0], dim % 4
+    dim = dim if axis is None else axis
+    first, side = tensors[0], dim % 4
     one = all(t.bits == first.bits and same_scale(t.scale, first.scale) for t in tensors)
-    if axis == 1 or not one:
+    if side == 1 or not one:
         raise InputError(
             f"torch.cat(dim={dim}) of quantised tensors needs a layer here: {EXAMPLE}; or give the "
             "place a horizon.nn.FloatFunctional and call its cat(tensors)"
         )
-    result = replace(first, values=torch.cat([t.values for t in tensors], axis))
+    result = replace(first, values=torch.cat([t.values for t in tensors], side))
     if first.recorder is not None:
-        name = ("batch", "", "rows", "columns")[axis]
-        return first.recorder.record("concat", name, tensors, result, {"axis": NHWC[axis]})
+        name = ("batch", "", "rows", "columns")[side]
+        return first.recorder.record("concat", name, tensors, result, {"axis": NHWC[side]})
     return result
 
 

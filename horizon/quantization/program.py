@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +13,9 @@ from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
+from horizon.hbir.graph import check_size
 from horizon.quantization.layers import layer_of
+from horizon.quantization.layers.concat import QuantizedSlice
 from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
 from horizon.quantization.layers.stubs import QuantizedStub
 from horizon.quantization.qtensor import DTYPES, QTensor
@@ -149,6 +152,7 @@ class IntegerModel(nn.Module):
         first = self.graph.tensors[self.input_name].shape
         batch, height, width = (given[0].shape[axis] for axis in (0, 2, 3))
         sizes = (batch, *(side + -side % self.multiple for side in (height, width)))
+        check_size(self.graph, sizes[1], sizes[2])
         inputs = {}
         for name, stub, image in zip(self.graph.inputs, self.stubs, given, strict=True):
             shape = self.graph.tensors[name].shape
@@ -174,7 +178,7 @@ class IntegerModel(nn.Module):
         self, inputs: dict[str, QTensor], kept: dict[str, QTensor] | None = None
     ) -> dict[str, QTensor]:
         tensors = dict(inputs)
-        copies = len(inputs[self.input_name]) // self.graph.tensors[self.input_name].shape[0]
+        copies = self._copies(len(inputs[self.input_name]))
         outputs = set(self.graph.outputs)
         for index, (node, layer) in enumerate(zip(self.graph.nodes, self.layers, strict=True)):
             taken = [tensors[name] for name in node.inputs]
@@ -185,7 +189,23 @@ class IntegerModel(nn.Module):
                         del tensors[name]
         if kept is not None:
             kept.update(tensors)
-        return {name: tensors[name] for name in self.graph.outputs}
+        # A factor on the way to an output has changed its scale, and left no node.
+        return {
+            name: replace(tensors[name], scale=scale_of(self.graph.tensors[name]))
+            for name in self.graph.outputs
+        }
+
+    def _copies(self, images: int) -> int:
+        """How often the program's batch is in so many images; InputError where it matters."""
+        batch = self.graph.tensors[self.input_name].shape[0]
+        cuts = any(isinstance(layer, QuantizedSlice) and layer.axis == 0 for layer in self.layers)
+        if cuts and images % batch:
+            raise InputError(
+                f"program {self.graph.name}: {images} images in {self.input_name}; expected a "
+                f"multiple of {batch}, the batch of the example that the network was traced with: "
+                "it cuts the batch"
+            )
+        return images // batch
 
 
 def _cropped(result: Tensor, image: Tensor, padded: QTensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
+from horizon.hbir.graph import ONE_SIZE
 from horizon.quantization.convert import example_input
 from horizon.quantization.examples import call_with
 from horizon.quantization.layers.rescale import IDENTITY
@@ -178,6 +179,8 @@ def trace(
     attributes: dict[str, str | int] = {}
     if hasattr(model, "size_multiple"):
         attributes["size_multiple"] = int(model.size_multiple)  # type: ignore[arg-type]
+    if getattr(model, ONE_SIZE, False):
+        attributes[ONE_SIZE] = 1
     if not tracer.inputs or not tracer.outputs:
         raise InputError(
             "trace: the example reached no QuantStub or no DeQuantStub; hand one that the whole "

@@ -79,8 +79,9 @@ def plan_cat(
     return joined_scale(tensors), bits if any(changed) else tensors[0].bits
 
 
-def bind_cat(tensors: Sequence[Any], dim: int = 0) -> Bound:
-    """``torch.cat`` as a layer."""
+def bind_cat(tensors: Sequence[Any], dim: int = 0, axis: int | None = None) -> Bound:
+    """``torch.cat`` as a layer; ``axis`` is numpy's name of ``dim``."""
+    dim = dim if axis is None else axis
     dim = dim + 4 if dim < 0 else dim
     return Bound("cat", (dim,), FloatFunctional, ("cat", list(tensors), dim), dim == 1)
 

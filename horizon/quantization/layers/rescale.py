@@ -224,6 +224,16 @@ def bind_clamp(input: Any, min: Any = None, max: Any = None) -> Bound:
     return Bound("clamp", (low, high), lambda: nn.Hardtanh(low, high), (input,))
 
 
+def bind_clamp_min(input: Any, min: Any) -> Bound:
+    """``torch.clamp_min`` as a layer."""
+    return bind_clamp(input, min, None)
+
+
+def bind_clamp_max(input: Any, max: Any) -> Bound:
+    """``torch.clamp_max`` as a layer."""
+    return bind_clamp(input, None, max)
+
+
 UNLIMITED = 3.0e38
 RELU = Twin(
     (nn.ReLU,),
@@ -249,5 +259,7 @@ OTHERS = Twin(
         **dict.fromkeys((functional.hardtanh, functional.hardtanh_), bind_hardtanh),
         **dict.fromkeys((torch.clamp, torch.clip, torch.Tensor.clamp), bind_clamp),
         **dict.fromkeys((torch.Tensor.clip, torch.Tensor.clamp_), bind_clamp),
+        **dict.fromkeys((torch.clamp_min, torch.Tensor.clamp_min), bind_clamp_min),
+        **dict.fromkeys((torch.clamp_max, torch.Tensor.clamp_max), bind_clamp_max),
     },
 )

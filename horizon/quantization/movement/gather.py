@@ -57,6 +57,7 @@ class Separable(Gather):
         return x.scale[torch.from_numpy(np.maximum(self.channels, 0)).to(x.scale.device)]
 
     def record(self, x: QTensor) -> QTensor:
+        scale = self.scale_of(x)
         axes = [
             _Axis.of(places, side)
             for places, side in zip((self.rows, self.columns), x.shape[2:], strict=True)
@@ -80,7 +81,7 @@ class Separable(Gather):
         moved = moved[:, :, :: steps[0], :: steps[1]]
         if mixes:
             moved = _channels(moved, self.channels)
-        return _copied(x, "conv2d", weight[:, None, None], values, moved, self.scale_of)
+        return _copied(x, "conv2d", weight[:, None, None], values, moved, scale)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Spread(Gather):
         weight = np.zeros((outputs, high, wide, x.shape[1]), np.int8)
         np.put_along_axis(weight, self.channels[..., None], 1, axis=3)
         values = {"stride": (high, wide), "padding": (0, 0)}
-        return _copied(x, "conv_transpose2d", weight, values, moved, self.scale_of)
+        return _copied(x, "conv_transpose2d", weight, values, moved, self.scale_of(x))
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Folded(Gather):
         c, i, j = parts
         moved = blocks.permute(0, 1, 3, 5, 2, 4)[:, c, i, j]
         values: dict[str, Any] = {"stride": self.block, "padding": (0, 0), "dilation": (1, 1)}
-        return _copied(x, "conv2d", weight, values | {"groups": 1}, moved, self.scale_of)
+        return _copied(x, "conv2d", weight, values | {"groups": 1}, moved, self.scale_of(x))
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def _copied(
     weight: np.ndarray,
     values: dict[str, Any],
     moved: Tensor,
-    scale_of: Any,
+    scale: Tensor | None,
 ) -> QTensor:
     """A convolution with weights 0 and 1 that rounds nothing: ``moved``, written down."""
     assert x.recorder is not None
@@ -247,7 +248,7 @@ def _copied(
         "lo": low,
         "hi": high,
     }
-    result = replace(x, values=moved, scale=scale_of(x))
+    result = replace(x, values=moved, scale=scale)
     return x.recorder.record(operator, f"{x.name}.gather", [x], result, values)
 
 

@@ -35,16 +35,28 @@ PASSING = (
 def give_one_scale(module: fx.GraphModule) -> None:
     """Change the graph: a concatenation of channels that needs one scale is a layer with one."""
     for node in list(module.graph.nodes):
-        if node.target not in CONCATS or not is_real(node) or _dim(node) != 1:
+        stacks = node.target is torch.stack and len(shape_of(node)) == 5
+        if not is_real(node) or not (stacks or (node.target in CONCATS and _dim(node) == 1)):
             continue
-        if all(_takes_scales(module, user, node) for user in node.users):
+        if not stacks and all(_takes_scales(module, user, node) for user in node.users):
             continue
         layer = FloatFunctional()
         setattr(layer, "qconfig", get_default_qat_qconfig(concat="requantise"))  # noqa: B010
         with module.graph.inserting_before(node):
             own = module.graph.get_attr(add_layer(module, node.name, layer))
             new = module.graph.call_method("cat", (own, _tensors(node), 1))
+            if stacks:
+                new = _stacked(module, node, new)
         replace(module, node, new)
+
+
+def _stacked(module: fx.GraphModule, node: fx.Node, joined: fx.Node) -> fx.Node:
+    """What ``torch.stack`` gives, of its tensors one behind the other as channels."""
+    tensors, rank = _tensors(node), len(shape_of(node))
+    dim: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    parts = (len(tensors), shape_of(tensors[0])[1])
+    unflat = module.graph.call_method("unflatten", (joined, 1, parts))
+    return module.graph.call_method("movedim", (unflat, 1, dim % rank))
 
 
 def _tensors(node: fx.Node) -> Any:
@@ -52,7 +64,8 @@ def _tensors(node: fx.Node) -> Any:
 
 
 def _dim(node: fx.Node) -> int:
-    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    given = node.kwargs.get("dim", node.kwargs.get("axis", 0))
+    dim = node.args[1] if len(node.args) > 1 else given
     return dim % len(shape_of(node)) if isinstance(dim, int) else 0
 
 

@@ -101,7 +101,7 @@ def fold_constants(module: fx.GraphModule) -> None:
     """
     for node in list(module.graph.nodes):
         affine = layer_of(module, node)
-        if not isinstance(affine, ChannelAffine):
+        if not isinstance(affine, ChannelAffine) or len(shape_of(node)) != 4:
             continue
         source: Any = node.args[0]
         taking = _taking(module, source, _calls(module))
@@ -148,6 +148,8 @@ def _form(node: fx.Node, constants: dict[fx.Node, bool]) -> _Form | None:
         function = getattr(torch.Tensor, str(node.target), None)
     name = OPERATIONS.get(function)
     if name is None or not is_real(node) or set(node.kwargs) - {"other"}:
+        return None
+    if len(shape_of(node)) not in (2, 4):  # maps, and flat tensors of maps
         return None
     operands = [*node.args, *node.kwargs.values()]
     if name == "neg":

@@ -62,13 +62,13 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
 
 
 def _is_map_again(node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
-    """The map (N, C, 1, 1) that a node makes of its flat tensor; None: it makes none."""
+    """The map that a node makes of its flat tensor again; None: it makes none, or another one."""
     source = node.args[0] if node.args else None
     if not isinstance(source, fx.Node) or source not in maps or node.target not in UNFLATTENING:
         return None
     inner = maps[source]
     shape = shape_of(node)
-    return inner if shape == shape_of(inner) and shape[2:] == SINGLE else None
+    return inner if shape == shape_of(inner) else None
 
 
 def _joined(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
@@ -111,8 +111,8 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if not isinstance(source, fx.Node) or source not in maps:
         return None
     inner = maps[source]
-    same_size = math.prod(shape_of(node)) == math.prod(shape_of(source))
-    if node.target in UNFLATTENING and shape_of(inner)[2:] == SINGLE and same_size:
+    longer = shape_of(node)[:2] == shape_of(source) and math.prod(shape_of(node)[2:]) == 1
+    if node.target in UNFLATTENING and shape_of(inner)[2:] == SINGLE and longer:
         return inner  # an axis of one element more
     if isinstance(layer, nn.Linear):
         return _linear(module, node, inner, layer.weight, layer.bias, str(node.target))

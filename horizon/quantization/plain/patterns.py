@@ -46,7 +46,8 @@ def _fuse_from(
     if convolution and (norm := _next(module, node, BATCH_NORMS, calls)) is not None:
         chain.append(norm)
     add = _only_user(chain[-1]) if convolution else None
-    if add is not None and addition_of(module, add) is not None:
+    once = add is not None and add.args.count(chain[-1]) == 1
+    if add is not None and once and addition_of(module, add) is not None:
         operand = add.args[1:].index(chain[-1])
         chain.append(add)
     else:

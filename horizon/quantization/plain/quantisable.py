@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 from horizon.errors import InputError
+from horizon.hbir.graph import ONE_SIZE
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
@@ -28,17 +28,13 @@ from horizon.quantization.plain.largest import use_amax
 from horizon.quantization.plain.output_sizes import fix_output_sizes
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
+from horizon.quantization.plain.sizes import computes_with_sizes
+from horizon.quantization.plain.tail import find_tail
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
 STUBS = (*stubs.QUANT.modules, *stubs.DEQUANT.modules)
-# What has no fixed-point form and usually comes last: it stays behind the quantised part.
-LAST = (
-    *(functional.softmax, functional.log_softmax, torch.softmax, torch.log_softmax),
-    *("softmax", "log_softmax", torch.argmax, "argmax"),
-)
-LAST_LAYERS = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
 
 
 def is_plain(model: nn.Module) -> bool:
@@ -65,12 +61,14 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     """
     training = model.training
     module = traced(copy.deepcopy(model).eval(), example)
+    setattr(module, ONE_SIZE, computes_with_sizes(module))
+    behind = find_tail(module)
     fix_output_sizes(module)
     take_constants(module)
     use_amax(module)
     own_layers(module)
     maps = use_maps(module)
-    _finish_outputs(module, maps, _add_stubs(module))
+    _finish_outputs(module, maps, _add_stubs(module, behind), behind)
     module.graph.eliminate_dead_code()
     fold_constants(module)
     give_one_scale(module)
@@ -85,7 +83,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     return module.train(training)
 
 
-def _add_stubs(module: fx.GraphModule) -> set[fx.Node]:
+def _add_stubs(module: fx.GraphModule, behind: set[str]) -> set[fx.Node]:
     """Put a QuantStub behind every input of real numbers; returns the nodes that are quantised."""
     graph = module.graph
     quantised: set[fx.Node] = set()
@@ -109,16 +107,20 @@ def _add_stubs(module: fx.GraphModule) -> set[fx.Node]:
         quantised.add(stub)
     for node in graph.nodes:
         fed = any(x in quantised for x in node.all_input_nodes)
-        if fed and (is_real(node) or _parts(node)) and not _is_last(module, node):
+        if fed and (is_real(node) or _parts(node)) and node.name not in behind:
             quantised.add(node)
     return quantised
 
 
 def _finish_outputs(
-    module: fx.GraphModule, maps: dict[fx.Node, fx.Node], quantised: set[fx.Node]
+    module: fx.GraphModule,
+    maps: dict[fx.Node, fx.Node],
+    quantised: set[fx.Node],
+    behind: set[str],
 ) -> None:
     """Put a DeQuantStub before everything that leaves the quantised part, flat where it was."""
     made: dict[fx.Node, Any] = {}
+    given: set[fx.Node] = set()
 
     def leaving(user: fx.Node, node: fx.Node) -> Any:
         source = maps.get(node, node)
@@ -134,7 +136,10 @@ def _finish_outputs(
                 part.meta["value"] = value
                 quantised.add(part)
             made[node] = fx.map_arg(parts, partial(leaving, user))
-        if node not in made:
+        again = user.op == "output" and node in given  # an output of its own
+        if user.op == "output":
+            given.add(node)
+        if node not in made or again:
             with module.graph.inserting_before(user):
                 target = add_layer(module, f"{node.name}_dequant", DeQuantStub())
                 made[node] = module.graph.call_module(target, (source,))
@@ -143,7 +148,7 @@ def _finish_outputs(
         return made[node]
 
     for user in list(module.graph.nodes):
-        if user.op == "output" or (user not in quantised and _is_last(module, user)):
+        if user.op == "output" or (user not in quantised and user.name in behind):
             user.args = fx.map_arg(user.args, partial(leaving, user))
 
 
@@ -173,10 +178,6 @@ def _delete_unused(module: fx.GraphModule) -> None:
         if not is_used(name):
             parent, _, last = name.rpartition(".")
             delattr(module.get_submodule(parent), last)
-
-
-def _is_last(module: fx.GraphModule, node: fx.Node) -> bool:
-    return node.target in LAST or isinstance(layer_of(module, node), LAST_LAYERS)
 
 
 def _give_qconfigs(module: fx.GraphModule) -> None:

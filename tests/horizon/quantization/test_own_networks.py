@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.horizon.quantization.everywhere import program_of
+from horizon.errors import InputError
+from horizon.hbir import resized
+from horizon.quantization import IntegerModel, convert
+from tests.horizon.quantization.everywhere import program_of, trained
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -183,3 +186,91 @@ def settled(network: nn.Module, example: Any) -> nn.Module:
         for _ in range(3):
             network.train()(*example) if isinstance(example, tuple) else network.train()(example)
     return network.eval()
+
+
+class Heads(nn.Module):
+    """Two convolutions, and what a test makes of them."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 3, padding=1)
+        self.linear, self.make = nn.Linear(8 * 6 * 8, 10), make
+
+    def forward(self, x: Tensor) -> Any:
+        return self.make(self, x)
+
+
+# Each of these was wrong, or refused, in some way.
+MADE: dict[str, Any] = {
+    "a factor at the output": lambda m, x: functional.interpolate(m.a(x), scale_factor=2) * 2,
+    "two scales of one tensor": lambda m, x: [(y := m.a(x).relu()) * 2, y],
+    "a tensor and itself": lambda m, x: (y := m.a(x)) + y,
+    "steps of a concatenation": lambda m, x: torch.cat([m.a(x)[:, :1] * 2, x[:, 1:2].relu()], 1)[
+        :, 1::2, ::2
+    ],
+    "two names of one tensor": lambda m, x: {"a": (y := m.a(x)), "b": y},
+    "flat and back": lambda m, x: m.b(x) + (m.a(x).flatten(1) * 2 + 1).view(-1, 8, 6, 8),
+    "a stack of two scales": lambda m, x: functional.avg_pool2d(
+        torch.stack([m.a(x), m.b(x) * 2], 2).flatten(1, 2), 2
+    ),
+    "another name of dim": lambda m, x: torch.cat([m.a(x), m.b(x)], axis=1).clamp_min(-0.1),
+}
+# What comes behind the program: its integers are those of the layers before.
+BEHIND: dict[str, Any] = {
+    "groups of scores": lambda m, x: m.linear(m.a(x).flatten(1)).view(-1, 5, 2).softmax(2),
+    "some scores": lambda m, x: m.linear(m.a(x).flatten(1))[:, :4],
+    "boxes of two levels": lambda m, x: torch.cat(
+        [y.permute(0, 2, 3, 1).reshape(y.shape[0], -1, 4) for y in (m.a(x), m.b(x))], 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_the_model_gives_what_the_network_gives(name: str) -> None:
+    torch.manual_seed(0)
+    program_of(Heads(MADE[name]), images((3, 6, 8)))
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_comes_behind_the_program(name: str) -> None:
+    torch.manual_seed(0)
+    network, example = Heads(BEHIND[name]).eval(), images((3, 6, 8))
+    training = trained(network, example)
+    with torch.no_grad():
+        found, wanted = convert(training)(example), training(example)
+        assert torch.equal(found, wanted)
+        assert (found - network(example)).abs().max() < 0.05 * network(example).abs().max()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda m, x: (y := m.a(x)) / y.shape[2],
+        lambda m, x: functional.interpolate(m.a(x), size=(12, 8)),
+        lambda m, x: m.a(x).view(-1, 2, 4, 6, 8).transpose(1, 2).reshape(-1, 8, 6, 8) + m.b(x),
+    ],
+)
+def test_what_computes_with_sizes_is_for_one_size(make: Any) -> None:
+    torch.manual_seed(0)
+    graph = program_of(Heads(make), images((3, 6, 8)))
+    with pytest.raises(InputError, match=r"images of 12 x 8; expected 6 x 8"):
+        IntegerModel(graph)(torch.rand(1, 3, 12, 8))
+    with pytest.raises(InputError, match=r"images of 12 x 16; expected 6 x 8"):
+        resized(graph, 1, 12, 16)
+
+
+def test_a_cut_batch_comes_in_multiples() -> None:
+    class Pairs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, second = self.conv(x).chunk(2, 0)
+            return first - second
+
+    torch.manual_seed(0)
+    model = IntegerModel(program_of(Pairs(), images((3, 6, 8))))
+    assert model(torch.rand(4, 3, 6, 8)).shape == (2, 4, 4, 6)
+    with pytest.raises(InputError, match="3 images in img; expected a multiple of 2"):
+        model(torch.rand(3, 3, 6, 8))
