@@ -14,6 +14,7 @@ batch_size_per_gpu = 8
 data_num_workers = 2
 
 train_size = (256, 320)
+qat_size = train_size
 
 packed = dict(
     type="FlyingChairs",

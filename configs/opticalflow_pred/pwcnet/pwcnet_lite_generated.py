@@ -32,6 +32,7 @@ photographs = None  # a folder of photographs, if you have one
 data_dir = "./tmp_data/GeneratedPairs"
 far_dir = None  # the folder of pairs with many large motions, for whole images
 train_size = (256, 320)
+qat_size = (384, 512)  # whole images, so that no large motion is unlearnt
 shipped_ckpt_dir = "./models/pwcnet_lite_generated"  # taken while ckpt_dir has no checkpoint
 enable_amp = True
 lr = 1e-3
@@ -128,8 +129,8 @@ drawn_now = dict(
 )
 
 
-def packed(folder, size):
-    """Pairs that were drawn before."""
+def packed_pairs(folder, size):
+    """Those of one folder."""
     augmentation = [
         dict(type="RandomErase", p=0.2),
         dict(type="RandomScaleCrop", size=size, scale=(0.67, 1.4), p=0.5),
@@ -141,11 +142,13 @@ def packed(folder, size):
     return dict(type="FlyingChairs", data_path=path, transforms=augmentation)
 
 
-def drawn_before(size):
-    """All of these that there are, an epoch of 4,000."""
-    parts = [dict(dataset=packed(folder, size)) for folder in (data_dir, far_dir) if folder]
+def packed_before(size):
+    """All pairs that were drawn before; an epoch are 4,000."""
+    parts = [dict(dataset=packed_pairs(folder, size)) for folder in (data_dir, far_dir) if folder]
     return dict(type="Mixture", length=4000, parts=parts)
 
+
+drawn_before = packed_before(train_size)
 
 data_loader = dict(
     dataset=dict(
@@ -153,7 +156,7 @@ data_loader = dict(
         length=4000,
         parts=[
             dict(dataset=drawn_now, weight=0.15),
-            dict(dataset=drawn_before(train_size), weight=0.85, first_epoch=easy_epochs),
+            dict(dataset=drawn_before, weight=0.85, first_epoch=easy_epochs),
         ],
         _delete_=True,
     ),
@@ -208,7 +211,7 @@ qat_lr_callback = dict(
 qat_trainer = dict(
     data_loader=dict(
         type=torch.utils.data.DataLoader,
-        dataset=drawn_before((384, 512)),  # whole images, so that no large motion is unlearnt
+        dataset=packed_before(qat_size),
         batch_size=batch_size_per_gpu,
         shuffle=True,
         num_workers=data_num_workers,
