@@ -13,6 +13,7 @@ from horizon.hbir.fixed_point import quantize_ratio
 from horizon.nn import FloatFunctional
 from horizon.quantization.arithmetic import kernels, native
 from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
+from horizon.quantization.layers.broadcast import broadcast
 from horizon.quantization.layers.converted import QuantizedFunctional, bits_of, scale_of
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
 from horizon.quantization.layers.twin import Bound, Twin
@@ -22,7 +23,7 @@ from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
 def prepared_mul(layer: QATLayer, x: QTensor, y: QTensor) -> QTensor:
     """The product in calibration and in training; ``layer.act_quant`` has its scale."""
     quant = layer.act_quant
-    check_shapes(layer.layer, x, y)
+    x, y = one_whole(layer.layer, x, y)
     if layer.in_float:
         return layer.real_result(x.values * y.values, quant.bits)
     # bfloat16 would not hold the products.
@@ -47,20 +48,28 @@ def plan_mul(layer: str, x: QTensor, y: QTensor) -> None:
             )
         factor.one_scale(layer)
     refuse_accumulators(layer, x, y, verb="multiplies")
-    check_shapes(layer, x, y)
+    check_factors(layer, x, y)
 
 
-def check_shapes(layer: str, x: QTensor, y: QTensor) -> None:
-    """InputError unless one factor has the shape of the product."""
-    for large, small in ((x, y), (y, x)):
-        pairs = zip(large.shape, small.shape, strict=True)
-        if all(other in (1, side) for side, other in pairs):
-            return
-    raise InputError(
-        f"{layer}: factors of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected each side of "
-        "one to be that of the other, or 1: bring one of them to the size of the product, by a "
-        "convolution or by nn.Upsample"
-    )
+def check_factors(layer: str, x: QTensor, y: QTensor) -> None:
+    """InputError unless each side of one factor is that of the other, or 1."""
+    if any(a != b and 1 not in (a, b) for a, b in zip(x.shape, y.shape, strict=True)):
+        raise InputError(
+            f"{layer}: factors of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected each side "
+            "of one to be that of the other, or 1: bring one of them to the size of the product, "
+            "by a convolution or by nn.Upsample"
+        )
+
+
+def one_whole(layer: str, x: QTensor, y: QTensor) -> tuple[QTensor, QTensor]:
+    """Factors of which one has the shape of the product, as the instruction wants it.
+
+    Raises:
+        InputError: shapes that do not fit.
+    """
+    check_factors(layer, x, y)
+    shape = torch.broadcast_shapes(x.shape, y.shape)
+    return (x, y) if shape in (x.shape, y.shape) else broadcast(layer, x, y)
 
 
 def bind_mul(input: Any, other: Any) -> Bound | None:
@@ -104,7 +113,7 @@ class QuantizedMul(QuantizedFunctional):
         self.register_buffer("scale", scale)
 
     def compute(self, first: QTensor, second: QTensor) -> QTensor:
-        check_shapes(self.layer, first, second)
+        first, second = one_whole(self.layer, first, second)
         if first.values.numel() < second.values.numel():
             first, second = second, first  # the instruction's second operand is the smaller one
         multiply = native.multiply if first.device.type == "cpu" else kernels.multiply

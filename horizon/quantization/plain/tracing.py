@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import torch
@@ -59,7 +60,8 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
     """
     call_with(model, example)  # what the network itself raises is for the user
     try:
-        graph = _Tracer().trace(model)
+        graph = _Tracer().trace(model, _defaults(model, example))
+        _forget_defaults(graph)
     except Exception as error:  # whatever the forward function does with a stand-in for a tensor
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -74,6 +76,30 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
     arguments = example if type(example) is tuple and len(placeholders) > 1 else (example,)
     _Values(module).run(*arguments)
     return module
+
+
+def _defaults(model: nn.Module, example: Any) -> dict[str, Any]:
+    """What the arguments of ``forward`` are that the example leaves out, where a branch asks."""
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    given = len(example) if type(example) is tuple else 1
+    return {
+        p.name: p.default
+        for p in parameters[given:]
+        if p.kind is p.POSITIONAL_OR_KEYWORD and (p.default is None or isinstance(p.default, bool))
+    }
+
+
+def _forget_defaults(graph: fx.Graph) -> None:
+    """Take out the inputs that stand for such arguments, and what checks them."""
+    fixed = {node for node in graph.nodes if node.op == "placeholder" and node.args}
+    checks = [node for node in graph.nodes if fixed & set(node.all_input_nodes)]
+    checks += [user for node in checks for user in node.users]
+    for node in reversed(checks):
+        if not node.users:
+            graph.erase_node(node)
+    for node in fixed:
+        if not node.users:
+            graph.erase_node(node)
 
 
 def value_of(node: Any) -> Any:

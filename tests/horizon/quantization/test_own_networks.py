@@ -213,6 +213,7 @@ MADE: dict[str, Any] = {
     "a stack of two scales": lambda m, x: functional.avg_pool2d(
         torch.stack([m.a(x), m.b(x) * 2], 2).flatten(1, 2), 2
     ),
+    "rows times columns": lambda m, x: m.a(x).mean(2, keepdim=True) * m.b(x).mean(3, keepdim=True),
     "another name of dim": lambda m, x: torch.cat([m.a(x), m.b(x)], axis=1).clamp_min(-0.1),
 }
 # What comes behind the program: its integers are those of the layers before.
@@ -257,6 +258,23 @@ def test_what_computes_with_sizes_is_for_one_size(make: Any) -> None:
         IntegerModel(graph)(torch.rand(1, 3, 12, 8))
     with pytest.raises(InputError, match=r"images of 12 x 16; expected 6 x 8"):
         resized(graph, 1, 12, 16)
+
+
+def test_arguments_that_the_example_leaves_out() -> None:
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor, mask: Tensor | None = None, flip: bool = False) -> Tensor:
+            y = self.conv(x)
+            if mask is not None:
+                y = y * mask
+            return y.flip(3) if flip else y
+
+    torch.manual_seed(0)
+    graph = program_of(Optional(), images((3, 6, 8)))
+    assert [node.op for node in graph.nodes] == ["conv2d"]
 
 
 def test_a_cut_batch_comes_in_multiples() -> None:

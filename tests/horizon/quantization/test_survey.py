@@ -251,7 +251,6 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: torch.cat([x, m.table], 1), "a plain tensor"),
         (lambda m, x: m.a(torch.zeros(1, 4, 8, 8)) + x, "plain tensor"),
         (lambda m, x: x * m.table, "'\\*' of a quantised tensor .* and a plain"),
-        (lambda m, x: functional.max_pool2d(x, 8) * x[:, :1], "factors of shapes"),
         (lambda m, x: 2**x, r"torch.exp\(x \* math.log\(number\)\)"),
         (lambda m, x: x**x, "expected a number as the exponent"),
         (lambda m, x: x ** float("nan"), "expected a finite number"),
