@@ -38,7 +38,9 @@ def described(recipe):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", TRAINERS)
 def test_names_and_classes_are_shortened_alike(path, name, tmp_path):
-    nowhere = {"data_dir": str(tmp_path / "nowhere")}  # the demo makes the config's own
+    nowhere = {}
+    if "opticalflow_pred" in path.parts:  # the demo makes the config's own
+        nowhere["data_dir"] = str(tmp_path / "nowhere")
     section = Config.fromfile(path, nowhere).section(name)
     test = PipelineTest(tmp_path / "pipeline_test", lambda missing: tmp_path / Path(missing).name)
     recipes = [resolve(section, name), resolve(with_classes(section), name)]

@@ -27,7 +27,7 @@ def test_sizes(name: str, parameters: int, limit: float) -> None:
 def test_quantisation_aware_training_leaves_the_float_stage_s_data_alone(name: str) -> None:
     config = Config.fromfile(str(FOLDER / f"pwcnet_{name}_generated.py"))
     types = [
-        trainer["data_loader"]["dataset"]["type"]
+        [part["dataset"]["type"] for part in trainer["data_loader"]["dataset"]["parts"]]
         for trainer in (config.float_trainer, config.qat_trainer)
     ]
-    assert types == ["Mixture", "FlyingChairs"]
+    assert types == [["GeneratedPairs", "Mixture"], ["FlyingChairs"]]
