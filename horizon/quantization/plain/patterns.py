@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,7 @@ def fuse_graph(module: fx.GraphModule) -> None:
     A layer joins the one before it where nothing else needs what that gives, and where each runs
     once.
     """
+    _give_own_norms(module)
     calls = Counter(str(node.target) for node in module.graph.nodes if node.op == "call_module")
     for node in list(module.graph.nodes):
         layer = layer_of(module, node)
@@ -33,6 +35,25 @@ def fuse_graph(module: fx.GraphModule) -> None:
             if act is not None:
                 fuse_modules(module, [str(node.args[0].target), str(act.target)])
                 _drop(module, act)
+
+
+def _give_own_norms(module: fx.GraphModule) -> None:
+    """Copy a normalisation that stands behind several layers, one for each of them."""
+    sources: dict[str, set[str]] = {}
+    norms = [n for n in module.graph.nodes if isinstance(layer_of(module, n), BATCH_NORMS)]
+    for node in norms:
+        sources.setdefault(str(node.target), set()).add(_name_of(node.args[0]))
+    for node in norms:
+        behind = sources[str(node.target)]
+        if len(behind) > 1:
+            behind.discard(_name_of(node.args[0]))
+            own: Any = copy.copy(layer_of(module, node))
+            node.target = add_layer(module, str(node.target), own)
+
+
+def _name_of(node: Any) -> str:
+    """The layer that a node calls; its own name where it calls none."""
+    return str(node.target) if node.op == "call_module" else str(node.name)
 
 
 def _fuse_from(

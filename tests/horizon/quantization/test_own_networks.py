@@ -277,6 +277,20 @@ def test_arguments_that_the_example_leaves_out() -> None:
     assert [node.op for node in graph.nodes] == ["conv2d"]
 
 
+def test_one_normalisation_behind_two_convolutions() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.norm = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.a(x)).relu() - self.norm(self.b(x))
+
+    example = images((3, 6, 8))
+    graph = program_of(settled(Shared(), example), example)
+    assert len(graph.nodes) == 3
+
+
 def test_a_cut_batch_comes_in_multiples() -> None:
     class Pairs(nn.Module):
         def __init__(self) -> None:
