@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from horizon.errors import InputError
 from horizon.quantization.qconfig import ActivationConfig
 from horizon.quantization.qtensor import LIMITS
-from horizon.quantization.scales.observers import make_observer
+from horizon.quantization.scales.observers import FLOOR, make_observer
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +115,11 @@ class FakeQuantize(nn.Module):
             return
         if self.observer.is_zero:
             logger.warning(
-                "%s: its output was zero in the whole calibration; it gets the smallest scale, and "
-                "whatever it gives later will be clipped",
+                "%s: its output was zero, or nearer to it than %.1g, in the whole calibration; it "
+                "gets the smallest scale, and whatever it gives later will be clipped; if it is "
+                "that small, multiply it by a number, which changes the scale only",
                 self.layer,
+                FLOOR,
             )
         self._set(float(self.observer.scale()))  # type: ignore[operator]
         self.observer.reset()  # type: ignore[operator]
