@@ -30,6 +30,7 @@ from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.patterns import fuse_graph
 from horizon.quantization.plain.sizes import computes_with_sizes
 from horizon.quantization.plain.tail import find_tail
+from horizon.quantization.plain.ties import tell_ties
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
@@ -60,6 +61,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
         InputError: the graph cannot be traced, or nothing in it can be quantised.
     """
     training = model.training
+    tell_ties(model)
     module = traced(copy.deepcopy(model).eval(), example)
     setattr(module, ONE_SIZE, computes_with_sizes(module))
     behind = find_tail(module)

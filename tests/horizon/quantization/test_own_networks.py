@@ -291,6 +291,15 @@ def test_one_normalisation_behind_two_convolutions() -> None:
     assert len(graph.nodes) == 3
 
 
+def test_weights_of_two_layers_that_are_one_tensor_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1))
+    network[2].weight = network[0].weight
+    program_of(network, images((3, 6, 8)))
+    assert "0.weight, 2.weight are one tensor" in caplog.text
+
+
 def test_a_cut_batch_comes_in_multiples() -> None:
     class Pairs(nn.Module):
         def __init__(self) -> None:
