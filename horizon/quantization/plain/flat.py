@@ -117,14 +117,14 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if isinstance(layer, nn.Linear):
         return _linear(module, node, inner, layer.weight, layer.bias, str(node.target))
     if node.target is functional.linear:
-        weight, bias = (_parameter(module, x) for x in _linear_parameters(node))
+        weight, bias = (parameter_of(module, x) for x in linear_parameters(node))
         if weight is None:
             return None
         return _linear(module, node, inner, weight, bias, node.name)
     if isinstance(layer, nn.BatchNorm1d) and shape_of(inner)[2:] == (1, 1):
         target = add_layer(module, str(node.target), _of_maps(layer))
         return _like(module.graph.call_module(target, (inner,)), node, inner)
-    if isinstance(layer, ELEMENTWISE) and (_one_slope(layer) or shape_of(inner)[2:] == (1, 1)):
+    if isinstance(layer, ELEMENTWISE) and (one_slope(layer) or shape_of(inner)[2:] == (1, 1)):
         called = module.graph.call_module(str(node.target), (inner,))
         return _like(called, node, inner)
     if node.target is functional.dropout:  # nothing, in evaluation mode
@@ -179,7 +179,7 @@ def _like(new: fx.Node, node: fx.Node, inner: fx.Node) -> fx.Node:
     return new
 
 
-def _one_slope(layer: nn.Module | None) -> bool:
+def one_slope(layer: nn.Module | None) -> bool:
     """False for a layer with numbers of its own for every channel of a flat tensor."""
     if isinstance(layer, ChannelAffine):
         return layer.weight.numel() == 1
@@ -194,13 +194,13 @@ def _of_maps(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
     return new
 
 
-def _linear_parameters(node: fx.Node) -> tuple[Any, Any]:
+def linear_parameters(node: fx.Node) -> tuple[Any, Any]:
     weight = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
     bias = node.args[2] if len(node.args) > 2 else node.kwargs.get("bias")
     return weight, bias
 
 
-def _parameter(module: fx.GraphModule, node: Any) -> torch.Tensor | None:
+def parameter_of(module: fx.GraphModule, node: Any) -> torch.Tensor | None:
     """The parameter that a node stands for; None: it is none."""
     if not isinstance(node, fx.Node) or node.op != "get_attr":
         return None

@@ -21,6 +21,7 @@ from horizon.hbir.graph import ONE_SIZE
 from horizon.nn import DeQuantStub, QuantStub
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
+from horizon.quantization.plain.channels_last import move_channels_first
 from horizon.quantization.plain.concats import give_one_scale
 from horizon.quantization.plain.constants import fold_constants, take_constants
 from horizon.quantization.plain.flat import use_maps
@@ -69,6 +70,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     take_constants(module)
     use_amax(module)
     own_layers(module)
+    move_channels_first(module)
     maps = use_maps(module)
     _finish_outputs(module, maps, _add_stubs(module, behind), behind)
     module.graph.eliminate_dead_code()

@@ -152,6 +152,21 @@ class Stacked(nn.Module):
         return self.out(torch.stack([first, second], dim=2).flatten(1, 2))
 
 
+class Mixing(nn.Module):
+    """Dense layers over the channels, which come last for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.out = nn.Conv2d(3, 8, 2, 2), nn.Conv2d(8, 3, 1)
+        self.wide, self.narrow = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x)
+        y = x.permute(0, 2, 3, 1)
+        y = y + self.narrow(functional.gelu(self.wide(y)))
+        return self.out(x + y.permute(0, 3, 1, 2))
+
+
 def images(*shapes: tuple[int, ...]) -> Any:
     torch.manual_seed(0)
     made = tuple(torch.randn(2, *shape) for shape in shapes)
@@ -166,6 +181,7 @@ NETWORKS = {
     Pyramid: (3, 16, 24),
     Normalising: (3, 8, 8),
     Stacked: (3, 6, 6),
+    Mixing: (3, 6, 8),
 }
 
 

@@ -1,0 +1,107 @@
+"""Dense layers on maps whose channels come last, (N, H, W, C), as mixing networks write them.
+
+A linear layer there is a 1x1 convolution of the map with its channels in their usual place, and an
+elementwise layer does not see the order. So the exchange of axes moves behind such layers, until it
+meets the one back, which takes it away.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from horizon.quantization.layers import lookup
+from horizon.quantization.plain.flat import ELEMENTWISE, linear_parameters, one_slope, parameter_of
+from horizon.quantization.plain.own_layers import addition_of
+from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
+
+LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+def move_channels_first(module: fx.GraphModule) -> None:
+    """Change the graph so that dense and elementwise layers see maps (N, C, H, W)."""
+    maps: dict[fx.Node, fx.Node] = {}
+    for node in list(module.graph.nodes):
+        axes = _axes(node)
+        source: Any = node.args[0] if node.args else None
+        if axes == LAST and isinstance(source, fx.Node):
+            maps[node] = source
+        elif axes == FIRST and source in maps:
+            node.replace_all_uses_with(maps[source])
+            module.graph.erase_node(node)
+        else:
+            with module.graph.inserting_before(node):
+                new = _of_map(module, node, maps)
+                if new is None:
+                    continue
+                new.meta["value"] = node.meta["value"].permute(*FIRST)
+                back = module.graph.call_method("permute", (new, *LAST))
+            back.meta["value"] = node.meta["value"]
+            maps[back] = new
+            node.replace_all_uses_with(back)
+            module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+
+
+def _axes(node: fx.Node) -> tuple[int, ...] | None:
+    """The order into which a node brings the axes of its first argument; None: it does not."""
+    if node.target not in ("permute", torch.permute) or len(shape_of(node)) != 4:
+        return None
+    given: Any = node.args[1:]
+    if len(given) == 1 and isinstance(given[0], list | tuple):
+        given = given[0]
+    if len(given) != 4 or not all(isinstance(axis, int) for axis in given):
+        return None
+    return tuple(axis % 4 for axis in given)
+
+
+def _of_map(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
+    """The call of a layer with maps whose channels come first; None: it cannot have such."""
+    if addition_of(module, node) is not None:
+        own, *operands = cast(Any, node.args)
+        if all(x in maps for x in operands):
+            return module.graph.call_method("add", (own, *(maps[x] for x in operands)))
+        return None
+    source: Any = node.args[0] if node.args else None
+    if source not in maps:
+        return None
+    layer = layer_of(module, node)
+    if _is_table(node):
+        return module.graph.create_node(
+            node.op, node.target, (maps[source], *node.args[1:]), dict(node.kwargs)
+        )
+    if isinstance(layer, nn.Linear):
+        return _pointwise(module, maps[source], layer.weight, layer.bias, str(node.target))
+    if node.target is functional.linear:
+        weight, bias = (parameter_of(module, x) for x in linear_parameters(node))
+        return None if weight is None else _pointwise(module, maps[source], weight, bias, node.name)
+    if isinstance(layer, ELEMENTWISE) and one_slope(layer):
+        return module.graph.call_module(str(node.target), (maps[source],))
+    return None
+
+
+def _is_table(node: fx.Node) -> bool:
+    """Whether a node calls a function that has a table."""
+    function: Any = node.target
+    if node.op == "call_method":
+        function = getattr(torch.Tensor, str(node.target), None)
+    return node.op in ("call_function", "call_method") and function in lookup.TWIN.calls
+
+
+def _pointwise(
+    module: fx.GraphModule,
+    source: fx.Node,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    name: str,
+) -> fx.Node:
+    outputs, inputs = weight.shape
+    conv = nn.Conv2d(inputs, outputs, 1, bias=bias is not None).to(weight.device, weight.dtype)
+    with torch.no_grad():
+        conv.weight.copy_(weight[..., None, None])
+        if bias is not None and conv.bias is not None:
+            conv.bias.copy_(bias)
+    return module.graph.call_module(add_layer(module, name, conv), (source,))
