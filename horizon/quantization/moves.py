@@ -19,9 +19,8 @@ from torch.utils._pytree import tree_leaves
 from horizon.errors import InputError
 from horizon.quantization.calls import last_resort
 from horizon.quantization.movement.functions import REARRANGING
-from horizon.quantization.movement.gather import NHWC
 from horizon.quantization.movement.rearranged import Rearranged, rearranged, refuse_rearranged
-from horizon.quantization.qtensor import QTensor, same_scale
+from horizon.quantization.qtensor import NHWC, QTensor, same_scale
 from horizon.quantization.remedies import EXAMPLE, instead_of_call
 
 

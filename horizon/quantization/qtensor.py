@@ -15,6 +15,8 @@ from horizon.quantization.calls import operate
 
 LIMITS = {bits: fixed_point.LIMITS[f"int{bits}"] for bits in (8, 16, 32)}
 DTYPES = {8: torch.int8, 16: torch.int16, 32: torch.int32}
+NHWC = (0, 3, 1, 2)
+"""The axis in a program of each axis of N, C, H, W."""
 FACTS = ("ndim", "is_cuda", "layout", "is_leaf", "itemsize", "nbytes", "is_sparse", "is_meta")
 """Attributes of the tensor of integers that a network may ask for."""
 
@@ -43,8 +45,73 @@ class NoSuchAttribute(InputError, AttributeError):
     """A quantised tensor was asked for what it does not have."""
 
 
+def _operator(function: Any, swapped: bool = False) -> Callable[..., Any]:
+    if swapped:
+        return lambda x, other: operate(function, (other, x), {})
+    return lambda x, *others: operate(function, (x, *others), {})
+
+
+BINARY = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "truediv": torch.div,
+    "floordiv": torch.floor_divide,
+    "mod": torch.remainder,
+    "pow": torch.pow,
+    "matmul": torch.matmul,
+}
+OTHERS = {
+    "neg": torch.neg,
+    "abs": torch.abs,
+    "getitem": torch.Tensor.__getitem__,
+    "gt": torch.gt,
+    "ge": torch.ge,
+    "lt": torch.lt,
+    "le": torch.le,
+    "ne": torch.ne,
+}
+
+
+class Intercepted:
+    """A tensor whose operators and functions of torch are carried out by :func:`operate`."""
+
+    values: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.values.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.values.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    def dim(self) -> int:
+        return self.values.dim()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Callable, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        return operate(function, args, kwargs or {})
+
+
+for _name, _function in BINARY.items():
+    setattr(Intercepted, f"__{_name}__", _operator(_function))
+    setattr(Intercepted, f"__r{_name}__", _operator(_function, swapped=True))
+for _name, _function in OTHERS.items():
+    setattr(Intercepted, f"__{_name}__", _operator(_function))
+
+
 @dataclass(frozen=True, eq=False)
-class QTensor:
+class QTensor(Intercepted):
     """A tensor of integers that stands for ``values * scale``.
 
     What is called on it, as a method, an operator or a function of torch, goes to
@@ -67,26 +134,8 @@ class QTensor:
     name: str = ""
 
     @property
-    def shape(self) -> torch.Size:
-        return self.values.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.values.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.values.device
-
-    @property
     def requires_grad(self) -> bool:
         return self.values.requires_grad
-
-    def dim(self) -> int:
-        return self.values.dim()
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     def integers(self) -> Tensor:
         """The values in an integer type of ``bits`` bits."""
@@ -137,15 +186,9 @@ class QTensor:
             scale = scale[start:stop]
         result = replace(self, values=self.values.narrow(axis, start, stop - start), scale=scale)
         if self.recorder is not None:
-            attributes = {"axis": (0, 3, 1, 2)[axis], "start": start, "stop": stop}
+            attributes = {"axis": NHWC[axis], "start": start, "stop": stop}
             return self.recorder.record("slice", f"{self.name}.slice", [self], result, attributes)
         return result
-
-    @classmethod
-    def __torch_function__(
-        cls, function: Callable, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        return operate(function, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Any:
         """Methods of ``torch.Tensor``."""
@@ -166,46 +209,6 @@ class QTensor:
         return operate(torch.eq, (self, other), {})
 
     __hash__ = object.__hash__
-
-
-def _operator(function: Any, swapped: bool = False) -> Callable[..., Any]:
-    if swapped:
-        return lambda x, other: operate(function, (other, x), {})
-    return lambda x, *others: operate(function, (x, *others), {})
-
-
-BINARY = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
-    "truediv": torch.div,
-    "floordiv": torch.floor_divide,
-    "mod": torch.remainder,
-    "pow": torch.pow,
-    "matmul": torch.matmul,
-}
-OTHERS = {
-    "neg": torch.neg,
-    "abs": torch.abs,
-    "getitem": torch.Tensor.__getitem__,
-    "gt": torch.gt,
-    "ge": torch.ge,
-    "lt": torch.lt,
-    "le": torch.le,
-    "ne": torch.ne,
-}
-
-
-def give_operators(kind: type) -> None:
-    """Let the operators of Python on tensors of this class be calls of torch's functions."""
-    for name, function in BINARY.items():
-        setattr(kind, f"__{name}__", _operator(function))
-        setattr(kind, f"__r{name}__", _operator(function, swapped=True))
-    for name, function in OTHERS.items():
-        setattr(kind, f"__{name}__", _operator(function))
-
-
-give_operators(QTensor)
 
 
 def same_scale(a: Tensor | None, b: Tensor | None) -> bool:

@@ -10,8 +10,6 @@ NORM = (
 )
 # The first entry that is a part of the class's name, so that variants are covered.
 LAYERS = (
-    ("PixelShuffle", "nn.ConvTranspose2d of the same stride"),
-    ("PixelUnshuffle", "nn.Conv2d of the same stride"),
     ("AdaptiveMaxPool", "nn.MaxPool2d of a fixed kernel and stride"),
     ("MaxPool", "nn.MaxPool2d, or nn.Conv2d with stride 2"),
     ("AvgPool", "nn.AvgPool2d or nn.AdaptiveAvgPool2d"),

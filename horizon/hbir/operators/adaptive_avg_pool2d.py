@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from horizon.hbir.node import Node, Shape
-from horizon.hbir.operators.attributes import check_pairs, problem
+from horizon.hbir.operators.attributes import problem
 from horizon.hbir.operators.avg_pool2d import AveragePool
 from horizon.hbir.operators.operator import MAP_LIMITS
 from horizon.hbir.operators.pool_windows import PoolWindows
+from horizon.hbir.operators.windows import equal_windows
 
 
 class AdaptiveAvgPool2d(AveragePool):
@@ -28,17 +29,11 @@ class AdaptiveAvgPool2d(AveragePool):
     limits = ("kernel", "input_channels", *MAP_LIMITS)
 
     def windows(self, node: Node, shape: Shape) -> PoolWindows:
-        check_pairs(node, size=1)
-        rows, columns = size = node.attributes["size"]
+        kernel = equal_windows(node, shape)
         _, height, width, _ = shape
-        if height % rows or width % columns:
-            raise problem(
-                node,
-                f"a map of {(height, width)} for an output of {size}",
-                "a map whose sides are multiples of the output's (windows would differ in size)",
-            )
-        kernel = height // rows, width // columns
         divisor = node.attributes.get("divisor", 0)
         if divisor < 0:
             raise problem(node, f"divisor {divisor}", "0, or a positive number")
-        return PoolWindows((height, width), kernel, kernel, (0, 0), size, (0, 0), divisor)
+        return PoolWindows(
+            (height, width), kernel, kernel, (0, 0), node.attributes["size"], (0, 0), divisor
+        )

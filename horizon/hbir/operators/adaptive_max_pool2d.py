@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from horizon.hbir.node import Node, Shape, TensorInfo
-from horizon.hbir.operators.attributes import check_pairs, problem
+from horizon.hbir.operators.attributes import problem
 from horizon.hbir.operators.max_pool2d import MaxPool2d
 from horizon.hbir.operators.operator import MAP_LIMITS, T
+from horizon.hbir.operators.windows import equal_windows
 from horizon.isa.bounds import MAX_STEP
 
 
@@ -59,16 +60,7 @@ class AdaptiveMaxPool2d(MaxPool2d):
         """The node with the windows that it has on an input of this shape."""
         if "kernel" in node.attributes:
             return node
-        check_pairs(node, size=1)
-        rows, columns = size = node.attributes["size"]
-        _, height, width, _ = shape
-        if height % rows or width % columns:
-            raise problem(
-                node,
-                f"a map of {(height, width)} for an output of {size}",
-                "a map whose sides are multiples of the output's (windows would differ in size)",
-            )
-        kernel = height // rows, width // columns
+        kernel = equal_windows(node, shape)
         if max(kernel) > MAX_STEP:
             limit = f"sides of at most {MAX_STEP}; pool twice: smaller windows"
             raise problem(node, f"windows of {kernel}", limit)

@@ -9,10 +9,14 @@ from horizon.quantization.movement.rearranged import Rearranged, rearranged
 from horizon.quantization.qtensor import QTensor
 
 
+def sides_fit(x: QTensor, y: QTensor) -> bool:
+    """Whether each side of one is that of the other, or 1."""
+    return all(a == b or 1 in (a, b) for a, b in zip(x.shape, y.shape, strict=True))
+
+
 def check_shapes(layer: str, x: QTensor, y: QTensor) -> None:
-    """InputError unless each side of one is that of the other, or 1."""
-    pairs = zip(x.shape, y.shape, strict=True)
-    if any(a != b and 1 not in (a, b) for a, b in pairs) or x.shape[0] != y.shape[0]:
+    """InputError unless there are as many images, and further sides fit."""
+    if not sides_fit(x, y) or x.shape[0] != y.shape[0]:
         raise InputError(
             f"{layer}: operands of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected the same "
             "number of images, and each further side of one to be that of the other, or 1: bring "

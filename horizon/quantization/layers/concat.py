@@ -18,9 +18,8 @@ from horizon.quantization.layers.converted import QuantizedFunctional, Quantized
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
 from horizon.quantization.layers.rescale import QuantizedRescale
 from horizon.quantization.layers.twin import Bound, Twin
-from horizon.quantization.movement.gather import NHWC
 from horizon.quantization.qconfig import QConfig
-from horizon.quantization.qtensor import QTensor, same_scale
+from horizon.quantization.qtensor import NHWC, QTensor, same_scale
 
 
 def prepared_cat(layer: QATLayer, concat: str, tensors: list[QTensor], dim: int) -> QTensor:

@@ -13,7 +13,7 @@ from horizon.hbir.fixed_point import quantize_ratio
 from horizon.nn import FloatFunctional
 from horizon.quantization.arithmetic import kernels, native
 from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
-from horizon.quantization.layers.broadcast import broadcast
+from horizon.quantization.layers.broadcast import broadcast, sides_fit
 from horizon.quantization.layers.converted import QuantizedFunctional, bits_of, scale_of
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
 from horizon.quantization.layers.twin import Bound, Twin
@@ -53,7 +53,7 @@ def plan_mul(layer: str, x: QTensor, y: QTensor) -> None:
 
 def check_factors(layer: str, x: QTensor, y: QTensor) -> None:
     """InputError unless each side of one factor is that of the other, or 1."""
-    if any(a != b and 1 not in (a, b) for a, b in zip(x.shape, y.shape, strict=True)):
+    if not sides_fit(x, y):
         raise InputError(
             f"{layer}: factors of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected each side "
             "of one to be that of the other, or 1: bring one of them to the size of the product, "

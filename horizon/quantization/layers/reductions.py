@@ -6,6 +6,7 @@ division.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,37 +69,27 @@ def bind_reduction(
     return Bound(name, (rows, columns), lambda: kind((rows, columns)), (input,))
 
 
-def bind_mean(
-    input: Any,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool = False,
-    dtype: torch.dtype | None = None,
-) -> Bound:
-    """``torch.mean`` as a layer."""
-    given = axis if dim is None else dim
-    return bind_reduction("mean", input, given, keepdim or keepdims, dtype)
+def _bind(name: str) -> Callable[..., Bound]:
+    """What binds ``torch.mean`` or ``torch.sum``, with the names that torch and numpy have."""
 
+    def bind(
+        input: Any,
+        dim: Any = None,
+        keepdim: bool = False,
+        *,
+        axis: Any = None,
+        keepdims: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> Bound:
+        given = axis if dim is None else dim
+        return bind_reduction(name, input, given, keepdim or keepdims, dtype)
 
-def bind_sum(
-    input: Any,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool = False,
-    dtype: torch.dtype | None = None,
-) -> Bound:
-    """``torch.sum`` as a layer."""
-    given = axis if dim is None else dim
-    return bind_reduction("sum", input, given, keepdim or keepdims, dtype)
+    return bind
 
 
 TWIN = Twin(
     calls={
-        **dict.fromkeys((torch.mean, torch.Tensor.mean), bind_mean),
-        **dict.fromkeys((torch.sum, torch.Tensor.sum), bind_sum),
+        **dict.fromkeys((torch.mean, torch.Tensor.mean), _bind("mean")),
+        **dict.fromkeys((torch.sum, torch.Tensor.sum), _bind("sum")),
     }
 )

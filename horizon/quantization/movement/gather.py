@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from horizon.errors import InputError
 from horizon.hbir.fixed_point import LIMITS
-from horizon.quantization.qtensor import QTensor
+from horizon.quantization.qtensor import NHWC, QTensor
 
 ZERO = -1  # in the place of a number: what padding adds
 CHANNEL_RUNS = 8
@@ -250,7 +250,3 @@ def _copied(
     }
     result = replace(x, values=moved, scale=scale)
     return x.recorder.record(operator, f"{x.name}.gather", [x], result, values)
-
-
-NHWC = (0, 3, 1, 2)
-"""The axis in a program of each axis of N, C, H, W."""

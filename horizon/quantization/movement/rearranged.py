@@ -10,7 +10,7 @@ but another movement can be done with it then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from horizon.errors import InputError
 from horizon.quantization.calls import operate
 from horizon.quantization.movement.forms import gather_of
 from horizon.quantization.movement.gather import Gather
-from horizon.quantization.qtensor import QTensor, give_operators
+from horizon.quantization.qtensor import Intercepted, QTensor
 
 _KNOWN: dict[tuple[Any, ...], Gather | None] = {}
 _MANY = 512
@@ -53,7 +53,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Rearranged:
+class Rearranged(Intercepted):
     """A quantised tensor whose elements have been moved so that it is no map at the moment.
 
     Attributes:
@@ -67,29 +67,11 @@ class Rearranged:
     values: Tensor
 
     @property
-    def shape(self) -> torch.Size:
-        return self.values.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.values.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.values.device
-
-    @property
     def ndim(self) -> int:
-        return self.values.dim()
-
-    def dim(self) -> int:
         return self.values.dim()
 
     def size(self, *dim: int) -> Any:
         return self.values.size(*dim)
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     def replayed(self, x: Tensor) -> Tensor:
         """The same steps with the elements of ``x``, which has the shape of ``source``."""
@@ -103,15 +85,6 @@ class Rearranged:
         if not callable(method):
             raise AttributeError(name)
         return lambda *args, **kwargs: operate(method, (self, *args), kwargs)
-
-    @classmethod
-    def __torch_function__(
-        cls, function: Callable, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        return operate(function, args, kwargs or {})
-
-
-give_operators(Rearranged)
 
 
 def rearranged(
