@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._pytree import tree_map
 
 from horizon.errors import InputError
 from horizon.quantization.calls import operate
@@ -117,7 +119,7 @@ def _gather_of(moved: Rearranged) -> Gather | None:
     batch, *map_shape = moved.source.shape
     alike = all(step.function in ALIKE for step in moved.steps)
     shape = (1 if alike else batch, *map_shape)
-    key = (shape, *((s.function, repr(s.args), repr(s.kwargs)) for s in moved.steps))
+    key = (shape, *((s.function, _text((s.args, s.kwargs))) for s in moved.steps))
     if key not in _KNOWN:
         if len(_KNOWN) >= _MANY:
             _KNOWN.clear()
@@ -127,6 +129,11 @@ def _gather_of(moved: Rearranged) -> Gather | None:
             places = moved.replayed(numbers.view(shape)).long() - 1
         _KNOWN[key] = gather_of(places.numpy(), shape)
     return _KNOWN[key]
+
+
+def _text(value: Any) -> str:
+    """Arguments as text, whole: torch and numpy leave out the middle of long arrays."""
+    return repr(tree_map(lambda x: x.tolist() if isinstance(x, Tensor | np.ndarray) else x, value))
 
 
 def refuse_rearranged(layer: str, *inputs: Any) -> None:

@@ -20,6 +20,7 @@ from horizon.quantization import (
     prepare_calibration,
     trace,
 )
+from horizon.quantization.qtensor import QTensor
 from tests.horizon.quantization.everywhere import program_of, same, trained
 from tests.horizon.quantization.executors import check_exports
 
@@ -173,6 +174,19 @@ def test_movement_at_the_end_is_done_in_real_numbers_behind_the_program() -> Non
     flat = maps.permute(0, 2, 3, 1).reshape(2, -1, 3)
     assert torch.equal(flat[..., :2], boxes)
     assert torch.equal(flat[..., 2], scores)
+
+
+def test_long_lists_of_channels_are_told_apart() -> None:
+    """Their text as torch shows it is the same: only the ends are in it."""
+    order = torch.arange(1200)
+    other = order.clone()
+    other[500], other[600] = 600, 500
+    x = QTensor(torch.arange(1200.0).view(1, 1200, 1, 1), torch.tensor(1.0), 8)
+    assert repr(order) == repr(other)
+    steps = torch.arange(1.0, 1201.0)
+    mixed = QTensor(x.values, steps, 8)
+    for channels in (order, other):
+        assert torch.equal(mixed[:, channels].scale, steps[channels])
 
 
 @pytest.mark.parametrize(
