@@ -14,9 +14,15 @@ from torch import fx, nn
 from torch.nn import functional
 
 from horizon.quantization.layers import lookup
-from horizon.quantization.plain.flat import ELEMENTWISE, linear_parameters, one_slope, parameter_of
+from horizon.quantization.plain.flat import (
+    ELEMENTWISE,
+    dense_convolution,
+    linear_parameters,
+    one_slope,
+    parameter_of,
+)
 from horizon.quantization.plain.own_layers import addition_of
-from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
+from horizon.quantization.plain.tracing import add_layer, function_of, layer_of, shape_of
 
 LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -69,7 +75,7 @@ def _of_map(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if source not in maps:
         return None
     layer = layer_of(module, node)
-    if _is_table(node):
+    if function_of(node) in lookup.TWIN.calls:
         return module.graph.create_node(
             node.op, node.target, (maps[source], *node.args[1:]), dict(node.kwargs)
         )
@@ -83,14 +89,6 @@ def _of_map(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     return None
 
 
-def _is_table(node: fx.Node) -> bool:
-    """Whether a node calls a function that has a table."""
-    function: Any = node.target
-    if node.op == "call_method":
-        function = getattr(torch.Tensor, str(node.target), None)
-    return node.op in ("call_function", "call_method") and function in lookup.TWIN.calls
-
-
 def _pointwise(
     module: fx.GraphModule,
     source: fx.Node,
@@ -98,10 +96,5 @@ def _pointwise(
     bias: torch.Tensor | None,
     name: str,
 ) -> fx.Node:
-    outputs, inputs = weight.shape
-    conv = nn.Conv2d(inputs, outputs, 1, bias=bias is not None).to(weight.device, weight.dtype)
-    with torch.no_grad():
-        conv.weight.copy_(weight[..., None, None])
-        if bias is not None and conv.bias is not None:
-            conv.bias.copy_(bias)
+    conv = dense_convolution(weight[..., None, None], bias)
     return module.graph.call_module(add_layer(module, name, conv), (source,))

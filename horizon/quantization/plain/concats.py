@@ -16,12 +16,12 @@ from torch.nn import functional
 
 from horizon.nn import DeQuantStub, FloatFunctional
 from horizon.quantization.fuse import CONVOLUTIONS
+from horizon.quantization.plain.flat import CONCATS
 from horizon.quantization.plain.own_layers import replace
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
 from horizon.quantization.qconfig import get_default_qat_qconfig
 from horizon.quantization.survey.found import HARMLESS
 
-CONCATS = (torch.cat, torch.concat, torch.concatenate)
 # A normalisation becomes a convolution where it stands behind none.
 READERS = (*CONVOLUTIONS, nn.BatchNorm2d, DeQuantStub)
 PASSING_LAYERS = (nn.MaxPool2d, nn.ChannelShuffle, *HARMLESS)
@@ -38,7 +38,7 @@ def give_one_scale(module: fx.GraphModule) -> None:
         stacks = node.target is torch.stack and len(shape_of(node)) == 5
         if not is_real(node) or not (stacks or (node.target in CONCATS and _dim(node) == 1)):
             continue
-        if not stacks and all(_takes_scales(module, user, node) for user in node.users):
+        if not stacks and all(_takes_scales(module, user) for user in node.users):
             continue
         layer = FloatFunctional()
         setattr(layer, "qconfig", get_default_qat_qconfig(concat="requantise"))  # noqa: B010
@@ -69,11 +69,11 @@ def _dim(node: fx.Node) -> int:
     return dim % len(shape_of(node)) if isinstance(dim, int) else 0
 
 
-def _takes_scales(module: fx.GraphModule, user: fx.Node, source: fx.Node) -> bool:
-    """Whether a node that reads ``source`` can do so with one scale per channel."""
+def _takes_scales(module: fx.GraphModule, user: fx.Node) -> bool:
+    """Whether a node can read a tensor that has one scale per channel."""
     layer = layer_of(module, user)
-    if isinstance(layer, READERS) or (user.op == "output"):
+    if isinstance(layer, READERS) or user.op == "output":
         return True
     if isinstance(layer, PASSING_LAYERS) or (layer is None and user.target in PASSING):
-        return all(_takes_scales(module, reader, user) for reader in user.users)
+        return all(_takes_scales(module, reader) for reader in user.users)
     return False

@@ -19,7 +19,14 @@ from torch import Tensor, fx, nn
 from horizon.errors import InputError
 from horizon.quantization.fuse import CONVOLUTIONS
 from horizon.quantization.layers.affine import FORMS, OPERATIONS, check_constant
-from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of, value_of
+from horizon.quantization.plain.tracing import (
+    add_layer,
+    function_of,
+    is_real,
+    layer_of,
+    shape_of,
+    value_of,
+)
 from horizon.quantization.weight_order import order_of
 
 PYTHONS: dict[Any, Any] = {
@@ -141,12 +148,8 @@ def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
 
 def _form(node: fx.Node, constants: dict[fx.Node, bool]) -> _Form | None:
     """The form of one operation; None where a node is none."""
-    function: Any = None
-    if node.op == "call_function":
-        function = PYTHONS.get(node.target, node.target)
-    elif node.op == "call_method":
-        function = getattr(torch.Tensor, str(node.target), None)
-    name = OPERATIONS.get(function)
+    function = function_of(node)
+    name = OPERATIONS.get(PYTHONS.get(function, function))
     if name is None or not is_real(node) or set(node.kwargs) - {"other"}:
         return None
     if len(shape_of(node)) not in (2, 4):  # maps, and flat tensors of maps

@@ -156,15 +156,21 @@ def _linear(
     bias: torch.Tensor | None,
     name: str,
 ) -> fx.Node:
-    _, channels, height, width = shape_of(source)
-    conv = nn.Conv2d(channels, weight.shape[0], (height, width), bias=bias is not None)
-    conv.to(weight.device, weight.dtype)
-    with torch.no_grad():
-        conv.weight.copy_(weight.view(conv.weight.shape))
-        if bias is not None and conv.bias is not None:
-            conv.bias.copy_(bias)
+    conv = dense_convolution(weight.view(-1, *shape_of(source)[1:]), bias)
     target = add_layer(module, name, conv)
     return _with_value(module.graph.call_module(target, (source,)), node)
+
+
+def dense_convolution(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Conv2d:
+    """A convolution with copies of these, weight (O, C, kh, kw) and bias (O,)."""
+    outputs, inputs, *kernel = weight.shape
+    conv = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), bias=bias is not None)
+    conv.to(weight.device, weight.dtype)
+    with torch.no_grad():
+        conv.weight.copy_(weight)
+        if bias is not None and conv.bias is not None:
+            conv.bias.copy_(bias)
+    return conv
 
 
 def _with_value(new: fx.Node, node: fx.Node) -> fx.Node:

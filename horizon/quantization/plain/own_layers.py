@@ -14,7 +14,7 @@ from horizon.errors import InputError
 from horizon.nn import FloatFunctional
 from horizon.quantization.layers import bound_call, lookup, rescale
 from horizon.quantization.plain.constants import constant_nodes
-from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
+from horizon.quantization.plain.tracing import add_layer, function_of, is_real, layer_of, shape_of
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 ACTIVATION_CALLS = {*rescale.RELU.calls, *rescale.OTHERS.calls}
@@ -74,11 +74,7 @@ def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:
 
 def _activation(node: fx.Node) -> tuple[nn.Module, fx.Node] | None:
     """The layer that a call of an activation is, and its input; None where it is none."""
-    function: Any = None
-    if node.op == "call_function":
-        function = node.target
-    elif node.op == "call_method":
-        function = getattr(torch.Tensor, str(node.target), None)
+    function = function_of(node)
     by_table = len(shape_of(node)) == 2 and function in lookup.TWIN.calls
     if function not in ACTIVATION_CALLS and not by_table:
         return None

@@ -127,6 +127,13 @@ def add_layer(module: fx.GraphModule, name: str, layer: nn.Module) -> str:
     return free
 
 
+def function_of(node: fx.Node) -> Any:
+    """The function of torch or the method of its tensors that a node calls; None: it calls none."""
+    if node.op == "call_function":
+        return node.target
+    return getattr(torch.Tensor, str(node.target), None) if node.op == "call_method" else None
+
+
 def layer_of(module: fx.GraphModule, node: Any) -> nn.Module | None:
     """The layer that a node calls; None: it calls none."""
     if not isinstance(node, fx.Node) or node.op != "call_module":
