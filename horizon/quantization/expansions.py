@@ -52,10 +52,12 @@ def glu(input: Any, dim: int = -1) -> Any:
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The channels one after the other, and the new axis then moved to its place."""
-    rank = tensors[0].dim() + 1
-    joined = torch.cat(list(tensors), 1)
-    parts = joined.unflatten(1, (len(tensors), tensors[0].shape[1]))
-    return parts.movedim(1, dim % rank)
+    return stacked(torch.cat(list(tensors), 1), len(tensors), dim % (tensors[0].dim() + 1))
+
+
+def stacked(joined: Any, count: int, dim: int) -> Any:
+    """The stack of so many tensors whose channels are joined; ``dim`` counts from the front."""
+    return joined.unflatten(1, (count, -1)).movedim(1, dim)
 
 
 def _number(value: Any) -> float | None:

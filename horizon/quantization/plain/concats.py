@@ -15,6 +15,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from horizon.nn import DeQuantStub, FloatFunctional
+from horizon.quantization.expansions import stacked
 from horizon.quantization.fuse import CONVOLUTIONS
 from horizon.quantization.plain.flat import CONCATS
 from horizon.quantization.plain.own_layers import replace
@@ -52,11 +53,9 @@ def give_one_scale(module: fx.GraphModule) -> None:
 
 def _stacked(module: fx.GraphModule, node: fx.Node, joined: fx.Node) -> fx.Node:
     """What ``torch.stack`` gives, of its tensors one behind the other as channels."""
-    tensors, rank = _tensors(node), len(shape_of(node))
     dim: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    parts = (len(tensors), shape_of(tensors[0])[1])
-    unflat = module.graph.call_method("unflatten", (joined, 1, parts))
-    return module.graph.call_method("movedim", (unflat, 1, dim % rank))
+    numbers = len(_tensors(node)), dim % len(shape_of(node))
+    return module.graph.call_function(stacked, (joined, *numbers))
 
 
 def _tensors(node: fx.Node) -> Any:
