@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "images/clones.h"
+#include "images/for_avx2.h"
 
 namespace horizon::images {
 namespace {
@@ -35,9 +35,11 @@ std::vector<Cover> covers(std::size_t from, std::size_t to) {
   return found;
 }
 
-HORIZON_CLONES void add_row(const std::uint8_t* row, std::size_t count, float weight, float* sums) {
+HORIZON_BODY add_row_body(const std::uint8_t* row, std::size_t count, float weight, float* sums) {
   for (std::size_t i = 0; i < count; ++i) sums[i] += weight * static_cast<float>(row[i]);
 }
+HORIZON_FOR_AVX2(add_row, (const std::uint8_t* row, std::size_t count, float weight, float* sums),
+                 (row, count, weight, sums))
 
 }  // namespace
 

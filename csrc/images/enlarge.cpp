@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "images/clones.h"
+#include "images/for_avx2.h"
 
 namespace horizon::images {
 namespace {
@@ -23,8 +23,8 @@ Place place(std::size_t at, std::size_t factor, std::size_t side) {
 }
 
 // One row of the large side, from (u, v) of the columns around it.
-HORIZON_CLONES void widen(const float* row, std::size_t width, const std::vector<float>& weights,
-                          float* out) {
+HORIZON_BODY widen_body(const float* row, std::size_t width, const std::vector<float>& weights,
+                        float* out) {
   const std::size_t factor = weights.size();
   for (std::size_t x = 0; x * factor < width; ++x) {
     const std::size_t count = std::min(factor, width - x * factor);
@@ -37,6 +37,10 @@ HORIZON_CLONES void widen(const float* row, std::size_t width, const std::vector
     }
   }
 }
+HORIZON_FOR_AVX2(widen,
+                 (const float* row, std::size_t width, const std::vector<float>& weights,
+                  float* out),
+                 (row, width, weights, out))
 
 }  // namespace
 

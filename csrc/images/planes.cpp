@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "images/clones.h"
+#include "images/for_avx2.h"
 
 namespace horizon::images {
 namespace {
@@ -17,8 +17,8 @@ std::uint8_t rounded(std::uint16_t sum) {
   return static_cast<std::uint8_t>(value > 255 ? 255 : value);
 }
 
-HORIZON_CLONES void convert_block(const std::uint8_t* pixels, std::size_t count, bool bgr,
-                                  std::uint8_t* y, std::uint8_t* u, std::uint8_t* v) {
+HORIZON_BODY convert_block_body(const std::uint8_t* pixels, std::size_t count, bool bgr,
+                                std::uint8_t* y, std::uint8_t* u, std::uint8_t* v) {
   std::uint16_t first[kBlock], green[kBlock], last[kBlock];
   for (std::size_t i = 0; i < count; ++i) {
     first[i] = pixels[3 * i];
@@ -35,6 +35,10 @@ HORIZON_CLONES void convert_block(const std::uint8_t* pixels, std::size_t count,
     v[i] = rounded(static_cast<std::uint16_t>(32768 + 128 * r - 107 * g - 21 * b));
   }
 }
+HORIZON_FOR_AVX2(convert_block,
+                 (const std::uint8_t* pixels, std::size_t count, bool bgr, std::uint8_t* y,
+                  std::uint8_t* u, std::uint8_t* v),
+                 (pixels, count, bgr, y, u, v))
 
 }  // namespace
 
