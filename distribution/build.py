@@ -1,9 +1,9 @@
 """Builds what is published: source distributions, and wheels for x86-64 and AArch64 Linux.
 
     make wheels
-    python distribution/build.py [--out dist] [--names horizon-runtime] [--machines x86_64] [--pythons python3.12]
+    python distribution/build.py --names horizon-runtime --machines aarch64 --out dist
 
-Each wheel is compiled from its source distribution by Zig's C++ compiler, which comes from a package
+Each wheel is compiled from its source distribution by Zig's C++ compiler. That comes from a package
 and compiles for any machine and any version of the GNU C library: here 2.17, so that the wheels are
 "manylinux2014" and run on every Linux distribution since 2014. ``auditwheel`` checks that and gives
 the wheels their names. Extension modules for Python 3.12 use its stable interface: one wheel serves
@@ -19,9 +19,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+from pythons import pythons as installed_pythons
 from sources import FLOW, ROOT, RUNTIME, make_sdist
 
 GLIBC = "2.17"
@@ -41,7 +41,10 @@ set(HORIZON_AARCH64 -mcpu=generic CACHE STRING "")
 def main() -> int:
     args = _arguments()
     args.out.mkdir(parents=True, exist_ok=True)
-    pythons = args.pythons or sorted(_pythons())
+    found = installed_pythons(VERSIONS)
+    for version in set(VERSIONS) - set(found) if not args.pythons else ():
+        print(f"no Python {version}: no wheels for it; install one", file=sys.stderr)
+    pythons = args.pythons or list(found.values())
     print(f"for {', '.join(args.machines)}, with {', '.join(pythons)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -69,19 +72,6 @@ def _arguments() -> argparse.Namespace:
         "--pythons", nargs="+", help=f"interpreters (those of Python {' and '.join(VERSIONS)})"
     )
     return parser.parse_args()
-
-
-def _pythons() -> Iterator[str]:
-    """An interpreter of each version, on the path or installed by pyenv."""
-    installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    for version in VERSIONS:
-        found = sorted(installed.glob(f"{version}.*/bin/python{version}"))
-        for python in (shutil.which(f"python{version}"), *map(str, found)):
-            if python and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
-                yield python
-                break
-        else:
-            print(f"no Python {version}: no wheels for it; install one", file=sys.stderr)
 
 
 def _toolchain(machine: str, folder: Path) -> Path:

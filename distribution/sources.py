@@ -1,4 +1,4 @@
-"""The source distributions: ``horizon-flow``, all of the project, and ``horizon-runtime``, a part of it."""
+"""The source distributions: ``horizon-flow``, all of it, and ``horizon-runtime``, a part of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RUNTIME_PARTS = (
 
 def make_sdist(name: str, work: Path, out: Path) -> Path:
     """The source distribution ``name``, made in the folder ``work`` and put into ``out``."""
-    tree = ROOT if name == FLOW else _runtime_tree(work / "runtime")
+    tree = ROOT if name == FLOW else runtime_tree(work / "runtime")
     folder = work / "sdist"
     command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, tree]
     subprocess.run([str(word) for word in command], check=True)
@@ -44,7 +44,7 @@ def make_sdist(name: str, work: Path, out: Path) -> Path:
     return Path(shutil.move(made, out / made.name))
 
 
-def _runtime_tree(tree: Path) -> Path:
+def runtime_tree(tree: Path) -> Path:
     """The runtime's sources as a project of their own."""
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(OWN, tree)
