@@ -59,7 +59,7 @@ def convolutions_of(node: Node) -> int:
 
 
 def _shared(groups: int, weight: np.ndarray) -> int:
-    """How many groups share a convolution: the largest divisor of ``groups`` that fits the lanes."""
+    """How many groups share a convolution: the largest divisor of ``groups`` within the lanes."""
     outputs, inputs = weight.shape[0] // groups, weight.shape[3]
     most = max(1, min(groups, LANES // outputs, MOST_INPUTS // inputs))
     return max(count for count in range(1, most + 1) if groups % count == 0)

@@ -73,7 +73,7 @@ def check_hazards(program: Program) -> Iterator[tuple[int, Wrong]]:
 def _operands(
     program: Program,
 ) -> tuple[list[tuple[str, View]], np.ndarray, np.ndarray, np.ndarray]:
-    """All operands in writable memory: views, instructions, (space, index, bytes), written or not."""
+    """All operands in writable memory: view, instruction, (space, index, bytes), written or not."""
     views, owner = [], []
     for number, instruction in enumerate(program.instructions):
         for name, view in operands(instruction):
