@@ -30,7 +30,7 @@ class Number:
 
 
 def machine_numbers(machine: Machine) -> list[Number]:
-    """All numbers in the file's order; the limits of operators, which take no time, are left out."""
+    """All numbers in the file's order, without the limits of operators, which take no time."""
     return [
         Number(key, number(machine, key), source.provenance, source.text)
         for key, source in machine.sources.items()
