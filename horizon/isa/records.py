@@ -81,7 +81,7 @@ class Record:
 
     @property
     def offsets(self) -> dict[str, int]:
-        """Of each field from the record's start, in bytes."""
+        """The offset of each field from the record's start, in bytes."""
         result, end = {}, 0
         for field in self.fields:
             result[field.name] = end
