@@ -23,7 +23,7 @@ def test_the_python_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["-c", str(four_stages), "--out-dir", str(tmp_path), "--size", "64", "128"]
+    words = ["-c", str(four_stages), "--out-dir", str(tmp_path / "out"), "--size", "64", "128"]
     assert run_command("compile_perf", words) == 0
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
