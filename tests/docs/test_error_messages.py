@@ -1,8 +1,9 @@
 """Every error message that a page quotes stands in the source.
 
-A page quotes messages as code in the first column of a table with the heading ``HEADING``. ``...`` stands for what varies. The words between must be those of one text of the
-source, in their order: of one string in Python, f-strings with their holes, or of the strings of
-one statement in C++.
+A page quotes messages as code in the first column of a table with the heading ``HEADING``.
+``...`` stands for what varies. The words between must be those of one text of the source, in
+their order: of one string in Python, f-strings with their holes, or of the strings of one
+statement in C++.
 """
 
 from __future__ import annotations
