@@ -160,7 +160,7 @@ def pip(words: list[str], _: pytest.MonkeyPatch) -> None:
     assert words[0] == "install", words
     for word in words[1:]:
         target, _, extras = word.partition("[")
-        if target in (".", "./runtime") or "/" in target and (ROOT / target).is_dir():
+        if target in (".", "./runtime") or ("/" in target and (ROOT / target).is_dir()):
             project = tomllib.loads((ROOT / target / "pyproject.toml").read_text())["project"]
             known = set(project.get("optional-dependencies", {}))
             assert set(filter(None, extras.rstrip("]").split(","))) <= known, word
