@@ -102,11 +102,15 @@ class Sandbox:
 
     template: Path
     pages: Path
+    programs: Path
 
-    def folder_for(self, page: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A new folder for one page, which the process is in and takes for home from now on."""
+    def folder_for(self, page: Path, use: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A new folder for one page, which the process is in and takes for home from now on.
+
+        ``use`` is the first part of its name.
+        """
         name = page.relative_to(ROOT).as_posix().replace("/", "_")
-        folder = self.pages / name
+        folder = self.pages / f"{use}_{name}"
         shutil.copytree(self.template, folder, symlinks=True)
         for file, text in own_files(page).items():
             (folder / file).write_text(smaller(page, file, text))
@@ -133,14 +137,14 @@ def make_sandbox(folder: Path, chairs: Path) -> Sandbox:
     (template / "tmp_models").symlink_to(folder / "tmp_models")  # one for all pages
     (template / "mine.toml").write_text(machine_of_the_manual())
     write_data_sets(template / "tmp_data", chairs)
-    write_program(template, folder / "program")
+    write_programs(template, folder / "programs")
     write_media(template)
     write_original_config(template, template / "tmp_data/FlyingChairs").rename(
         template / "my_config.py"
     )
     pages = folder / "pages"
     pages.mkdir()
-    return Sandbox(template, pages)
+    return Sandbox(template, pages, folder / "programs")
 
 
 def write_data_sets(folder: Path, chairs: Path) -> None:
@@ -155,22 +159,31 @@ def write_data_sets(folder: Path, chairs: Path) -> None:
         (folder / path.name).symlink_to(path)
 
 
-def write_program(template: Path, folder: Path) -> None:
-    """model.hbm: the lite network for pairs of 128x128."""
-    words = ["--config", str(ROOT / f"{PWCNET}/pwcnet_lite_flyingchairs.py")]
+def write_programs(template: Path, folder: Path) -> None:
+    """The lite network for pairs of 128x128: model.hbm, and bayes/model.hbm in ``folder``."""
+    words = [
+        "--config",
+        str(ROOT / f"{PWCNET}/pwcnet_lite_flyingchairs.py"),
+        "--size",
+        "128",
+        "128",
+    ]
     words += ["--ckpt", str(ROOT / "models/pwcnet_lite/int_infer-checkpoint-best.pth.tar")]
-    assert (
-        run_command("compile_perf", [*words, "--size", "128", "128", "--out-dir", str(folder)]) == 0
-    )
+    for march, target in (("host", folder), ("bayes", folder / "bayes")):
+        own = ["--march", march, "--out-dir", str(target)]
+        assert run_command("compile_perf", [*words, *own]) == 0
     shutil.copy(folder / "model.hbm", template / "model.hbm")
 
 
 def write_media(folder: Path) -> None:
-    """A.png, B.png, A.flo, clip.mp4, frames/, flow/, data/, pair.npy."""
+    """A.png, B.png, A.flo, clip.mp4, frames/, flow/, data/, pair.npy, mine.npz."""
     one, two, _ = write_pictures(folder / "frames", 3, "left_{:04d}.png")
     write_video(folder / "clip.mp4", 3)
-    shutil.copy(one, folder / "A.png")
-    shutil.copy(two, folder / "B.png")
+    shutil.copy(folder / "clip.mp4", folder / "video.mp4")
+    for image, names in ((one, "Aa"), (two, "Bb")):
+        for name in names:
+            shutil.copy(image, folder / f"{name}.png")
+    shutil.copy(ROOT / "horizon_flow/networks/pwcnet_lite.npz", folder / "mine.npz")
     flow = np.broadcast_to(np.float32([3, 1]), (*SIZE, 2))
     write_flo(folder / "A.flo", flow)
     (folder / "flow").mkdir()
