@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 BUILD := build/native
 NATIVE_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.txt' -o -name '*.cmake' -o -name '*.map')
 
-.PHONY: all demo test bench lint native native-aarch64 clean
+.PHONY: all demo test bench wheels lint native native-aarch64 clean
 
 all: $(STAMP)
 
@@ -50,6 +50,12 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(PIP_INSTALL) --no-build-isolation --config-settings=build-dir=$(BUILD) -e ".[bench]"
 	$(BIN)/python -m benchmarks.run_all
+
+# Wheels for x86-64 and AArch64 and source distributions, in dist/; then each is tried.
+wheels: $(STAMP)
+	$(PIP_INSTALL) --no-build-isolation --config-settings=build-dir=$(BUILD) -e ".[wheels]"
+	$(BIN)/python distribution/build.py --out dist
+	$(BIN)/python distribution/try_wheels.py dist
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

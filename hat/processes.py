@@ -35,8 +35,8 @@ def in_processes(
     """``work(task)`` of every task, in their order; at most ``jobs`` run at the same time.
 
     One job means this process. Otherwise each task has a process of its own, started by ``spawn``,
-    because ``fork`` would copy the threads' locks of whatever the caller has loaded. Whoever does
-    not take all results closes the iterator (``contextlib.closing``): the processes end then.
+    because ``fork`` would copy locks that threads of the caller's libraries may hold. A caller that
+    does not take all results must close the iterator (``contextlib.closing``) to end the processes.
 
     Args:
         work: of a module, so that another process finds it; what it raises is raised here.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def project_version() -> str:
-    """Of the package that is installed, or of the checkout."""
+    """Version of the installed package, or of the checkout."""
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version("horizon-flow")
     project = Path(__file__).resolve().parents[1] / "pyproject.toml"

@@ -110,11 +110,11 @@ class Component:
         return set(_parameters(self.target) or ())
 
     def replaced(self, **arguments: Any) -> Component:
-        """The same component with some of its arguments replaced or added."""
+        """This component with some arguments replaced or added."""
         return Component(self.target, {**self.arguments, **arguments}, self.path)
 
     def without(self, *names: str) -> Component:
-        """The same component without the arguments ``names``."""
+        """This component without the arguments ``names``."""
         kept = {key: value for key, value in self.arguments.items() if key not in names}
         return Component(self.target, kept, self.path)
 

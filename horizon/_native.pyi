@@ -65,6 +65,15 @@ def kernels_name() -> str: ...
 def available_kernels() -> list[str]: ...
 def usable_cpus() -> int: ...
 def cpu_quota(root: str) -> float | None: ...
+def fill_planes(picture: np.ndarray, planes: np.ndarray, bgr: bool) -> None:
+    """A dense uint8 picture (h, w, 3) as planes Y, U, V (3, H, W), its border repeated."""
+
+def average_areas(picture: np.ndarray, out: np.ndarray) -> None:
+    """A dense uint8 picture (h, w, C) at a smaller size, averaged over areas: (H, W, C)."""
+
+def enlarge_flow(flow: np.ndarray, factor: int, out: np.ndarray) -> None:
+    """A dense float32 map (2, h, w), bilinear by exactly ``factor``, as (H, W, 2), cropped."""
+
 def correlation_forward(
     first: np.ndarray,
     second: np.ndarray,

@@ -137,7 +137,7 @@ def temporary_path(final: Path) -> Path:
 
 
 def final_name(name: str) -> str | None:
-    """Of the file that a temporary one is to become, up to 40 characters; None for another file."""
+    """Final name of a temporary file, cut to 40 characters; None if ``name`` is not temporary."""
     found = _TEMPORARY.fullmatch(name)
     return None if found is None else found[1]
 
@@ -164,7 +164,7 @@ def is_device(path: Path) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Remove a file of one's own. What keeps it from that must not hide why it is removed."""
+    """Remove a file that we made. An error here must not hide the reason for the removal."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 

@@ -70,7 +70,7 @@ def program_file(folder: Path, title: str, network: bytes) -> Path:
 
 @functools.cache
 def compiler_digest() -> bytes:
-    """Of the source of the compiler and of what it reads: another compiler, another program."""
+    """A digest of the compiler's sources and data: a changed compiler may make other programs."""
     base = Path(horizon.__file__).parent
     files = [path for room in COMPILER for path in (base / room).rglob("*")]
     files += Path(__file__).parent.glob("*.py")

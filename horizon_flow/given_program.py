@@ -68,7 +68,7 @@ class GivenProgram(FlowProgram):
         return self.size
 
     def warnings(self, size: Size, inner: Size) -> list[str]:
-        """What has to be known of the flow between images of a size, in sentences.
+        """Warnings about the flow between images of this size, as sentences.
 
         Args:
             size: (H, W) of the images.

@@ -1,11 +1,10 @@
-"""Flow at the size of its image, and images at the size of a program.
-
-OpenCV is imported where it is used: only who computes a flow needs it.
-"""
+"""Flow at the size of its image, and images at the size of a program."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from horizon.extension import native
 
 
 def enlarged(flow: np.ndarray, factor: int, size: tuple[int, int]) -> np.ndarray:
@@ -20,12 +19,9 @@ def enlarged(flow: np.ndarray, factor: int, size: tuple[int, int]) -> np.ndarray
     Returns:
         float32 (H, W, 2).
     """
-    import cv2
-
-    height, width = flow.shape[1] * factor, flow.shape[2] * factor
-    pairs = np.ascontiguousarray(np.moveaxis(flow, 0, 2))
-    large = cv2.resize(pairs, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(large[: size[0], : size[1]])
+    large = np.empty((*size, 2), np.float32)
+    native.enlarge_flow(np.ascontiguousarray(flow), factor, large)
+    return large
 
 
 def fitting_size(size: tuple[int, int], largest: tuple[int, int]) -> tuple[int, int]:
@@ -41,9 +37,10 @@ def scaled_down(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A uint8 image at a smaller size (H, W), averaged over areas; itself at its own."""
     if image.shape[:2] == size:
         return image
-    import cv2
-
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    pixels = np.ascontiguousarray(image).reshape(*image.shape[:2], -1)
+    small = np.empty((*size, pixels.shape[2]), np.uint8)
+    native.average_areas(pixels, small)
+    return small.reshape(*size, *image.shape[2:])
 
 
 def scaled_flow(flow: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -51,7 +48,15 @@ def scaled_flow(flow: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = flow.shape[:2]
     if (height, width) == size:
         return flow
-    import cv2
-
     ratio = np.array([size[1] / width, size[0] / height], np.float32)
-    return cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR) * ratio
+    rows = _interpolated(flow * ratio, size[0])
+    return np.ascontiguousarray(_interpolated(rows.swapaxes(0, 1), size[1]).swapaxes(0, 1))
+
+
+def _interpolated(values: np.ndarray, count: int) -> np.ndarray:
+    """``count`` values along the first axis, linear, with half-pixel centres; float32."""
+    last = len(values) - 1
+    places = np.clip((np.arange(count) + 0.5) * (len(values) / count) - 0.5, 0, last)
+    low = places.astype(int)
+    part = (places - low).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
+    return values[low] + (values[np.minimum(low + 1, last)] - values[low]) * part

@@ -29,13 +29,13 @@ def finish(program: Program, integers: np.ndarray, size: Size) -> np.ndarray:
 
 
 class VideoSteps:
-    """What becomes of a video's frames, step by step.
+    """The steps from a video's frames to its flow.
 
-    :meth:`convert` and :meth:`finish` may run in any thread, also beside :meth:`next`, which takes
-    the frames one after the other.
+    :meth:`convert` and :meth:`finish` may run in any thread, also at the same time as :meth:`next`,
+    which takes the frames one after the other.
 
     Args:
-        stream: of the video.
+        stream: the stream of the video.
         size: (H, W) of its frames.
         channels: "RGB" or "BGR".
     """

@@ -14,7 +14,7 @@ class Stream(Protocol):
 
     @property
     def program(self) -> Program:
-        """What runs."""
+        """The program that runs."""
 
     def next(self, planes: np.ndarray) -> np.ndarray | None:
         """The flow's integers from the frame before to this one; None for the first.

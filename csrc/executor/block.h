@@ -1,4 +1,4 @@
-// A block of zeroed bytes, 64-byte aligned, that lives as long as its owner.
+// A block of zeroed bytes, aligned to 64 bytes, that lives as long as its owner.
 #pragma once
 
 #include <cstddef>

@@ -57,7 +57,7 @@ std::string unescaped(const std::string& path) {
   return plain;
 }
 
-// 0 for all that is no whole number.
+// 0 if the text is not a whole number.
 long long whole(const std::string& text) {
   if (text.empty() || text.size() > 18) return 0;
   long long value = 0;
@@ -87,8 +87,8 @@ std::optional<double> quota_of(const std::string& folder, int version) {
   return ratio(first_line(folder + "/cpu.cfs_quota_us"), first_line(folder + "/cpu.cfs_period_us"));
 }
 
-// The part of a group's path that lies below the path at which a mount begins; in a container that
-// may be the group itself.
+// The part of a group's path below the root of a mount. In a container, that root may be the group
+// itself.
 std::string inside(const std::string& group, const std::string& top) {
   if (top == "/") return group;
   if (group == top) return "";

@@ -11,8 +11,8 @@ namespace horizon {
 // 1024.
 int usable_cpus();
 
-// CPUs' worth of time that this process's control groups allow; nothing without a limit. Files are
-// looked up below `root`.
+// The CPU time that this process's control groups allow, in CPUs; nothing without a limit. Files
+// are looked up below `root`.
 std::optional<double> cpu_quota(const std::string& root = "/");
 
 }  // namespace horizon

@@ -1,6 +1,6 @@
-// Carries out a program: all instructions in list order, each in parallel over its output.
+// Executes a program: all instructions in list order, each in parallel over its output.
 //
-// The constructor resolves every operand to an address, chooses the kernels and allocates: the
+// The constructor resolves every operand to an address, chooses the kernels, and allocates the
 // arena (ddr, then sram) and one scratch for each thread. run() allocates nothing. The outputs
 // depend neither on the number of threads nor on the kernels.
 #pragma once
@@ -17,7 +17,7 @@
 
 namespace horizon {
 
-// Of the last run.
+// Counters of the last run.
 struct Counters {
   std::uint64_t load_bytes = 0;   // moved by LOAD instructions
   std::uint64_t store_bytes = 0;  // moved by STORE instructions
@@ -26,31 +26,31 @@ struct Counters {
 
 class Session {
  public:
-  // `program` must outlive the session. `threads`: the caller included; there are never more than
-  // the CPUs that this process may use, and 0 takes them all. Throws OutOfMemory, std::system_error
-  // (no thread) or std::invalid_argument (threads out of range, HORIZON_KERNELS names no kernels of
-  // this CPU, HORIZON_CPUS is no number).
+  // `program` must outlive the session. `threads` includes the caller. It is limited to the CPUs
+  // that this process may use; 0 takes them all. Throws OutOfMemory, std::system_error (the system
+  // refuses a thread) or std::invalid_argument (threads out of range, HORIZON_KERNELS names no
+  // kernels of this CPU, HORIZON_CPUS is not a number).
   Session(const Program& program, int threads);
 
-  // One pointer for each input and output, in the program's order, to bytes_of(tensor) bytes. From
-  // one caller at a time.
+  // Takes one pointer for each input and output, in the program's order, to bytes_of(tensor) bytes.
+  // Only one caller at a time.
   void run(std::span<const void* const> inputs, std::span<void* const> outputs);
 
   int threads() const { return threads_.count(); }
   const Kernels& kernels() const { return *kernels_; }
   const Counters& counters() const { return counters_; }
 
-  // Nanoseconds of each instruction in the last run; empty unless profile(true) came before it.
+  // Nanoseconds of each instruction in the last run; empty unless profile(true) was called before.
   void profile(bool on);
   std::span<const std::uint64_t> instruction_nanoseconds() const { return times_; }
 
  private:
   struct Prepared {
     Step step;
-    Space from, to;               // the two spaces whose addresses run() learns
+    Space from, to;               // spaces of the caller's arrays, whose addresses only run() gets
     std::uint16_t input, output;  // their indices
     std::uint64_t a_offset, out_offset;
-    bool alone;  // too little work to wake the others for
+    bool alone;  // too little work to wake other threads
   };
 
   void execute(const Prepared& prepared, std::span<const void* const> inputs,

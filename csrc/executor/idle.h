@@ -1,4 +1,4 @@
-// Objects that are costly to make and serve one caller at a time, kept for the next one.
+// Keeps objects that are costly to make and that serve one caller at a time, for the next caller.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class Idle {
     std::unique_ptr<T> object_;
   };
 
-  // One that lies idle and `fits`, otherwise what `make` returns, until the loan ends.
+  // Lends an idle object that `fits`, or else a new one from `make`, until the loan ends.
   template <class Fits, class Make>
   Loan borrow(Fits fits, Make make) {
     {

@@ -5,7 +5,7 @@
 namespace horizon {
 namespace {
 
-// Below this a thread is done before another one has heard of the work.
+// With less work than this, one thread is done before another has noticed that there is work.
 constexpr std::uint64_t kBytesAlone = 8192;
 constexpr std::uint64_t kMacsAlone = 200000;
 
@@ -13,7 +13,7 @@ std::uint64_t elements(const View& view) {
   return std::uint64_t{view.shape[0]} * view.shape[1] * view.shape[2] * view.shape[3];
 }
 
-// The function of the kernels that takes such arguments, and the scratch that it needs.
+// The kernels' function for arguments of this type, and the scratch that it needs.
 #define HORIZON_CALL(function, Args) \
   void call(const Kernels& kernels, const Args& args, Part part) { kernels.function(args, part); }
 #define HORIZON_NO_SCRATCH(function, Args) \
@@ -47,8 +47,8 @@ ConvArgs prepare_conv(const InstructionRecord& i, const Operands& at) {
   return args;
 }
 
-// Taps of the kernel that the rows (axis 0) or columns of a convolution's output have, in all. A
-// row of a transposed one has every stride-th tap only.
+// The number of kernel taps of all rows (axis 0) or columns of a convolution's output together. A
+// row of a transposed convolution has only every stride-th tap.
 std::uint64_t taps_along(const InstructionRecord& i, int axis) {
   const std::int64_t side = i.out.shape[1 + axis], kernel = i.kernel[axis];
   if (!i.transposed) return static_cast<std::uint64_t>(side * kernel);

@@ -1,4 +1,4 @@
-// One instruction with its operands' addresses: what a kernel is called with.
+// A step: one instruction with the addresses of its operands, ready for a kernel.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ struct Operands {
   std::byte* a;
   std::byte* b;
   const std::byte* weight;
-  const Channel* table;  // of a lookup: what stands for its entries
+  const Channel* table;  // for a lookup: its entries
 };
 
 // The arguments of one of the operators; LOAD, STORE and COPY are all CopyArgs.
@@ -32,18 +32,18 @@ using Step = VariantOfRest<void HORIZON_OPERATORS(HORIZON_ARGUMENTS, HORIZON_ARG
 Tensor tensor_at(const View& view, std::byte* data);
 Step prepare(const InstructionRecord& instruction, const Operands& operands);
 
-// Multiply-accumulates of conv and correlation, four for each value of a warp or a bilinear resize,
+// Multiply-accumulates of a conv or correlation; four for each value of a warp or bilinear resize;
 // otherwise 0.
 std::uint64_t macs(const InstructionRecord& instruction);
 // Bytes of the output; what a LOAD or STORE moves.
 std::uint64_t out_bytes(const InstructionRecord& instruction);
-// Whether there is enough work to wake other threads for.
+// Whether there is enough work to wake other threads.
 bool worth_sharing(const InstructionRecord& instruction);
 
 // Bytes of scratch that one part of the step needs.
 std::size_t scratch_bytes(const Kernels& kernels, const Step& step);
 void run_part(const Kernels& kernels, const Step& step, Part part);
-// All parts, one for each thread, which has its `scratch`.
+// Runs all parts, one for each thread. Each thread has its own `scratch`.
 void run_parts(const Kernels& kernels, const Step& step, Threads& threads,
                std::span<const Block> scratch);
 

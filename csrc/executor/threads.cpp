@@ -8,9 +8,9 @@
 namespace horizon {
 namespace {
 
-// Waking a sleeping thread takes longer than most gaps between two instructions, so a member first
-// looks for 20 to 50 microseconds, then for about half a millisecond during which others may have
-// the core.
+// Waking a sleeping thread takes longer than most gaps between two instructions. So a member looks
+// for work before it sleeps: first for 20 to 50 microseconds without a break, then for about half a
+// millisecond during which it yields the core to others.
 constexpr int kSpins = 1000;
 constexpr int kYields = 1000;
 
@@ -55,7 +55,7 @@ Threads::~Threads() { stop(); }
 
 void Threads::stop() {
   if (getpid() != owner_) {
-    // The workers are not here, and their handles may by now be those of this process's threads.
+    // A forked process: the workers do not exist here, and their handles may belong to new threads.
     for (std::thread& worker : workers_) std::construct_at(&worker);
     return;
   }

@@ -1,8 +1,8 @@
-// A team of threads that carries out one parallel loop after the other.
+// A team of threads that runs one parallel loop after the other.
 //
-// The caller is a member: a team of N has N - 1 threads of its own. Between two loops a member
-// looks for the next one for half a millisecond, more than lies between two instructions of a
-// program, then sleeps.
+// The caller is a member, so a team of N has N - 1 threads of its own. After a loop, a member looks
+// for the next one for half a millisecond, longer than the gap between two instructions of a
+// program. Then it sleeps.
 #pragma once
 
 #include <sys/types.h>
@@ -26,9 +26,9 @@ class Threads {
 
   int count() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // work(context, member) for each member 0..count-1 once; returns when all are done. From one
-  // caller at a time. In a process that was forked off, where the threads are missing, the caller
-  // does it all. `work` must not throw.
+  // Calls work(context, member) once for each member 0..count-1; returns when all are done. Only
+  // one caller at a time. In a forked process, which lacks the threads, the caller does all the
+  // work. `work` must not throw.
   void run(Work work, const void* context);
 
  private:

@@ -151,7 +151,7 @@ inline constexpr std::int64_t size_of(Type type) {
 
 struct Header {
   char magic[8];                // HBMFLOW\0
-  std::uint32_t version;        // 2
+  std::uint32_t version;        // 3
   std::uint32_t section_count;  // 6
   std::uint64_t file_bytes;     // size of the file
   std::uint32_t sections_crc;   // of the section table
@@ -241,14 +241,14 @@ struct InstructionRecord {
   std::int32_t transposed;   // 0 or 1: whether it is a transposed convolution
   WeightLayout weight_layout;
   std::int32_t reach;          // largest displacement
-  std::int32_t fraction_bits;  // of places between pixels
+  std::int32_t fraction_bits;  // fraction bits of a sampling position
   std::int32_t origin[2];      // (y, x) of the output's first pixel in the map
-  std::int32_t two_slopes;     // 0 or 1: whether negative values have multipliers of their own
-  std::int32_t step[2];        // (y, x), of the place that an output pixel reads
-  std::int32_t offset[2];      // (y, x), of the same
-  std::int32_t divisor[2];     // (y, x), of the same
+  std::int32_t two_slopes;     // 0 or 1: whether negative sums have their own multipliers
+  std::int32_t step[2];        // (y, x): position = (step * pixel + offset) / divisor
+  std::int32_t offset[2];      // (y, x): see step
+  std::int32_t divisor[2];     // (y, x): see step
   std::int32_t last[2];        // (y, x) of the whole input's last pixel
-  std::int32_t margin[2];      // (y, x), rows and columns around a that count as elements
+  std::int32_t margin[2];      // (y, x): rows and columns around a that count as elements
   std::int32_t zero1;
   // offset of Channel entries (lookup: of out's type) in constants, a multiple of 32
   std::uint64_t table;

@@ -3,12 +3,12 @@
 
 namespace horizon {
 
-// The CPU has tiles and products of int8, and the operating system keeps them and has let this
-// process use them, for which it is asked once. Without a word if not: then AVX-512 does the work.
+// Whether the CPU has tiles and int8 products, and the operating system saves tiles and lets this
+// process use them. The system is asked once. If it refuses, AVX-512 does the work without a
+// message.
 bool amx_permitted();
 
-// What a user of a CPU that has them should know of it: a remark behind the name of the kernels, or
-// nothing.
+// A remark for users of a CPU with tiles, printed after the name of the kernels; may be empty.
 const char* amx_remark();
 
 }  // namespace horizon

@@ -1,8 +1,9 @@
 // Average pooling: sums of windows into a line, which is then requantised as by a rescale.
 //
-// A window's sum is that of its columns' sums, which overlapping windows share; small windows and
-// those side by side are summed at once. Up to 256 elements of int8 are summed in 16 bits. Where
-// rows have no gaps the vectors run through whole lines, so that few channels do not matter.
+// The sum of a window is the sum of its columns' sums; overlapping windows share these. Small
+// windows and windows that do not overlap are summed directly. Up to 256 int8 elements are summed
+// in 16 bits. If rows have no gaps, vectors run through whole lines, so few channels cost nothing
+// extra.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
 #include "kernels/pool_window.h"
@@ -213,7 +214,7 @@ void average(const AvgPoolArgs& args, const Part& part) {
   }
 }
 
-// Where there are fewer pixels than parts: the channels that belong to `part`.
+// The channels that belong to `part`, for outputs with fewer pixels than parts.
 AvgPoolArgs own_channels(const AvgPoolArgs& args, const Part& part) {
   AvgPoolArgs own = args;
   const std::int64_t channels = args.out.shape[3];

@@ -63,7 +63,7 @@ void scalar::mul(const MulArgs& args, Part part) {
 void scalar::copy(const CopyArgs& args, Part part) {
   const std::int32_t zero_point =
       args.in.type == Type::uint8 && args.out.type == Type::int8 ? 128 : 0;
-  // Over elements, not pixels: weights are copied as one pixel of many channels.
+  // Parts are made of elements, not pixels: weights are copied as one pixel of many channels.
   const std::int64_t channels = args.out.shape[3];
   const Range range = share(pixels_of(args.out) * channels, part);
   for (std::int64_t at = range.begin; at < range.end; ++at) {

@@ -1,4 +1,4 @@
-// Vectors of 16 bytes, for every instruction set: moving bytes needs nothing that differs.
+// Vectors of 16 bytes, in code that is the same for every instruction set.
 //
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
@@ -19,7 +19,7 @@ inline Bytes load_bytes(const std::byte* from) {
 
 inline void store_bytes(std::byte* to, Bytes value) { __builtin_memcpy(to, &value, 16); }
 
-// The bytes of a and b in turn: of their lower halves, of their upper halves.
+// The bytes of a and b interleaved: of their lower halves, then of their upper halves.
 inline Bytes zip_low(Bytes a, Bytes b) {
   return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
@@ -33,10 +33,10 @@ using Words [[gnu::vector_size(16)]] = std::uint32_t;
 inline Words zip_low(Words a, Words b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
 inline Words zip_high(Words a, Words b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
 
-// A matrix of kRows x 16 bytes becomes one of 16 x kRows, in the same vectors, one of 4 x 4 words
-// its transpose; kRows is a power of two. Zipping the upper half of the rows with the lower turns
-// the bits of each element's address (row, column) by one place to the left; as many turns as a row
-// has bits exchange the two.
+// Transposes a matrix of kRows x 16 bytes, or of 4 x 4 words, in place; kRows is a power of two.
+// Interleaving the lower and upper half of the rows rotates the bits of each element's address
+// (row, column) by one place to the left. After as many rotations as a row index has bits, row and
+// column have changed places.
 template <class Vector, int kRows>
 inline void transpose(Vector (&x)[kRows]) {
 #pragma GCC unroll 4
@@ -52,11 +52,11 @@ inline void transpose(Vector (&x)[kRows]) {
   }
 }
 
-// Results [count][16 pixels] to `pixels` pixels of `count` bytes each, `stride` apart.
+// Stores results [count][16 pixels] as `pixels` pixels of `count` bytes each, `stride` apart.
 inline void store_transposed(const std::byte* result, std::int64_t count, std::byte* out,
                              std::int64_t stride, std::int64_t pixels) {
   for (std::int64_t at = 0; at < count; at += 16) {
-    // The last 16 overlap those before.
+    // The last 16 overlap the previous ones.
     const std::int64_t first = at + 16 <= count ? at : count >= 16 ? count - 16 : 0;
     const std::int64_t valid = count < 16 ? count : 16;
     Bytes rows[16] = {};

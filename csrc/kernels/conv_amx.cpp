@@ -1,4 +1,4 @@
-// Convolution with AMX, for layers that are faster so than with AVX-512 VNNI.
+// Convolution with AMX, for layers that are faster with it than with AVX-512 VNNI.
 #if defined(__x86_64__)
 
 // GCC 12 takes the undefined lanes in its own header for uninitialised variables.
@@ -14,10 +14,10 @@
 namespace horizon {
 namespace {
 
-// Cycles for the middle rows of an output, by the facts of the two units: a product of tiles takes
-// as many cycles as it has rows, and a load half as many as its rows; VPDPBUSD does 64 products
-// twice a cycle. Storing sums and loading them again costs a pixel of 16 outputs about two cycles,
-// and a thread a few hundred to set the unit up.
+// Estimated cycles for the middle rows of an output. A product of tiles takes as many cycles as it
+// has rows, and a load half as many. VPDPBUSD computes 64 products, twice per cycle. To store sums
+// and load them again costs about two cycles for a pixel of 16 outputs. To set up the unit costs a
+// thread a few hundred cycles.
 bool faster_with_tiles(const ConvArgs& a) {
   constexpr double kStep = 2, kStart = 500;
   double tiles = kStart, vectors = 0;
@@ -32,7 +32,8 @@ bool faster_with_tiles(const ConvArgs& a) {
     const double runs = joined ? phase.y.taps : taps;
     const double products = runs * static_cast<double>((static_cast<std::int64_t>(run) + 15) / 16);
     const double rows = std::min<double>(16, phase.x.count);
-    // For each product half a tile of pixels and, over two tiles of pixels, half one of weights.
+    // Loads per product: half a tile of pixels and, as two tiles of pixels share it, half a tile of
+    // weights.
     const double cycles = std::max(1.0, 0.25 + 4 / rows);
     tiles += pixels * blocks * (products * cycles + kStep);
     vectors += pixels * blocks * taps * groups / 2;

@@ -1,8 +1,8 @@
 // Convolution with AVX2, int8 or int16 inputs.
 //
-// vpmaddubsw saturates; vpmaddwd, on pairs of int16, is exact. Inputs are packed as int16, each
-// group of four in the order 0, 2, 1, 3, because shifting a vector of weights by bytes gives inputs
-// 0 and 2 or 1 and 3 of its 8 outputs as such pairs.
+// vpmaddubsw would saturate; vpmaddwd, on pairs of int16, is exact. Shifting a vector of weights by
+// bytes yields pairs of int16 for inputs 0 and 2, or 1 and 3, of its 8 outputs. Inputs are
+// therefore packed as int16 with each group of four in the order 0, 2, 1, 3.
 //
 // Up to 5 pixels by 16 outputs stay in registers.
 #if defined(__x86_64__)
@@ -60,8 +60,8 @@ struct Avx2 {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_unpacklo_epi16(a, b));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 16), _mm256_unpackhi_epi16(a, b));
   }
-  // Unpacking works on halves of a vector: with the middle quarters of the inputs exchanged it
-  // leaves channels 0 to 7 and 8 to 15.
+  // Unpacking works on halves of a vector. With the middle quarters of the inputs exchanged, it
+  // yields channels 0 to 7 and 8 to 15.
   static void multiply_pair(Vector (&acc)[2], const std::int16_t* first, const std::int16_t* second,
                             const std::int16_t* w) {
     const __m256i a = load_vector(first), b = load_vector(second);

@@ -1,8 +1,9 @@
 // Convolution with AVX-512 VNNI, int8 inputs.
 //
-// vpdpbusd multiplies unsigned by signed bytes, so inputs are shifted by 128 when a row is packed:
-// acc = sum w (x + 128) - 128 sum w. Packed rows are padded with the shifted zero, so that the
-// kernels know no borders. Sums are taken modulo 2^32; the true sum is proven to be below 2^28.
+// vpdpbusd multiplies unsigned by signed bytes. So 128 is added to the inputs when a row is packed:
+// acc = sum w (x + 128) - 128 sum w. Packed rows are padded with 128, which stands for zero, so the
+// kernels have no special case for borders. Sums are computed modulo 2^32; the true sum is proven
+// to be below 2^28.
 #if defined(__x86_64__)
 
 // GCC 12 takes the undefined lanes in its own header for uninitialised variables.
@@ -18,7 +19,7 @@
 namespace horizon {
 namespace {
 
-// VNNI multiplies bytes; kernels of more rows than are kept do not occur in networks.
+// VNNI multiplies bytes only. Networks have no kernels with more rows than are kept.
 bool fits_vnni(const ConvArgs& a) {
   return a.in.type == Type::int8 && a.kernel[0] <= kMaxTaps &&
          a.weight_layout != WeightLayout::depthwise;

@@ -1,6 +1,6 @@
-// Blocked weights with AVX-512 VNNI: lanes are 16 output channels, 4 input channels a step. 8
-// pixels x 2 vectors of outputs stay in registers: a weight vector serves 8 pixels, an input 2
-// vectors.
+// Convolution with blocked weights and AVX-512 VNNI. The lanes are 16 output channels; a step takes
+// 4 input channels. The sums of 8 pixels by 2 vectors of outputs stay in registers: each vector of
+// weights serves 8 pixels, each input 2 vectors.
 #pragma once
 
 #include <immintrin.h>

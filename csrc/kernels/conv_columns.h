@@ -1,8 +1,8 @@
-// A convolution of int16 with one or two input channels and at most four outputs, as it enlarges a
-// flow: lanes are neighbouring output pixels, which meet the same weights.
+// Convolution of int16 with one or two input channels and at most four outputs, for example to
+// enlarge a flow. The lanes are neighbouring output pixels, which share their weights.
 //
 // Set has Vector, kLanes, Scale, all and requantize as in conv_tiles.h, and
-//   fits(channel)                    whether requantize can do it
+//   fits(channel)                    whether requantize handles it
 //   make_scale(same)                 of kLanes times one channel
 //   store(to, values)                kLanes int32 to aligned memory
 //   add_products(acc, pixels, pair)  adds the products of pixels of two int16 and a pair of weights

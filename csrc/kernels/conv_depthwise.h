@@ -1,5 +1,5 @@
-// Depthwise convolution whose sums stay in registers, 16 channels of a pixel at a time: what its
-// sets of instructions share. Inputs of either type are packed as int16, and products of two taps
+// Depthwise convolution: the code that its instruction sets share. The sums of 16 channels of a
+// pixel stay in registers. Inputs of both types are packed as int16, and the products of two taps
 // are added at once.
 //
 // Set is one of conv_tiles.h and has in addition

@@ -5,14 +5,14 @@
 
 namespace horizon {
 namespace {
-// Compilers would put the sums off to where they are stored, and run out of registers.
+// Stops the compiler from delaying the sums until they are stored, for which registers are too few.
 template <int P>
 HORIZON_INLINE void settle(__m512i (&values)[P]) {
 #pragma GCC unroll 4
   for (int p = 0; p < P; ++p) asm volatile("" : "+v"(values[p]));
 }
 
-// Sums of quarter g of P output vectors; kTaps: of the weights, 0 where only the plan knows.
+// Sums of quarter g of P output vectors. kTaps is the number of taps; 0: take it from the argument.
 template <int P, int kTaps>
 HORIZON_INLINE void accumulate(const std::uint8_t* const* inputs, const std::int8_t* weights,
                                std::int64_t step, std::int64_t taps, int g, const Lanes& lanes,
@@ -34,11 +34,11 @@ HORIZON_INLINE void accumulate(const std::uint8_t* const* inputs, const std::int
 
 // int8 outputs of one slope without a residual.
 //
-// With the shift s at least 26, 2^(s-1) is a multiple of 2^25, so that it may be added after the
+// If the shift s is at least 26, 2^(s-1) is a multiple of 2^25. It can then be added after the
 // products have been divided by 2^25: floor((acc M + 2^(s-1)) 2^-s) = floor((floor(acc M 2^-25) +
-// 2^(s-26)) 2^-(s-25)). The quotient is the upper half of acc (M 2^7), M below 2^24; with acc below
-// 2^28 it has less than 28 bits and the sum no overflow. Packing saturates to -32768..32767, then
-// to -128..127, and the limits are within these.
+// 2^(s-26)) 2^-(s-25)). The quotient is the upper half of the 64-bit product acc (M 2^7). With M
+// below 2^24 and acc below 2^28, it has less than 28 bits, and the sum cannot overflow. Packing
+// saturates to -32768..32767, then to -128..127; the limits of the output are within these.
 struct Lean {
   const __m512i lo, hi;
 

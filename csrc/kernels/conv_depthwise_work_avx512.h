@@ -1,14 +1,15 @@
-// What a depthwise convolution with AVX-512 prepares: interleaved rows, weights and constants.
+// The preparation of a depthwise convolution with AVX-512: interleaved rows, weights and constants.
 //
-// vpdpbusd adds four products: four rows of the kernel. So four rows of the input are interleaved
-// byte by byte once, and each column of the kernel takes one product for 16 outputs. Where a kernel
-// has fewer rows than a multiple of four, neighbouring output rows share the interleaved ones, with
-// weights that are moved by a row. Inputs are shifted by 128, as in conv_avx512.cpp.
+// vpdpbusd adds four products; here these are four rows of the kernel. Four rows of the input are
+// interleaved byte by byte, once. Each column of the kernel then takes one vpdpbusd for 16 outputs.
+// If the number of kernel rows is not a multiple of four, neighbouring output rows share the
+// interleaved rows, with weights that are shifted by a row. Inputs are offset by 128, as in
+// conv_avx512.cpp.
 //
-// A vector holds 64 bytes in 4 lanes of 16 channels: 64 channels of a pixel or, of the last
-// channels of a tensor, 32 of 2 pixels or 16 of 4. Interleaving leaves, of each lane, channels
-// 4 g .. 4 g + 3 in vector g of 4, and saturated packing takes the sums back in order. Constants
-// lie in that order, too.
+// A vector holds 64 bytes in 4 lanes of 16 channels: 64 channels of a pixel or, for the last
+// channels of a tensor, 32 channels of 2 pixels or 16 of 4. Interleaving puts channels 4 g .. 4 g +
+// 3 of every lane into vector g of 4. Saturated packing restores the order of the sums. The
+// constants are kept in the interleaved order.
 #pragma once
 
 #include "kernels/conv_epilogue_avx512.h"
@@ -23,8 +24,8 @@ constexpr std::int64_t kVector = 64;  // bytes
 constexpr int kQuarters = 4;          // vectors of interleaved rows
 constexpr std::int64_t kColumn = kQuarters * kVector;
 constexpr int kMostRows = 8, kMostColumns = 16;  // of a kernel
-// Bytes of maps that caches hold. Larger ones are read from row to row, all channels of a row, as
-// memory is quickest; in smaller ones a block of channels is prepared by one part alone.
+// Maps up to this many bytes are assumed to fit the caches; one part prepares a block of channels
+// alone. Larger maps are read row by row with all channels of a row, which is fastest for memory.
 constexpr std::int64_t kInCaches = 1 << 19;
 constexpr std::int64_t kMostSlots = 64;  // interleaved columns that are kept at once
 
@@ -52,9 +53,9 @@ struct alignas(64) Lanes {
   std::int32_t shift[kBlock];       // s - 25
 };
 
-// Columns that are interleaved for the pixels of some output vectors: vector v meets kernel column
-// kx in slot v * step + kx * tap. Shared: slot s is for input pixels left + s, ...; vectors
-// meet the same slots. Otherwise each has its own.
+// The interleaved columns for the pixels of some output vectors. Vector v finds kernel column kx in
+// slot v * step + kx * tap. If shared, slot s holds input pixels left + s, ..., and vectors read
+// the same slots. Otherwise each vector has its own slots.
 struct Slots {
   bool shared;
   std::int64_t step, tap, vectors;
@@ -258,7 +259,7 @@ void Depthwise<F>::interleave_rows(std::int32_t image, std::int64_t top, std::in
       some[i] = !inside ? 0 : F > 1 && in_together ? ~__mmask64{0} : mask;
     }
     std::uint8_t* to = scratch.inputs + quad * kMostSlots * kColumn;
-    // Rows that the next output rows read and these do not: nothing else asks for them in time,
+    // Prefetch the rows that only the next output rows read. The CPU does not do so in time,
     // because each piece of a row is short.
     const std::int64_t fresh = std::int64_t{plan.rows} * a.stride[0];
     const std::int64_t next = top + (rows - 1) * a.dilation[0] + 1;

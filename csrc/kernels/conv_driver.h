@@ -1,5 +1,5 @@
-// A convolution for an instruction set without kernels for whole rows of its own: the loop over
-// phases, images and rows, and the rows that are packed for it.
+// The driver of a convolution: the loop over phases, images and rows, and the packed rows. It is
+// for instruction sets that have no driver of their own.
 //
 // Set(args, scratch) computes rows from packed ones:
 //   kOutputs                    outputs that one unit of work computes at least
@@ -8,7 +8,7 @@
 //   pack(from, pixels, to)      pixels of the input, one after the other
 //   row(phase, row, first, last)  units first .. last - 1 of kOutputs outputs of one output row
 //   flush()                     where a set puts work off: the rest of it, at the end
-// Packed columns outside of the input are 0, and so are 64 bytes behind the last one.
+// Packed columns outside the input are 0, as are the 64 bytes after the last column.
 #pragma once
 
 #include "kernels/conv_plan.h"
@@ -98,8 +98,8 @@ void convolve(const ConvArgs& a, const Part& part) {
   if constexpr (requires { set.flush(); }) set.flush();
 }
 
-// The stretches of packed rows that meet weights which follow each other: all taps of a row at
-// once, unless the convolution is dilated or transposed.
+// Runs of packed rows whose weights are contiguous: all taps of a kernel row at once, unless the
+// convolution is dilated or transposed.
 struct Stretches {
   const ConvArgs& a;
   const Phase& phase;

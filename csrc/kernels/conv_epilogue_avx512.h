@@ -8,7 +8,7 @@
 namespace horizon {
 namespace {
 
-// Compilers stop inlining by themselves where a file has so many tiles.
+// With so many tiles in a file, compilers would no longer inline by themselves.
 #define HORIZON_INLINE __attribute__((always_inline)) inline
 
 // The ratios of 16 outputs, in integers and in doubles (requantize_avx512.h); the bias is in the

@@ -1,10 +1,10 @@
 // Convolution by a matrix unit (matrix_unit.h), int8 inputs and blocked weights.
 //
-// A step multiplies up to 32 pixels by 32 outputs: rows of an input tile are neighbouring pixels of
-// a packed row, up to 64 bytes of each, and 16 vectors of blocked weights are a tile as they lie in
-// the file. All taps of a kernel row are one run of bytes, unless the convolution is dilated or
-// transposed, so that few channels fill a tile too. While a step's products run, finished sums of
-// the step before are requantised.
+// A step multiplies up to 32 pixels by 32 outputs. The rows of an input tile are neighbouring
+// pixels of a packed row, up to 64 bytes of each. A tile of weights is 16 vectors of blocked
+// weights, as they lie in the file. Unless the convolution is dilated or transposed, all taps of a
+// kernel row are one run of bytes, so that few channels fill a tile too. While a step's products
+// run, the finished sums of the previous step are requantised.
 //
 // Finish(args, scratch) requantises and stores:
 //   scratch_bytes(args)
@@ -36,10 +36,10 @@ class MatrixConvolution {
     copy_tails();
   }
 
-  // Pixels of the input as they are; what is missing in the last four channels is 0.
+  // Copies pixels of the input; channels are padded with 0 to a multiple of four.
   void pack(const std::byte* from, std::int64_t pixels, std::byte* to) const;
   void row(const Phase& phase, const ConvRow& row, std::int64_t first, std::int64_t last);
-  // Finishes what is left and gives the unit back.
+  // Requantises the sums that are left, and releases the unit.
   void flush() {
     finish_pixels(kAll);
     if (rows_ != 0) unit_.release();
@@ -51,8 +51,8 @@ class MatrixConvolution {
   static constexpr std::int64_t kSumsBytes = 2 * kBlock * kOutputs * 4;  // of a step
   static constexpr std::int64_t kAll = INT64_MAX;
 
-  // The sums of a step that are not finished yet. Its second tile may begin with pixels that belong
-  // to the first: rows of an output need not be a multiple of a tile.
+  // The sums of a step that are not requantised yet. The second tile may begin with pixels that the
+  // first tile has too, because the width of an output row need not be a multiple of a tile.
   struct Pending {
     const std::int32_t* sums;
     std::int64_t tiles, tile, pixel;  // the next one
@@ -73,7 +73,7 @@ class MatrixConvolution {
     return std::int64_t{a.kernel[0]} * (joined(a) ? 1 : a.kernel[1]);
   }
   static std::int64_t blocks(const ConvArgs& a) { return (a.out.shape[3] + kBlock - 1) / kBlock; }
-  // A run's last vectors, where they do not fill a tile, are copied and zeros follow.
+  // If a run's last vectors do not fill a tile, they are copied and extended by zeros.
   static bool has_tails(const ConvArgs& a) {
     return run_length(a) > kBlock && run_length(a) % kBlock != 0;
   }
@@ -138,7 +138,7 @@ void MatrixConvolution<Unit, Finish>::configure(std::int64_t rows) {
 template <class Unit, class Finish>
 void MatrixConvolution<Unit, Finish>::row(const Phase& phase, const ConvRow& row,
                                           std::int64_t first, std::int64_t last) {
-  // Tiles of equal height, not the last one lower: a product takes as many cycles as it has rows.
+  // Tiles of equal height instead of a lower last one: a product takes as many cycles as rows.
   const std::int64_t columns = phase.x.count, tiles = (columns + kBlock - 1) / kBlock;
   const std::int64_t rows = (columns + tiles - 1) / tiles;
   configure(rows);
@@ -176,7 +176,7 @@ void MatrixConvolution<Unit, Finish>::row(const Phase& phase, const ConvRow& row
   }
 }
 
-// The products of P tiles of pixels and N blocks of outputs, and finishing the step before.
+// Multiplies P tiles of pixels by N blocks of outputs, and requantises the previous step meanwhile.
 template <class Unit, class Finish>
 template <int P, int N>
 void MatrixConvolution<Unit, Finish>::step(const Stretches& stretches, const Phase& phase,
@@ -235,7 +235,7 @@ void MatrixConvolution<Unit, Finish>::step(const Stretches& stretches, const Pha
   pending_.sums = sums;
 }
 
-// The next `count` pixels of those that are left.
+// Requantises the next `count` pixels of the previous step.
 template <class Unit, class Finish>
 void MatrixConvolution<Unit, Finish>::finish_pixels(std::int64_t count) {
   Pending& p = pending_;

@@ -1,4 +1,4 @@
-// The convolution for AMX on any CPU with AVX-512: its tiles in plain C++, all else as it is.
+// The convolution for AMX on any CPU with AVX-512: tiles in plain C++, everything else unchanged.
 #if defined(__x86_64__)
 
 // GCC 12 takes the undefined lanes in its own header for uninitialised variables.

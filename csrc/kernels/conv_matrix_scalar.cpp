@@ -1,4 +1,4 @@
-// The convolution for AMX on any processor: its tiles in plain C++, requantised one by one.
+// The convolution for AMX on any processor: tiles in plain C++, and scalar requantisation.
 #include "kernels/conv_matrix.h"
 #include "kernels/elements.h"
 #include "kernels/matrix_unit.h"

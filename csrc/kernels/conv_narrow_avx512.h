@@ -1,5 +1,5 @@
-// Weights in rows with AVX-512 VNNI, for few outputs and at most 32 input channels: a vector holds
-// 4 neighbouring pixels of 16 channels, or 2 of 32, which meet the same weights.
+// Convolution with weights in rows and AVX-512 VNNI, for few outputs and at most 32 input channels.
+// A vector holds 4 neighbouring pixels of 16 channels, or 2 of 32; they share their weights.
 #pragma once
 
 #include <immintrin.h>
@@ -32,7 +32,7 @@ HORIZON_INLINE void sums_of_pixels(const __m512i* v, __m512i* sums) {
   }
 }
 
-// P vectors of V pixels x O outputs; of the pixels, `count` are wanted.
+// P vectors of V pixels x O outputs. Only `count` of the pixels are stored.
 template <class R, int V, int P, int O>
 void narrow_tile(const ConvArgs& a, const Work& work, const Phase& phase, const Row& row,
                  std::int64_t column, std::int64_t count, const Repeated<R>& constants,

@@ -1,7 +1,7 @@
 // Convolution with NEON, int8 inputs with the dot product extension, int16 inputs without.
 //
-// A dot product multiplies 4 inputs of 4 outputs with the same 4 inputs of a pixel, a lane of 16
-// bytes. 4 pixels by 16 outputs stay in registers.
+// A dot product multiplies the weights of 4 inputs, for 4 outputs, by these 4 inputs of a pixel,
+// which are one lane of 16 bytes. The sums of 4 pixels by 16 outputs stay in registers.
 #if defined(__aarch64__)
 
 #include <type_traits>

@@ -1,10 +1,10 @@
-// What all convolution kernels share: which input rows and columns an output pixel reads, and which
-// part of the output a thread computes.
+// The code that all convolution kernels share: which input rows and columns an output pixel reads,
+// and which part of the output a thread computes.
 //
-// A convolution is one phase. A transposed convolution of stride (sy, sx) falls into sy * sx
-// phases, each a convolution of stride 1 with the taps whose place has the phase's remainder. Along
-// an axis, output pixel `out_first + j * out_step` of a phase reads input pixels `in_first + j *
-// in_step + k * tap_step` through kernel places `kernel_first + k * kernel_step`.
+// A convolution is one phase. A transposed convolution of stride (sy, sx) consists of sy * sx
+// phases. Each is a convolution of stride 1 with the taps whose place has the phase's remainder.
+// Along an axis, output pixel `out_first + j * out_step` of a phase reads input pixels `in_first +
+// j * in_step + k * tap_step` through kernel places `kernel_first + k * kernel_step`.
 //
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
@@ -62,8 +62,8 @@ inline std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Packed input rows by their row number. An output row asks for each of its rows in turn; rows that
-// it has asked for stay until its last one has been given.
+// A cache of packed input rows by row number. An output row asks for each of its input rows in
+// turn. The rows that it has asked for stay until it has all of them.
 template <int kMaxTaps>
 struct RowCache {
   std::int32_t row[kMaxTaps];

@@ -1,5 +1,5 @@
-// Weights in rows with AVX-512 VNNI, for few outputs: lanes are 64 input channels, which are summed
-// across at the end.
+// Convolution with weights in rows and AVX-512 VNNI, for few outputs. The lanes are 64 input
+// channels, which are summed across lanes at the end.
 #pragma once
 
 #include <immintrin.h>
@@ -33,7 +33,7 @@ HORIZON_INLINE __m512i sums_of(const __m512i* v) {
   return sum_of_pairs(sum_of_pairs(four[0], four[1]), sum_of_pairs(four[2], four[3]));
 }
 
-// The constants of O outputs, again and again, for the lanes of rows_tile.
+// The constants of O outputs, repeated to fill the lanes of rows_tile.
 template <class R>
 struct Repeated {
   __m512i start;

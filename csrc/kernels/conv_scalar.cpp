@@ -42,8 +42,8 @@ std::uint32_t product(const ConvArgs& args, const std::byte* x, std::int64_t o, 
                                     args.weight[tap * 64 + o % 64]);
 }
 
-// The input's row (axis 0) or column (axis 1) that tap k brings to place `at` of the output; -1
-// where there is none or it is outside.
+// The input's row (axis 0) or column (axis 1) that tap k contributes to place `at` of the output;
+// -1 if there is none or if it is outside the input.
 std::int64_t source(const ConvArgs& args, int axis, std::int64_t at, std::int64_t k) {
   const std::int64_t stride = args.stride[axis], pad = args.pad[axis];
   const std::int64_t size = args.in.shape[1 + axis];

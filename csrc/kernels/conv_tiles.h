@@ -1,4 +1,4 @@
-// A convolution whose sums stay in registers, tile by tile: what its sets of instructions share.
+// Convolution whose sums stay in registers, tile by tile: the code that its instruction sets share.
 //
 // blocked weights: lanes are outputs; a tile is some pixels by 16 outputs.
 // rows weights (few outputs): lanes are input channels, summed across at the end.
@@ -10,7 +10,7 @@
 //   row_pixels(outputs)         pixels of a tile with weights in rows
 //   Scale, make_scale(channels) what requantises kLanes outputs
 //   kUnused                     the channel of lanes beyond the last output
-//   fits(scale)                 whether requantize can do it; elements.h does the others
+//   fits(scale)                 whether requantize handles it; otherwise elements.h does
 //   all(value)                  the same number in each lane
 //   load, store, requantize     of kLanes outputs, the last with or without a residual
 //   pack<kBlocked>              pixels of the input, one after the other
@@ -87,7 +87,7 @@ void Tiles<Set, kBlocked>::finish_element(std::int32_t acc, std::int64_t o, std:
       requantize(static_cast<std::uint32_t>(acc), a.table[o], second, a.lo, a.hi, a.two_slopes));
 }
 
-// Outputs o .. o + kLanes - 1, or those that there are, of the pixel at `out`.
+// Outputs o .. o + kLanes - 1 of the pixel at `out`, as far as they exist.
 template <class Set, bool kBlocked>
 void Tiles<Set, kBlocked>::finish(Vector acc, std::int64_t o, std::byte* out,
                                   const std::byte* residual) const {
@@ -161,7 +161,7 @@ __attribute__((noinline)) void blocked_tile(const Tiles<Set, true>& c, const Pha
   }
 }
 
-// The tile of `count` pixels, which are up to P.
+// The tile of `count` pixels, at most P.
 template <class Set, int P>
 void some_blocked(std::int64_t count, const Tiles<Set, true>& c, const Phase& phase,
                   const ConvRow& row, std::int64_t column, std::int64_t block) {

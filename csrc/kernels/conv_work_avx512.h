@@ -1,4 +1,4 @@
-// What an AVX-512 convolution prepares: packed input rows and the constants of each output.
+// The preparation of an AVX-512 convolution: packed input rows and the constants of each output.
 #pragma once
 
 #include <immintrin.h>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kMaxTaps = 64;
 
-// What a part works with, laid out in its scratch.
+// The working memory of a part, laid out in its scratch.
 struct Work : Constants {  // start: bias - 128 sum w
   std::uint8_t* rows;      // packed rows
   std::int64_t row_bytes;

@@ -1,5 +1,5 @@
-// Copies: whole runs where elements lie together, images of a few planes
-// to pixels 16 at a time, and else one column of elements after the other.
+// Copies: whole runs where elements are contiguous; images of a few planes 16 pixels at a time;
+// otherwise one column of elements after the other.
 #include "kernels/bytes.h"
 #include "kernels/parts.h"
 #include "kernels/sets.h"
@@ -58,8 +58,8 @@ void copy_columns(const Tensor& out, const Tensor& in, std::byte* to, const std:
   }
 }
 
-// Planes of bytes to pixels that follow each other. Each pixel is stored as 8 bytes, of which the
-// pixels after it replace what is too much; returns how many pixels are done.
+// Interleaves planes of bytes into contiguous pixels. Each pixel is stored as 8 bytes; the
+// following pixels overwrite the surplus. Returns the number of pixels that are done.
 std::int64_t interleave(std::int64_t channels, std::byte* out, const std::byte* in,
                         std::int64_t plane, std::int64_t pixels, std::byte flip) {
   const Bytes flips = Bytes{} + static_cast<std::uint8_t>(flip);

@@ -150,12 +150,12 @@ struct Avx512 : CorrelationBytes {
   // Results [displacement][16 pixels] to pixels of `count` displacements each.
   static void store(const std::byte* result, std::int64_t count, std::byte* out,
                     std::int64_t stride, std::int64_t pixels) {
-    // Dword 4i+j of a vector is byte group i of its displacement j: lane i collects it for all j.
+    // Dword 4i+j of a vector is byte group i of displacement j. Collect it in lane i for all j.
     const __m512i across = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i within =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     for (std::int64_t at = 0; at < count; at += 16) {
-      // The last 16 overlap those before; fewer than 16 in all are masked.
+      // The last 16 overlap the previous ones; if there are fewer than 16 in all, they are masked.
       const std::int64_t d = at + 16 <= count ? at : count >= 16 ? count - 16 : 0;
       const std::int64_t valid = count < 16 ? count : 16;
       const auto mask = static_cast<__mmask16>((1u << valid) - 1);

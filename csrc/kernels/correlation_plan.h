@@ -1,15 +1,15 @@
-// What all fast correlations share: how rows are packed, kept and visited.
+// The code that all fast correlations share: how rows are packed, kept and visited.
 //
-// Lanes are pixels. A row is packed as [group of channels][pixel][4 bytes], four int8 or two int16
-// channels a group, so that a vector of a's pixels meets the vector of b's pixels that are dx
-// further right without a sum across lanes. Rows of b are packed once and kept for the 2r+1 rows of
-// a that need them; each vector of b serves up to Set::kRows rows of a.
+// The lanes are pixels. A row is packed as [group of channels][pixel][4 bytes], with four int8 or
+// two int16 channels in a group. A vector of a's pixels can then be multiplied by the vector of b's
+// pixels that are dx further right, without a sum across lanes. Rows of b are packed once and kept
+// for the 2r+1 rows of a that need them. Each vector of b serves up to Set::kRows rows of a.
 //
-// Besides what correlation_tile.h wants, Set has
+// Besides the members that correlation_tile.h requires, Set has
 //   kLanes, kChannels, kRows   pixels of a vector, channels of a group, rows of a at once
 //   kOutside                   what bytes of b are xored with when they are packed
 //   prepare(...)               the accumulators' first values, where kOutside is not 0
-//   pack, store                where other ways than those of CorrelationBytes are faster
+//   pack, store                replace those of CorrelationBytes where faster ways exist
 //
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
@@ -70,7 +70,7 @@ void tiles_of_row(const typename Set::Scale& scale, CorrelationTile tile, std::i
   take.template operator()<1>();
 }
 
-// Row `y` of b, columns -pad .. of it, all of whose outside counts as 0.
+// Row `y` of b from column -pad on; everything outside b is 0.
 template <class Set>
 void pack_b(const CorrelationArgs& args, const CorrelationPlan<Set>& plan, std::int64_t n,
             std::int64_t y, std::byte* to) {

@@ -1,4 +1,4 @@
-// What all fast correlations share: a tile of sums in registers, and how rows of int8 are packed.
+// The code that all fast correlations share: a tile of sums in registers, and packing of int8 rows.
 //
 // Set has
 //   Vector, Inputs, Scale   sums; what is loaded; what requantises them
@@ -62,14 +62,14 @@ __attribute__((noinline)) void correlation_tile(const typename Set::Scale& scale
 
 // Groups of four int8 channels.
 struct CorrelationBytes {
-  // Packs `pixels` pixels, each byte xor `flip`; what is missing in the last group is left as it
-  // was filled.
+  // Packs `pixels` pixels, each byte xor `flip`. Missing channels of the last group keep the value
+  // that the buffer was filled with.
   template <int flip>
   static void pack(const Tensor& tensor, const std::byte* from, std::int64_t pixels, std::byte* to,
                    std::int64_t step) {
     const std::int64_t stride = tensor.stride[2], channels = tensor.shape[3];
     const std::int64_t square = pixels / 4 * 4;
-    // Of whole groups, the last 16 channels overlap those before.
+    // The last 16 channels of whole groups overlap the previous ones.
     const std::int64_t vectors = channels < 16       ? 0
                                  : channels % 4 == 0 ? channels
                                                      : channels / 16 * 16;

@@ -1,8 +1,9 @@
 // The operators on memory, one table of functions for each instruction set.
 //
-// Every function computes its part of an instruction's output; parts 0..count-1 together make the
-// whole, in any order and at the same time. The result does not depend on the number of parts or on
-// the instruction set. Arguments have been validated: shapes agree, views are inside their memory.
+// Every function computes one part of an instruction's output. Parts 0..count-1 together make the
+// whole; they may run in any order or at the same time. The result depends neither on the number of
+// parts nor on the instruction set. Arguments have been validated: shapes agree, and views lie
+// inside their memory.
 #pragma once
 
 #include <cstddef>
@@ -27,13 +28,14 @@ struct Part {
   std::byte* scratch;  // of this part alone, 64-byte aligned, of the size that *_scratch returned
 };
 
-// Where `two_slopes` is set, a sum below 0 is taken once more with the channel's negative
-// multipliers before it is rounded (fixed_point.md, "Two slopes"); elsewhere they are not read.
+// If `two_slopes` is set, a sum below 0 is computed again with the channel's negative multipliers
+// before it is rounded (fixed_point.md, "Two slopes"). Otherwise these multipliers are not read.
 
 // conv:       acc[n,y,x,o] = sum w[o,ky,kx,i] in[n, y*sy - py + ky*dy, x*sx - px + kx*dx, i]
 // transposed: acc[n, y*sy - py + ky, x*sx - px + kx, o] += w[o,ky,kx,i] in[n,y,x,i]
-// With depthwise weights, w[o,ky,kx], i is o alone, and it is not transposed.
-// Outside of `in` is 0. in: int8 or int16, innermost stride its size; residual: int8 or int16.
+// With depthwise weights w[o,ky,kx], output o reads input o only, and the convolution is not
+// transposed. Elements outside `in` are 0. in: int8 or int16, innermost stride its size; residual:
+// int8 or int16.
 struct ConvArgs {
   Tensor out, in, residual;  // residual.data is null where there is none
   const std::int8_t* weight;
@@ -81,7 +83,7 @@ struct AddArgs {
 };
 
 // y = clamp((a * b * multiplier + 2^(shift-1)) >> shift). a and b: int8 or int16; each side of b is
-// that of a, or 1 where all along it are multiplied by the same.
+// that of a, or 1: then all elements along that side of a are multiplied by the same element.
 struct MulArgs {
   Tensor out, a, b;
   Channel table;
@@ -93,8 +95,8 @@ struct CopyArgs {
   Tensor out, in;
 };
 
-// y[n,y,x,c] = max in[n, y*sy - py + ky, x*sx - px + kx, c] over the taps inside of `in`, of which
-// every window has one. The types are the same, innermost strides their size.
+// y[n,y,x,c] = max in[n, y*sy - py + ky, x*sx - px + kx, c] over the taps inside `in`; every window
+// has at least one. Both types are the same, and the innermost strides are their size.
 struct PoolArgs {
   Tensor out, in;
   std::int32_t kernel[2], stride[2], pad[2];
@@ -107,9 +109,10 @@ struct LookupArgs {
 };
 
 // y = clamp((sum * multiplier + 2^(shift-1)) >> shift), sum over in[n, y*sy - py + ky, x*sx - px +
-// kx, c] of the taps inside of `in`, of which every window has one. The entry is the only one, or
-// that whose count is the number of the window's taps inside of `in` or at most `margin` beyond it.
-// in: int8 or int16; innermost strides are the types' sizes. Sums stay below 2^28.
+// kx, c] of the taps inside `in`; every window has at least one. The table has one entry, or the
+// entry is that whose count is the number of the window's taps that lie inside `in` or at most
+// `margin` beyond it. in: int8 or int16; innermost strides are the types' sizes. Sums stay below
+// 2^28.
 struct AvgPoolArgs {
   Tensor out, in;
   const Channel* table;  // by count, the smallest first
@@ -118,11 +121,11 @@ struct AvgPoolArgs {
   std::int32_t lo, hi;
 };
 
-// Output row i of the whole map (origin + y) reads the place X = clamp(floor((step i + offset) /
-// divisor), 0, last 2^F) of the whole input, in steps of 2^-F rows: rows floor(X 2^-F) and the
-// next, `last` at most, weighted by what X is between them. The same for columns. Row r of the
-// whole input is row r + pad of `in`, which holds all that are read. F, the fraction bits: 0,
-// nearest, or 8.
+// Output row i of the whole map (origin + y) samples the whole input at X = clamp(floor((step i +
+// offset) / divisor), 0, last 2^F), in steps of 2^-F rows. It reads row floor(X 2^-F) and the next
+// row, at most `last`, weighted by the position of X between them. The same holds for columns. Row
+// r of the whole input is row r + pad of `in`, which holds all rows that are read. F is the number
+// of fraction bits: 0 (nearest) or 8.
 struct ResizeArgs {
   Tensor out, in;  // int8 or int16, the same
   std::int32_t step[2], offset[2], divisor[2], last[2];
@@ -130,9 +133,9 @@ struct ResizeArgs {
   std::int32_t origin[2], pad[2];
 };
 
-// The operators: OPERATOR(function, arguments). Where a part needs scratch, WITH_SCRATCH, and a
-// function of the same name and _scratch gives its bytes. The functions of each instruction set,
-// their tables, the steps of a session and the calls are made from this list.
+// The operators: OPERATOR(function, arguments), or WITH_SCRATCH if a part needs scratch; then the
+// function NAME_scratch gives its bytes. The functions of each instruction set, their tables, the
+// steps of a session and the calls are generated from this list.
 #define HORIZON_OPERATORS(OPERATOR, WITH_SCRATCH) \
   OPERATOR(copy, CopyArgs)                        \
   WITH_SCRATCH(conv, ConvArgs)                    \
@@ -148,7 +151,7 @@ struct ResizeArgs {
 
 struct Kernels {
   const char* name;
-  bool for_comparison;  // with others only: never the choice where nobody names it
+  bool for_comparison;  // for comparison with others; used only if named
 #define HORIZON_MEMBER(function, Args) void (*function)(const Args&, Part);
 #define HORIZON_MEMBERS(function, Args) \
   HORIZON_MEMBER(function, Args)        \
@@ -158,13 +161,13 @@ struct Kernels {
 #undef HORIZON_MEMBER
 };
 
-// Those that this build and this CPU have: the best first, then those for comparison; the last is
-// scalar, what the others are compared with.
+// The sets that this build and this CPU have: the best first, then those for comparison. The last
+// is scalar, the reference for the others.
 std::span<const Kernels* const> available_kernels();
 inline const Kernels* scalar_kernels() { return available_kernels().back(); }
 
-// The best of them, or the one that the environment variable HORIZON_KERNELS names. Null if it
-// names one that is unknown or not to be had; `error` then says why.
+// The best set, or the one that the environment variable HORIZON_KERNELS names. Null if that set is
+// unknown or not available here; `error` then says why.
 const Kernels* choose_kernels(const char** error);
 
 }  // namespace horizon

@@ -1,4 +1,5 @@
-// Lookups with AVX2: sixteen shuffles of 16 entries each, of which the upper bits choose.
+// Lookups with AVX2: sixteen shuffles of 16 entries each; the upper bits choose between the
+// results.
 #if defined(__x86_64__)
 
 #include <immintrin.h>

@@ -1,5 +1,5 @@
 // Lookups with AVX-512: permutations of words, two registers at a time. Permutations of bytes would
-// be fewer, but not every processor with VNNI has them.
+// need fewer instructions, but not every processor with VNNI has them.
 #if defined(__x86_64__)
 
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-// Lookups with NEON: four tables of 64 bytes, of which every place is in one.
+// Lookups with NEON: four tables of 64 bytes; every index is in exactly one of them.
 #if defined(__aarch64__)
 
 #include <arm_neon.h>

@@ -1,4 +1,4 @@
-// What lookups share, for all instruction sets: vectors of elements.
+// The code that lookups of all instruction sets share: vectors of elements.
 //
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t kHalf = 128;  // entries below that of the integer 0
 
-// Elements that lie side by side. A Table has kLanes and look(to, from), which does so many, and
-// with kMasked look(to, from, lanes), which does fewer.
+// Looks up contiguous elements. A Table has kLanes and look(to, from) for that many elements and,
+// if kMasked, look(to, from, lanes) for fewer.
 template <class Table, class T>
 void look_up_run(const Table& table, const T* entries, std::byte* to, const std::byte* from,
                  std::int64_t count) {
@@ -31,7 +31,7 @@ void look_up_run(const Table& table, const T* entries, std::byte* to, const std:
   }
 }
 
-// Rows at once where neither operand has gaps between its pixels, pixels where one has.
+// Whole rows at once if neither operand has gaps between its pixels; else pixel by pixel.
 template <class Table, class T>
 void look_up_rows(const LookupArgs& args, const Part& part) {
   const auto* entries = reinterpret_cast<const T*>(args.table);
@@ -49,7 +49,7 @@ void look_up_rows(const LookupArgs& args, const Part& part) {
                });
 }
 
-// With the tables of an instruction set for int8 and int16.
+// The operator with an instruction set's tables for int8 and int16.
 template <class Bytes, class Words>
 void look_up(const LookupArgs& args, const Part& part) {
   if (args.out.type == Type::int8) return look_up_rows<Bytes, std::int8_t>(args, part);

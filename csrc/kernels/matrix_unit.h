@@ -1,9 +1,9 @@
-// What a convolution by a matrix unit needs of it: AMX's eight tiles, in plain C++.
+// A matrix unit for convolutions: AMX's eight tiles, in plain C++.
 //
 // A tile has up to 16 rows of up to 64 bytes. Tiles 0 to 3 hold int32 sums, 16 in a row; 4 and 5
-// hold inputs, int8; 6 and 7 hold weights, rows of 16 outputs by 4 inputs. This is the twin of
-// AmxUnit (matrix_unit_amx.h): the kernel is written once, against either, so that it can be tested
-// bit for bit where there is no AMX. Its tiles obey the rules of the real ones: one whose shape
+// hold int8 inputs; 6 and 7 hold weights, in rows of 16 outputs by 4 inputs. This class has the
+// same interface as AmxUnit (matrix_unit_amx.h). The kernel is written once for both, so it can be
+// tested bit for bit without AMX. The tiles obey the rules of the real ones: a tile whose shape
 // does not fit stops the program, as the CPU's exception would.
 #pragma once
 

@@ -1,9 +1,9 @@
-// Max pooling: the largest of each column of a window, then the largest of these columns.
+// Max pooling: the maximum of each column of a window, then the maximum over the columns.
 //
-// The columns of a piece of an output row are kept in a line; outside of the input they are the
-// least value, which never counts, for every window holds an element. Where rows have no gaps the
-// vectors run through whole lines, so that few channels do not matter. Small windows with as many
-// columns as are skipped are taken at once.
+// The columns of a piece of an output row are kept in a line. Columns outside the input have the
+// least value; it is never the result, because every window has an element inside. If rows have no
+// gaps, vectors run through whole lines, so few channels cost nothing extra. Small windows whose
+// width equals the stride are computed directly.
 #include "kernels/elements.h"
 #include "kernels/parts.h"
 #include "kernels/pool_window.h"

@@ -8,7 +8,7 @@
 namespace horizon {
 namespace {
 
-// Where b has values of its own.
+// Along which sides b has different values.
 struct Factors {
   Tensor b;
   bool one_for_pixel, one_for_row;
@@ -27,10 +27,10 @@ struct Factors {
 // Calls step(out, a, factor, lanes) for vectors of up to kLanes elements; `factor` is a vector of
 // b.
 //
-// Where rows of `out` and `a` have no gaps, and b has one value for each row or no gaps either,
-// vectors run through whole rows. Else they are of the channels of one pixel: what b has for all
-// pixels of a row is loaded once for each vector of channels, what it has for all channels of a
-// pixel once for each pixel.
+// If rows of `out` and `a` have no gaps, and b has one value per row or no gaps either, vectors run
+// through whole rows. Otherwise a vector holds channels of one pixel. A value of b that all pixels
+// of a row share is then loaded once per vector of channels; a value that all channels of a pixel
+// share is loaded once per pixel.
 template <class Set, class Step>
 void for_each_factor(const MulArgs& args, const Factors& factors, const Part& part, Step step) {
   constexpr std::int64_t kLanes = Set::kLanes;
@@ -85,7 +85,7 @@ void for_each_factor(const MulArgs& args, const Factors& factors, const Part& pa
 template <class Set>
 void mul(const MulArgs& args, const Part& part) {
   const Factors factors(args);
-  // Parts of vectors that are not masked take longer than elements by themselves.
+  // Without masks, a partly filled vector takes longer than single elements.
   if (!Set::kMasked && args.out.shape[3] < Set::kLanes && !factors.whole_rows) {
     return scalar::mul(args, part);
   }

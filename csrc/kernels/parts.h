@@ -25,8 +25,8 @@ static inline std::byte* pixel(const Tensor& tensor, std::int64_t n, std::int64_
   return tensor.data + n * tensor.stride[0] + y * tensor.stride[1] + x * tensor.stride[2];
 }
 
-// The same elements with the stride 0 along sides of 1, so that they can be read for all places of
-// another box.
+// The same elements with the stride 0 along sides of 1. They can then be read at every place of a
+// larger box.
 static inline Tensor spread(Tensor tensor) {
   for (int axis = 0; axis < 4; ++axis) {
     if (tensor.shape[axis] == 1) tensor.stride[axis] = 0;

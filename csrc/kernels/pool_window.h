@@ -1,4 +1,4 @@
-// What poolings share: which places of the input a window reads.
+// The code that poolings share: which places of the input a window reads.
 #pragma once
 
 #include "kernels/parts.h"
@@ -11,7 +11,7 @@ struct Taps {
   std::int64_t count, step;
 };
 
-// Of places begin .. end - 1, those from 0 to `side` - 1.
+// The part of begin .. end - 1 within 0 .. `side` - 1.
 inline Range within(std::int64_t begin, std::int64_t end, std::int64_t side) {
   return {begin < 0 ? 0 : begin, end < side ? end : side};
 }

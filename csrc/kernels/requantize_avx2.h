@@ -1,10 +1,10 @@
 // Requantisation of 8 accumulators with AVX2, in integers (fixed_point.md, "Requantise").
 //
-// With the multiplier and the shift enlarged by 2^7 and 7 the shift is at least 32 for ratios below
-// 1 (shift >= 25), so that the upper halves of the products are all that counts:
+// For ratios below 1 (shift >= 25), the multiplier is scaled by 2^7 and the shift raised by 7. The
+// shift is then at least 32, and the result depends on the upper 32 bits of the product only:
 // floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)). |acc| < 2^28 and M < 2^24 keep p below 2^60.
-// Larger ratios, which only a fine output scale asks for, take the scalar way, as does M = 2^24:
-// it is legal, but M 2^7 is then no int32.
+// Larger ratios, which only a fine output scale needs, are computed by scalar code. So is M = 2^24:
+// it is legal, but M 2^7 does not fit int32.
 #pragma once
 
 #if defined(__x86_64__)
@@ -23,7 +23,7 @@ struct Scale8 {
   bool integer;  // every ratio is below 1 and every multiplier below 2^24
 };
 
-// Whether a channel is one for integers.
+// Whether integer vectors can requantise a channel.
 inline bool fits_integers8(const Channel& c) {
   return c.shift >= 25 && c.multiplier < 1 << 24 && c.residual_multiplier < 1 << 24;
 }

@@ -1,7 +1,7 @@
 // Requantisation of 16 accumulators in double precision (fixed_point.md, "Requantise").
 //
-// |acc| < 2^28 and M <= 2^24 make every term of acc M + bias M + residual Mr + 2^(s-1) a multiple
-// of 2^-s of less than 53 bits once it is scaled by 2^-s: nothing is rounded before the floor.
+// Scaled by 2^-s, every term of acc M + bias M + residual Mr + 2^(s-1) is a multiple of 2^-s with
+// less than 53 bits, because |acc| < 2^28 and M <= 2^24. So nothing is rounded before the floor.
 #pragma once
 
 #if defined(__x86_64__)
@@ -56,12 +56,13 @@ static inline __m512i requantize16(__m512i acc, __m512d ratio_lo, __m512d ratio_
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
-// The same in integers, in about half the time, for ratios below 1 (shift >= 25). With the
-// multiplier and the shift enlarged by 2^7 and 7 the shift is at least 32, so that the upper halves
-// of the products are all that counts: floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)).
+// The same in integers, in about half the time, for ratios below 1 (shift >= 25). The multiplier is
+// scaled by 2^7 and the shift raised by 7. The shift is then at least 32, and the result depends on
+// the upper 32 bits of the product only: floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)).
 inline constexpr std::int32_t kSmallestIntegerShift = 25;
 
-// Whether a channel is one for it. 2^24 is a legal multiplier, and one bit too long; -2^24 is not.
+// Whether integers can requantise a channel. The multiplier 2^24 is legal but a bit too long; -2^24
+// fits.
 static inline bool fits_integers(const Channel& channel, bool two_slopes) {
   constexpr std::int32_t kLimit = 1 << 24;
   return channel.shift >= kSmallestIntegerShift && channel.multiplier < kLimit &&
@@ -85,7 +86,7 @@ static inline IntegerScale16 integer_scale_of_channel(const Channel& channel) {
   return {multiplier, multiplier, offset, offset, _mm512_set1_epi32(channel.shift - 25)};
 }
 
-// Products of the even and of the odd lanes, 2^(shift-1) included, to their 16 integers.
+// The 16 integers from the products of the even and odd lanes, which include 2^(shift-1).
 static inline __m512i finish16(__m512i even, __m512i odd, __m512i shift, __m512i lo, __m512i hi) {
   const __m512i upper = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
   return _mm512_min_epi32(_mm512_max_epi32(_mm512_srav_epi32(upper, shift), lo), hi);

@@ -63,7 +63,7 @@ inline SlopedScale4 make_sloped_scale4(const Channel (&channels)[4]) {
           {vld1q_s64(shift), vld1q_s64(shift + 2)}};
 }
 
-// Narrowing saturates, so that the limits may follow it.
+// Narrowing saturates, so the limits can be applied after it.
 template <class Scale>
 inline int32x4_t finish4(int64x2_t low, int64x2_t high, const Scale& scale, int32x4_t lo,
                          int32x4_t hi) {

@@ -1,4 +1,4 @@
-// What rescale and add share, for all instruction sets: vectors of elements.
+// The code that rescale and add of all instruction sets share: vectors of elements.
 //
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
@@ -20,8 +20,8 @@ inline bool all_joined(const Tensor& out, const Tensor& a, const Tensor& b) {
 
 // Calls step(ratios, out, a, b, lanes) for vectors of up to kLanes elements.
 //
-// Where one ratio, `same`, serves all channels and no operand has gaps between its pixels, vectors
-// run through whole rows. Else they are of the channels of one pixel; with a table, make(channels,
+// If all channels have one ratio, `same`, and no operand has gaps between its pixels, vectors run
+// through whole rows. Otherwise a vector holds channels of one pixel; with a table, make(channels,
 // lanes) is called once for all pixels of a row.
 template <std::int64_t kLanes, class Ratios, class Make, class Step>
 void for_each_vector(const Tensor& out, const Tensor& a, const Tensor& b, const Ratios& same,
@@ -77,7 +77,7 @@ void rescale_vectors(const Tensor& out, const Tensor& a, const Tensor& b, const 
       });
 }
 
-// Parts of vectors that are not masked take longer than elements by themselves.
+// Without masks, a partly filled vector takes longer than single elements.
 template <class Set>
 bool better_scalar(const Tensor& out, const Tensor& a, const Tensor& b) {
   return !Set::kMasked && out.shape[3] < Set::kLanes && !all_joined(out, a, b);

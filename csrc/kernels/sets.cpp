@@ -5,24 +5,12 @@
 #include <cstring>
 
 #include "kernels/amx.h"
-
-#if defined(__aarch64__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
+#include "kernels/cpu.h"
 
 namespace horizon {
 namespace {
 
-// Whether the CPU has a feature, by the name that the compiler has for it. On x86 the compiler's
-// run-time library also asks the operating system whether it saves the registers.
-#if defined(__x86_64__)
-#define HORIZON_CPU_HAS(feature) (__builtin_cpu_supports(#feature) != 0)
-#elif defined(__aarch64__)
 #define HORIZON_CPU_HAS(feature) cpu_has_##feature()
-bool cpu_has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
-#endif
-
 #define HORIZON_ENTRY(function, Args) function,
 #define HORIZON_ENTRIES(function, Args) function, function##_scratch,
 #define HORIZON_TABLE(set, needs)                                                          \

@@ -35,8 +35,8 @@ using AsMany = typename VectorOf<T, kBytes / static_cast<int>(sizeof(Like)) *
                                         static_cast<int>(sizeof(T))>::type;
 
 #if defined(__AVX2__) && !defined(__AVX512BW__)
-// The lowest bytes of each lane. GCC narrows lane by lane where the instruction set has no
-// instruction of its own for it.
+// The lowest bytes of each lane. GCC would narrow lane by lane if the instruction set has no
+// instruction for it.
 template <class To, class From, int... kLanes>
 inline To narrowed(From value, std::integer_sequence<int, kLanes...>) {
   constexpr int kRatio = static_cast<int>(sizeof(From) / sizeof(To));
@@ -74,8 +74,8 @@ inline void store_as(std::byte* to, V value) {
 }
 
 // Calls step.operator()<width, count>(offset) for `count` vectors of `width` bytes that together
-// cover `bytes` bytes: kMany at a time, then single ones, of which the last may overlap the one
-// before. Narrower vectors serve what is shorter than one.
+// cover `bytes` bytes: kMany at a time, then single ones; the last may overlap the previous one.
+// Data that is shorter than a vector is covered by narrower vectors.
 template <class T, int kMany, int kWidth = kVectorBytes, class Step>
 inline void for_each_vector(std::int64_t bytes, Step step) {
   if (bytes < kWidth) {

@@ -1,4 +1,4 @@
-// What all fast warps share: the four taps of each output pixel.
+// The code that all fast warps share: the four taps of each output pixel.
 //
 // Everything is static: files for different instruction sets must not share code.
 #pragma once
@@ -9,8 +9,8 @@
 namespace horizon {
 namespace {
 
-// Taps in the order (y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1). The weight of a row or
-// column that is outside of the map is 0, and the tap's address that of one that is inside.
+// Taps in the order (y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1). A row or column outside
+// the map has the weight 0, and the address of one inside.
 struct WarpTaps {
   const std::byte* data[4];
   std::int32_t down[2], across[2];  // in steps of 2^-F, together 2^F where both are inside
@@ -80,8 +80,8 @@ inline void blend_elements(const WarpTaps& taps, Type type, std::int32_t bits, s
   }
 }
 
-// Calls step(c) for vectors of channels, of which the last may overlap the one before, or blends
-// the few that there are one at a time.
+// Calls step(c) for vectors of channels; the last may overlap the previous one. If there are fewer
+// channels than lanes, blends them one at a time.
 template <std::int64_t kChannels, class Step>
 inline void for_each_vector(const WarpTaps& taps, Type type, std::int32_t bits,
                             std::int64_t channels, std::byte* out, Step step) {

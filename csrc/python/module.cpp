@@ -12,9 +12,12 @@
 #include "executor/cpus.h"
 #include "executor/executor.h"
 #include "executor/names.h"
+#include "python/images.h"
 #include "python/model.h"
 #include "python/run_instruction.h"
+#ifdef HORIZON_TRAINING
 #include "python/training.h"
+#endif
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -132,5 +135,8 @@ NB_MODULE(_native, m) {
   m.def("available_kernels", &kernel_names);
   m.def("usable_cpus", &usable_cpus);
   m.def("cpu_quota", &cpu_quota, "root"_a);
+  define_images(m);
+#ifdef HORIZON_TRAINING
   define_training(m);
+#endif
 }

@@ -57,7 +57,7 @@ class OpCount:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of the first input."""
+        """Shape of the first input."""
         return next(iter(self.inputs.values()))
 
     @property

@@ -64,9 +64,9 @@ def resolve_checkpoints(
 ) -> None:
     """Decide which files the converters of a trainer or predictor load; changes ``section``.
 
-    ``ckpt`` replaces the last one's file. Files outside of ``ckpt_dir`` are inputs, looked up near
-    the config as well. A file that does not exist gives way to its stage's in ``shipped_ckpt_dir``,
-    if there is one.
+    ``ckpt`` replaces the last converter's file. Files outside ``ckpt_dir`` are inputs, which are
+    also looked up near the config. A file that does not exist is replaced by its stage's file in
+    ``shipped_ckpt_dir``, if there is one.
 
     Raises:
         InputError: ``ckpt`` without a converter that loads.

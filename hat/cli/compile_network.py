@@ -45,7 +45,7 @@ class Network:
 
     @property
     def warning(self) -> str:
-        """What has to be known of random weights."""
+        """A warning that the weights are random, and what that means."""
         return (
             f"RANDOM WEIGHTS: {self.reason}. Times, bytes and memory are those of the trained "
             "network; what this program computes means nothing."

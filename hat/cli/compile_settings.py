@@ -53,7 +53,7 @@ def deploy_size(config: Config, graph: Graph) -> tuple[int, int]:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """Of a tensor, or one that is written out; empty for anything else."""
+    """The shape of a tensor, or a shape given as a list or tuple; empty for anything else."""
     found = getattr(value, "shape", value)
     return tuple(found) if isinstance(found, list | tuple) else ()
 

@@ -146,10 +146,10 @@ def by_program(
 
 
 def output_files(viz: Any, folder: Path, name: str, inputs: Mapping[str, str]) -> list[Path]:
-    """What will be written to ``folder``.
+    """The files that will be written to ``folder``.
 
-    Of a ``viz_func`` that does not say that by a method ``files``, as FlowViz has it, any file
-    that begins with the name of the first image.
+    A ``viz_func`` names them by a method ``files``, as FlowViz does. Without that method, they are
+    all files that begin with the name of the first image.
     """
     flo = folder / f"{name}.flo"
     if hasattr(viz, "files"):

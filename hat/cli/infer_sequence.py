@@ -44,13 +44,13 @@ MADE_BY = "hat infer"
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be written.
+    """The files that will be written.
 
     Attributes:
-        folder: of all files.
-        kinds: of each pair's files, see :data:`hat.sequences.results.ENDINGS`.
-        video: the file, or None.
-        patterns: of the names of all files in the folder.
+        folder: folder of all files.
+        kinds: kinds of files for each pair, see :data:`hat.sequences.results.ENDINGS`.
+        video: the video's file, or None.
+        patterns: patterns for the names of all files in the folder.
     """
 
     folder: Path
@@ -164,7 +164,7 @@ def _estimator(args: argparse.Namespace, frames: Frames) -> tuple[Estimator, Map
 
 
 def plan(args: argparse.Namespace, frames: Frames, truths: Mapping[int, Path]) -> Plan:
-    """What will be written, by the arguments and the source.
+    """Decide what to write, from the arguments and the source.
 
     Raises:
         InputError: kinds that need a folder with a video's file, error maps without true flow,
@@ -275,7 +275,7 @@ def _far(progress: Progress, frames: Frames) -> str:
 def _report(
     frames: Frames, estimate: Estimator, planned: Plan, progress: Progress, seconds: float
 ) -> None:
-    """What was done, and where it is."""
+    """Print what was computed, and where the results are."""
     if not progress.pairs:
         return
     height, width = progress.size

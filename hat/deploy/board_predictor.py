@@ -38,18 +38,18 @@ FLOAT_INPUT = "int_infer, predict.py's input"
 
 @dataclass
 class Alignment:
-    """What came out for one data set.
+    """The result for one data set.
 
     Attributes:
         metrics: results by name, of the board's program and of the integer model.
-        values, differing: the program's output integers, and those of them that the integer model
-            does not give for the same input.
-        first_differing: name of the first pair with such an integer.
-        inputs, other_inputs: input integers, and those of them that are others in ``predict.py``,
-            which rounds after a conversion in float.
-        padded: pairs that are smaller than the program's images.
-        program_seconds: decoding, colour conversion and the program, by the clock.
-        comparison_seconds: the integer model and the metrics.
+        values, differing: number of output integers of the program, and how many of them differ
+            from the integer model's for the same input.
+        first_differing: name of the first pair with a differing integer.
+        inputs, other_inputs: number of input integers, and how many of them differ in
+            ``predict.py``, which converts in float and then rounds.
+        padded: number of pairs that are smaller than the program's images.
+        program_seconds: wall time of decoding, colour conversion and the program.
+        comparison_seconds: wall time of the integer model and the metrics.
     """
 
     pairs: int = 0

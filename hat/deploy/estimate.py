@@ -45,13 +45,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one machine; other processes hand it over, so it holds no more than is needed.
+    """The result for one machine. It passes between processes, so it holds only what is needed.
 
     Attributes:
-        figures: what machines are compared by.
+        figures: the figures by which machines are compared.
         rows: titles and texts for people.
         files: contents by kind: "hbm", "hbir", "html", "json".
-        error: why the machine cannot run the network; all else is empty then.
+        error: why the machine cannot run the network; everything else is then empty.
     """
 
     machine: Machine
@@ -126,7 +126,7 @@ def bounded_by(found: Estimate) -> str:
 
 
 def figures(summary: dict[str, Any], machine: Machine) -> dict[str, Any]:
-    """What machines are compared by, with the record's names and values."""
+    """The figures by which machines are compared, with the record's names and values."""
     performance, access = summary["performance"], summary["DDR access data"]
     own = summary["estimate"]
     return {

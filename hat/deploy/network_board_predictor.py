@@ -24,12 +24,12 @@ BOARD, INTEGER_MODEL = "board program", "int_infer"
 
 @dataclass
 class NetworkAlignment:
-    """What came out for one data set.
+    """The result for one data set.
 
     Attributes:
-        metrics: of the program and of the integer model, by name.
-        values, differing: the program's output integers, and those of them that the integer model
-            does not give for the same input.
+        metrics: metrics of the program and of the integer model, by name.
+        values, differing: number of output integers of the program, and how many of them differ
+            from the integer model's for the same input.
     """
 
     samples: int = 0

@@ -80,7 +80,7 @@ def _choice(enable_amp: bool | str, kind: str) -> tuple[str, str]:
 
 @functools.cache
 def missing_on_cpu() -> str | None:
-    """What keeps the CPU from fast bfloat16, as a clause; None if nothing does."""
+    """Why bfloat16 is not fast on this CPU, as a clause; None if it is."""
     capability = torch.backends.cpu.get_cpu_capability()
     if not capability.startswith("AVX512"):
         return f"torch's kernels are those of {capability} and not of AVX512"

@@ -41,7 +41,7 @@ def update_metrics(metrics: Sequence[Any], batch: dict, outputs: Any) -> None:
 
 
 def update_training_metrics(metrics: Sequence[Any], batch: dict, model_outs: Any) -> None:
-    """The same in training, where a NetworkTask gives its losses beside the outputs."""
+    """Update metrics in training, where a NetworkTask returns losses beside the outputs."""
     update_metrics(metrics, batch, model_outs["outputs"])
 
 

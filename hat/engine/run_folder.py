@@ -1,4 +1,4 @@
-"""Who owns the files of a training run.
+"""Ownership of the files of a training run.
 
 A run of one stage owns, in each folder that it writes to, what its manifest names::
 

@@ -62,7 +62,7 @@ class SubsetMetrics:
 
 
 def _rows(value: Any, rows: list[int], count: int) -> Any:
-    """Of every tensor and list of ``count`` entries, the ones in ``rows``."""
+    """``value`` with only the entries ``rows`` of every tensor and list of ``count`` entries."""
     if len(rows) == count:
         return value
     if isinstance(value, torch.Tensor):

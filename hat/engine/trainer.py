@@ -168,7 +168,7 @@ class DistributedDataParallelTrainer:
 
     @property
     def seconds(self) -> float:
-        """Of the run by the clock up to the last step, in all sittings."""
+        """Wall time of the run up to its last step, summed over all resumptions."""
         return self.run_length.seconds
 
     @property

@@ -1,1 +1,1 @@
-"""A machine description of this CPU, fitted to measured times: docs/host_estimate.md."""
+"""Fit a machine description of this CPU to measured times: docs/host_estimate.md."""

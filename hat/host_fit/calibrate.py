@@ -1,7 +1,7 @@
-"""From measured times to the machine whose estimate is nearest to them.
+"""From measured times to the machine whose estimate is closest to them.
 
-The estimate's own formulas (``horizon.perf``) predict the times, so that what they leave out is
-made up for as far as it can be.
+The estimate's own formulas (``horizon.perf``) predict the times. The fitted numbers therefore make
+up for effects that the formulas leave out, as far as they can.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ BYTES_PER_CYCLE = (
     8.0,
     4.0,
     2.0,
-)  # to start from
-# Relative errors of shorter times than this count less and less.
+)  # the start of the search
+# The shorter a time below this, the less its relative error counts.
 SHORT = 1e-6
 CONVOLUTION, WIDE, NARROW = "convolution, int8", "convolution, int16", "convolution, few outputs"
 DEPTHWISE = "convolution, depthwise"
@@ -54,7 +54,7 @@ FEWEST = 3  # instructions of each kind
 
 @dataclass(frozen=True)
 class Residual:
-    """A measured instruction, its kind (of ``KINDS``) and the seconds that are estimated."""
+    """A measured instruction, its kind (of ``KINDS``) and its estimated seconds."""
 
     timing: Timing
     kind: str
@@ -66,12 +66,12 @@ class Residual:
 
 
 def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
-    """``base`` with the numbers that describe the times best (``numbers.fitted_keys``).
+    """``base`` with the numbers (``numbers.fitted_keys``) that describe the times best.
 
     Args:
-        timings: all of ``KINDS`` among them.
-        base: its clock, workers, units and bandwidth of the DDR are kept; where the search for
-            the other numbers starts.
+        timings: instructions of all ``KINDS``.
+        base: the machine whose clock, workers, units and DDR bandwidth are kept; the search for the
+            other numbers starts from its values.
 
     Raises:
         InputError: times that are not positive, or too few of a kind.
@@ -93,8 +93,8 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
     for _ in range(SWEEPS):
         for name, kind in ARRAYS.items():
             machine = _with_best_array(machine, name, by_kind[kind])
-        # Where memory sets the time, an instruction says nothing of its unit, and the other way
-        # round: from a bad start the search would not see which.
+        # If memory sets an instruction's time, the time does not depend on the unit, and the other
+        # way round. From a bad start the search could not tell which one does: so try several.
         trials = [
             _fitted_by_kind(numbers.with_numbers(machine, {SRAM: value}), by_kind, by_unit)
             for value in (number(machine, SRAM), *BYTES_PER_CYCLE)
@@ -105,7 +105,7 @@ def calibrate(timings: Sequence[Timing], base: Machine) -> Machine:
 
 
 def residuals(timings: Sequence[Timing], machine: Machine) -> list[Residual]:
-    """How far the machine's estimate is from each time."""
+    """The estimate of each measured time."""
     return [
         Residual(timing, kind_of(timing.instruction), float(seconds))
         for timing, seconds in zip(timings, predicted(timings, machine), strict=True)
@@ -130,7 +130,7 @@ def kind_of(instruction: Instruction) -> str:
 def _fitted_by_kind(
     machine: Machine, by_kind: Mapping[str, list[Timing]], by_unit: Mapping[str, list[Timing]]
 ) -> tuple[Machine, float]:
-    """All numbers but ``SRAM``, each from the instructions that are nearest to it; the loss."""
+    """All numbers but ``SRAM`` fitted, each to the instructions that depend on it; the loss."""
     total = 0.0
     for name, kind in ARRAYS.items():
         machine, loss = _fitted(machine, _array_keys(name), by_kind[kind])
@@ -145,15 +145,15 @@ def _fitted_by_kind(
 
 
 def _array_keys(name: str) -> tuple[str, ...]:
-    """Those of an array's cycles; the startup is that of convolutions."""
+    """The keys of an array's cycles. The startup is fitted with convolutions."""
     keys = (f"tensor.{name}.step_cycles", f"tensor.{name}.drain_cycles")
     return (*keys, "tensor.startup_cycles") if name == "conv" else keys
 
 
 def _with_best_array(machine: Machine, name: str, timings: Sequence[Timing]) -> Machine:
-    """The best sizes of an array, and with them the best cycles.
+    """The machine with the best sizes of an array and the best cycles for them.
 
-    Pixels and outputs are tried together: half of one and twice the other is nearly the same.
+    Pixels and outputs are tried in pairs: to halve one and double the other changes little.
     """
     keys = _array_keys(name)
     best, loss = _fitted(machine, keys, timings)
@@ -167,7 +167,7 @@ def _with_best_array(machine: Machine, name: str, timings: Sequence[Timing]) -> 
 
 
 def _resized(machine: Machine, name: str, sizes: Mapping[str, int]) -> Machine:
-    """The array with other sizes, as quick as before where they divide the work evenly."""
+    """The array with other sizes, and as fast as before on work that the sizes divide evenly."""
     old = numbers.array_of(machine, name)
     new = replace(old, **sizes)
     groups = new.pixels * new.outputs / (old.pixels * old.outputs)

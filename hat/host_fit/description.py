@@ -1,4 +1,4 @@
-"""A machine as the text of its description (TOML), which ``march.load`` reads back."""
+"""Write a machine as a description (TOML) that ``march.load`` can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMITS = "limits."
 def description(machine: Machine, comment: str) -> str:
     """The text, with ``comment`` above it.
 
-    Each number stands with its source; fitted ones with four digits.
+    Each number is written with its source; fitted numbers have four digits.
     """
     top, tables = _numbers(machine)
     lines = [f"# {line}" for line in comment.splitlines()]
@@ -34,7 +34,7 @@ def description(machine: Machine, comment: str) -> str:
 
 
 def _numbers(machine: Machine) -> tuple[list[str], dict[str, list[str]]]:
-    """Lines of the numbers: those above all tables, and those of each table."""
+    """The lines of the numbers: first those outside tables, then those of each table."""
     top: list[str] = []
     tables: dict[str, list[str]] = {"memory": []}
     for key, source in machine.sources.items():
@@ -45,13 +45,13 @@ def _numbers(machine: Machine) -> tuple[list[str], dict[str, list[str]]]:
             f"provenance = {_text(source.provenance)}, source = {_text(source.text)} }}"
         )
         (tables.setdefault(table, []) if table else top).append(line)
-    for op in machine.limits:  # types have no source, and may be all that there is
+    for op in machine.limits:  # A list of types has no source, and a table may hold nothing else.
         tables.setdefault(f"{LIMITS}{op}", [])
     return top, dict(_with_tables_of_tables_last(tables))
 
 
 def _with_tables_of_tables_last(tables: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
-    """The order of the file; a table's own keys stand before the tables within it."""
+    """The order of the file: a table's own keys come before the tables inside it."""
     return iter(sorted(tables.items(), key=lambda item: (_rank(item[0]), item[0].count("."))))
 
 

@@ -1,8 +1,8 @@
 """Positive numbers that make predictions agree with measurements, in relative error.
 
-Levenberg-Marquardt on the logarithms, of numbers and of times alike, with Huber's loss: errors up
-to ``LINEAR_FROM`` count squared, larger ones linearly, so that what the model cannot describe does
-not pull at what it can.
+Levenberg-Marquardt on the logarithms of both numbers and times, with Huber's loss: errors up to
+``LINEAR_FROM`` count squared, larger errors linearly. Measurements that the model cannot describe
+thus have little influence on the fit.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 LINEAR_FROM = 0.1
-STEP = 1e-4  # of a logarithm, for the derivatives
+STEP = 1e-4  # step of a logarithm, for numerical derivatives
 LONGEST = 1.0
 ROUNDS = 40
-GAIN = 1e-6  # share of the loss that a round must win
+GAIN = 1e-6  # share of the loss by which a round must improve; the search ends otherwise
 TRIALS = 8
 
 
@@ -26,10 +26,10 @@ def fit(
     measured: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, float]:
-    """Numbers whose predictions are nearest to ``measured``.
+    """Find the numbers whose predictions are closest to ``measured``.
 
     Args:
-        predict: positive numbers (P,) to positive predictions (M,).
+        predict: maps positive numbers (P,) to positive predictions (M,).
         start: (P,), positive.
         limits: (P, 2), least and largest value of each number, positive.
         measured, weights: (M,), positive.
@@ -58,7 +58,7 @@ def fit(
         curve, gradient = scaled @ slope.T, scaled @ error
         won = 0.0
         for _ in range(TRIALS):
-            # A number without influence has no curvature: it stays where it is.
+            # A number without influence on the predictions has no curvature and keeps its value.
             damped = curve + np.diag(damping * np.diag(curve) + 1e-12)
             move = np.clip(np.linalg.solve(damped, -gradient), -LONGEST, LONGEST)
             there = np.clip(place + move, least, most)

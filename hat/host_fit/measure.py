@@ -1,4 +1,4 @@
-"""Times of the instructions of programs on this CPU."""
+"""Measure the times of programs' instructions on this CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from horizon import hbm
 from horizon.hbm import Instruction, Program
 from horizon.runtime import Model
 
-# A CPU that does nothing else repeats itself within a few per cent.
+# On a CPU that does nothing else, repeated times agree within a few per cent.
 BUSY = 1.15
 TIMED = 2
 QUANTILE = 0.25
@@ -34,12 +34,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of all programs.
+    """The measurements of all programs.
 
     Attributes:
         timings: in the order of programs and instructions.
         rounds: how often each program was timed.
-        spread: median over lower quartile of a program's time, of the programs the median.
+        spread: a program's median time divided by its lower quartile; the median over the programs.
     """
 
     timings: tuple[Timing, ...]
@@ -48,16 +48,16 @@ class Measured:
 
     @property
     def busy(self) -> bool:
-        """Whether something else seems to have run at the same time."""
+        """Whether the CPU seems to have been busy with something else."""
         return self.spread > BUSY
 
 
 def measure(programs: Sequence[Program], threads: int, seconds: float) -> Measured:
     """Run the programs in turn for some ``seconds``, and each at least ``TIMED`` times.
 
-    The first of some runs in a row is not timed: it wakes the threads. Of an instruction's times
-    the lower quartile counts: something else delays some runs even on a quiet machine, and the
-    shortest time of all is luck.
+    The first run of a series is not timed, because it wakes the threads. An instruction's time is
+    the lower quartile of its times: even on a quiet machine some runs are delayed, and the shortest
+    time of all is luck.
 
     Raises:
         InputError: times that cannot be right.
@@ -92,7 +92,7 @@ def measure(programs: Sequence[Program], threads: int, seconds: float) -> Measur
 
 
 def check(timings: Sequence[Timing]) -> None:
-    """InputError for times that are 0, negative or not finite: no clock gives them."""
+    """Raise InputError for times that are 0, negative or not finite: the clock is broken."""
     for timing in timings:
         if not 0 < timing.seconds < float("inf"):
             raise InputError(
@@ -103,7 +103,7 @@ def check(timings: Sequence[Timing]) -> None:
 
 
 def copy_bandwidth(threads: int) -> float:
-    """Bytes per second that ``threads`` threads together read and write when they copy."""
+    """Bytes per second that ``threads`` threads together read and write while copying."""
     pairs = [(np.ones(COPIED, np.uint8), np.ones(COPIED, np.uint8)) for _ in range(threads)]
     best = float("inf")
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""The numbers of a machine that times on a CPU determine, by their keys in the description."""
+"""The numbers of a machine that are fitted to times, by their keys in the description."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from horizon.march import ARRAYS, Array, Machine
 from horizon.march.keys import path
 
 UNITS = ("load", "store", "vector", "aux", "transform")
-# Of a step, to choose from: those of the registers of all instruction sets.
+# Sizes of a step that are tried: those of the registers of all instruction sets.
 SIZES = {
     "pixels": (1, 2, 4, 8, 16, 32),
     "inputs": (1, 2, 4, 8, 16, 32, 64),
     "outputs": (1, 2, 4, 8, 16, 32),
 }
-# Where a search ends. Numbers that may be 0 in a description are as good as 0 at the lower end, and
-# no instruction feels a bandwidth at the upper one.
+# Limits of the search. The lower limit of a number that may be 0 in a description acts like 0. The
+# upper limit of a bandwidth slows no instruction down.
 LIMITS = {
     "startup_cycles": (1.0, 1e7),
     "drain_cycles": (1e-2, 1e4),
@@ -30,12 +30,12 @@ LIMITS = {
 
 
 def sizes_of(array: str, size: str) -> tuple[int, ...]:
-    """The sizes to choose from: an output of a depthwise convolution reads one input."""
+    """The sizes of an array that are tried. Depthwise outputs read one input each."""
     return (1,) if (array, size) == ("depthwise", "inputs") else SIZES[size]
 
 
 def fitted_keys() -> tuple[str, ...]:
-    """All of them, but for the sizes of the arrays."""
+    """The keys of all fitted numbers, without the sizes of the arrays."""
     keys = ["memory.sram_bytes_per_cycle", "tensor.startup_cycles", "tensor.int16_steps"]
     for array in ARRAYS:
         keys += [f"tensor.{array}.step_cycles", f"tensor.{array}.drain_cycles"]
@@ -69,7 +69,7 @@ def with_array(machine: Machine, name: str, array: Array) -> Machine:
 
 
 def _changed(place: Any, path: list[str], value: Any) -> Any:
-    """``place`` with what the path leads to replaced."""
+    """``place`` with the value at the path replaced."""
     if not path:
         return value
     name, *rest = path

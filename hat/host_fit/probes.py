@@ -1,8 +1,8 @@
-"""Networks that nobody would train, whose layers cover what the CPU may have to compute.
+"""Made-up networks whose layers cover the work that a CPU may get.
 
-Each chain is a small network on maps of one size, its layers drawn at random within limits. What
-a layer reads has been written by the one before, and its weights come from a cache that other
-layers have used meanwhile, as in any network: single layers in a loop would be too quick.
+Each chain is a small network on maps of one size, with layers drawn at random within limits. As in
+a real network, a layer reads what the previous layer has just written, and other layers have used
+the caches since its weights were last read. Single layers in a loop would be measured too fast.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHANNELS = (3, 8, 12, 16, 24, 32, 40, 48, 64, 81, 96, 128, 160, 196, 256, 320, 4
 LARGEST_OUTPUT = 256
 KERNELS = ((1, 1), (3, 3), (3, 3), (3, 3), (3, 3), (5, 5))
 DILATIONS = (1, 1, 1, 1, 2, 4, 8, 16)
-# Of one layer. More would only take longer.
+# Multiply-accumulates of one layer. Larger layers would only take longer.
 SMALLEST_MACS, LARGEST_MACS = 2e5, 3e8
 LARGEST_ELEMENTS = 4e6
 PER_GRAPH = 12
@@ -46,7 +46,7 @@ SHIFTS = {"int8": 34, "int16": 28, "int32": 26}
 
 
 def probe_graphs(count: int, seed: int = 0) -> list[Graph]:
-    """``count`` chains, some to a program; of every kind on every map, where there are 80."""
+    """``count`` chains, several per program. With 80, there is one of every kind on every map."""
     makers = (_convolutions, _narrow, _matching, _convolutions, _elementwise)
     rng = np.random.default_rng(seed)
     graphs: list[Graph] = []
@@ -61,7 +61,7 @@ def probe_graphs(count: int, seed: int = 0) -> list[Graph]:
 
 
 class _Chain:
-    """A graph that grows; ``last`` is the tensor that the next layer reads."""
+    """A graph under construction; ``last`` is the tensor that the next layer reads."""
 
     def __init__(self, rng: np.random.Generator, name: str) -> None:
         self.rng, self.name = rng, name
@@ -78,7 +78,7 @@ class _Chain:
         return graph
 
     def begin(self, size: tuple[int, int], batch: int = 1) -> TensorInfo:
-        """Images, and from them maps of ``size``, halved as networks do it; ``last`` is these."""
+        """Add images, and layers that halve them to maps of ``size``, which become ``last``."""
         halvings = 2 if size[0] * size[1] * 16 * 3 <= LARGEST_ELEMENTS else 1
         height, width = (side << halvings for side in size)
         channels = self.pick((3, 3, 3, 1))
@@ -169,7 +169,7 @@ class _Chain:
         return self.add_node("concat", parts, shape, parts[0].dtype, {"axis": axis})
 
     def image(self, x: TensorInfo, number: int) -> TensorInfo:
-        """One of a batch."""
+        """One image of a batch."""
         values = {"axis": 0, "start": number, "stop": number + 1}
         return self.add_node("slice", [x], (1, *x.shape[1:]), x.dtype, values)
 
@@ -232,7 +232,7 @@ class _Chain:
 
 
 def _weights(shape: tuple[int, ...]) -> np.ndarray:
-    """All values there are, in turn."""
+    """Weights that run through all values in turn."""
     return (np.arange(np.prod(shape)) % 255 - 127).astype(np.int8).reshape(shape)
 
 
@@ -246,7 +246,7 @@ def _limits(dtype: str) -> dict[str, int]:
 
 
 def _convolutions(chain: _Chain) -> None:
-    """Convolutions of all shapes; about every third chain is densely connected."""
+    """Convolutions of all shapes. About one in three chains is densely connected."""
     dense = chain.rng.random() < 0.35
     x = chain.last
     for _ in range(7):
@@ -271,7 +271,7 @@ def _convolutions(chain: _Chain) -> None:
 
 
 def _affordable(x: TensorInfo, kernel: tuple[int, int], stride: int, transposed: bool) -> list[int]:
-    """Numbers of outputs that are neither too little work nor too much; 8 if there are none."""
+    """Numbers of outputs that give neither too little nor too much work; 8 if no number does."""
     taps, pixels = kernel[0] * kernel[1], x.shape[1] * x.shape[2]
     spread = stride**2 if transposed else 1 / stride**2
     # int16 takes several times as long.
@@ -287,7 +287,7 @@ def _affordable(x: TensorInfo, kernel: tuple[int, int], stride: int, transposed:
 
 
 def _narrow(chain: _Chain) -> None:
-    """Few outputs, of few and of many channels."""
+    """Layers of few outputs, with few and with many input channels."""
     x = chain.convolution(chain.last, chain.pick(_fitting(chain, CHANNELS)))
     flow = chain.convolution(x, 2, (3, 3), dtype="int16")
     finer = chain.convolution(x, 2, (3, 3), dtype="int16", residual=flow)
@@ -302,9 +302,9 @@ def _narrow(chain: _Chain) -> None:
 
 
 def _matching(chain: _Chain) -> None:
-    """Correlations, warps and what stands around them, on two images of a batch.
+    """Correlations and warps with the layers around them, on two images of a batch.
 
-    Threads share the batch, so that each image comes from another core's cache.
+    Threads share the batch, so each image comes from another core's cache.
     """
     channels = chain.pick(_fitting(chain, (12, 16, 24, 32, 48, 64, 96, 128, 196)))
     features = chain.convolution(chain.convolution(chain.last, channels), channels, (3, 3))
@@ -347,7 +347,7 @@ def _elementwise(chain: _Chain) -> None:
 
 
 def _depthwise(chain: _Chain, x: TensorInfo) -> None:
-    """Outputs that read one input each: mostly 3x3, after one another as blocks have them."""
+    """Depthwise convolutions: mostly 3x3, one after the other as in the blocks of networks."""
     if x.shape[3] < 2:
         return
     kind = len(chain.nodes) % 4
@@ -356,6 +356,6 @@ def _depthwise(chain: _Chain, x: TensorInfo) -> None:
 
 
 def _fitting(chain: _Chain, channels: Sequence[int]) -> list[int]:
-    """Those that are not too large on the maps of ``chain``."""
+    """The options that are not too large on the maps of ``chain``."""
     pixels = chain.last.shape[1] * chain.last.shape[2]
     return [number for number in channels if pixels * number <= LARGEST_ELEMENTS]

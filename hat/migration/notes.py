@@ -1,4 +1,4 @@
-"""What is said about one place of a config."""
+"""A remark about one place of a config."""
 
 from __future__ import annotations
 

@@ -93,11 +93,12 @@ def check_shared(new: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
-    """Of each level's layers in ``new``: those of ``old`` whose weights they continue.
+    """For each layer of ``new`` at a level, the layer of ``old`` whose weights it continues.
 
-    Match features continue those of the same level, and begin at random where there are none. The
-    coarsest decoder, which receives no flow, continues the coarsest one. Any other one continues
-    that of the same level, or else the finest or the coarsest one that receives a flow.
+    Match features continue those of the same level; if ``old`` has none there, they begin at
+    random. The coarsest decoder, which receives no flow, continues the coarsest decoder. Every
+    other decoder continues the decoder of the same level, or else the finest or coarsest decoder
+    that receives a flow.
     """
     found = {}
     for layers, few, many in _levels(old, new):
@@ -156,7 +157,7 @@ def _entries(
 def concatenated_inputs(
     old: nn.Module, new: nn.Module, layers: dict[str, str]
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Of layers that read several tensors side by side: the new place of each old input channel.
+    """For layers that read several tensors as joined channels, each old input channel's new place.
 
     Args:
         old, new: the networks.

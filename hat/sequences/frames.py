@@ -59,7 +59,7 @@ class Frames(Protocol):
         ...
 
     def pair_names(self) -> list[str] | None:
-        """Of the first frames of the pairs; None where nobody knows how many there are."""
+        """Names of the pairs' first frames; None if the number of frames is unknown."""
         ...
 
 

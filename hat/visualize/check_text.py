@@ -55,7 +55,7 @@ def _times(op: OpFinding) -> list[str]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; the first one gives way if the terminal is too narrow."""
+    """Aligned columns. If the terminal is too narrow, the first column is shortened."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     spare = width() - sum(widths[1:]) - 2 * (len(widths) - 1)
     widths[0] = max(min(widths[0], spare), min(widths[0], SMALLEST_NAME))

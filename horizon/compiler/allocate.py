@@ -1,8 +1,8 @@
-"""Addresses for blocks of memory that are needed for a while each, in one arena.
+"""Addresses in one arena for blocks of memory with limited lifetimes.
 
 Greedy by size, best fit (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
-Inference", section 5): the largest block first, each in the smallest gap that the blocks of
-overlapping lifetimes leave, or behind them all.
+Inference", section 5). Blocks are placed in order, the largest first. Each goes into the smallest
+gap between the placed blocks that live at the same time, or behind them if no gap is large enough.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def allocate(blocks: Sequence[Block], order: str = "size") -> dict[str, int]:
     """Offsets by name; blocks that are needed at the same time do not overlap.
 
     Args:
-        order: which of ``ORDERS`` decides who comes first.
+        order: the key of ``ORDERS`` by which blocks are sorted before they are placed.
     """
     ordered = sorted(blocks, key=ORDERS[order])
     first, last, start, end = (np.zeros(len(blocks), np.int64) for _ in range(4))
@@ -65,7 +65,7 @@ def smallest_arena(blocks: Sequence[Block], orders: Sequence[str]) -> tuple[dict
 def _best_gap(start: np.ndarray, end: np.ndarray, size: int) -> int:
     """The start of the smallest gap of at least ``size`` bytes, else the end of all."""
     order = np.argsort(start, kind="stable")
-    # The end of everything before each block, and the start of the arena.
+    # Where the blocks before each block end (0 before the first), and where all of them end.
     before = np.maximum.accumulate(np.concatenate([[0], end[order]]))
     gaps = start[order] - before[:-1]
     fits = np.flatnonzero(gaps >= size)

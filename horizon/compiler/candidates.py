@@ -1,4 +1,4 @@
-"""The complete plans of a level, of which the fastest is taken."""
+"""The complete plans of a level. The compiler takes the fastest of them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from horizon.compiler.plan import Plan
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan, and the job that it is for: with cascades its tasks differ."""
+    """A plan and its job. A job with cascades has other tasks than one without."""
 
     job: Job
     plan: Plan
 
 
 def make_candidates(job: Job) -> Iterator[Candidate]:
-    """First those without cascades, then those of each choice of cascades.
+    """The candidates without cascades, then those with each choice of cascades.
 
-    They depend on the machine's memory, alignment and units, and on nothing else of it.
+    They depend on the machine's memory, alignment and units, and not on its speed.
 
     Raises:
-        CapacityError: too little memory.
+        CapacityError: the machine has too little memory.
     """
     placed, tasks, machine, level = job.placed, job.tasks, job.machine, job.level
     plans = plans_of(job)
     yield from (Candidate(job, plan) for plan in plans)
-    # Between a stripe and a tensor that is in SRAM as a whole, copies stay within SRAM.
+    # A stripe may read or write a tensor that is resident in SRAM. It needs copies within SRAM for
+    # that, which only the unit "transform" executes.
     if not machine.cuts_layers or "transform" not in machine.units:
         return
     base = min(plans, key=lambda plan: plan.traffic)
@@ -47,7 +48,7 @@ def make_candidates(job: Job) -> Iterator[Candidate]:
 
 
 def _striped(job: Job, cascades: tuple[Cascade, ...]) -> Iterator[Candidate]:
-    """The plans with these cascades, as long as the copies that they add find room."""
+    """The plans with these cascades, up to the first that does not fit the SRAM."""
     placed, tasks = cascaded(job.placed, job.tasks, cascades)
     striped = Job(placed, tasks, job.machine, replace(job.level, policies=job.level.striping))
     yield from (Candidate(striped, plan) for plan in possible_plans(striped))

@@ -1,8 +1,8 @@
-"""Layers that are carried out together, stripe by stripe of rows.
+"""Cascades: consecutive layers that run together, stripe by stripe of rows.
 
-What a layer makes for the next one then fits the SRAM, although the whole map would not. Each
-stripe has buffers of its own; rows that two stripes need are computed twice, or loaded twice where
-they come from outside (Alwani et al., "Fused-layer CNN accelerators").
+A stripe of the tensors between the layers fits the SRAM even if the whole maps do not. Each stripe
+has its own buffers. Rows that two stripes need are computed twice, or loaded twice if they come
+from outside the cascade (Alwani et al., "Fused-layer CNN accelerators").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from horizon.hbm.records import Space
 
 @dataclass(frozen=True)
 class Cascade:
-    """Tasks ``first`` to ``last``, both included, in so many stripes."""
+    """Tasks ``first`` to ``last`` (included), and the number of stripes."""
 
     first: int
     last: int
@@ -29,11 +29,11 @@ class Cascade:
 
 
 class Group:
-    """Consecutive tasks, and what passes between them.
+    """Consecutive tasks, and the buffers between them.
 
     Attributes:
-        inner: buffers that tasks of the group write and read.
-        leaving: for each task whether something after the group needs its output.
+        inner: buffers that tasks of the group both write and read.
+        leaving: for each task, whether its output is needed after the group.
     """
 
     def __init__(self, placed: PlacedGraph, tasks: Sequence[Task], first: int, last: int) -> None:
@@ -52,9 +52,10 @@ class Group:
         ]
 
     def is_possible(self) -> bool:
-        """Whether rows of all outputs follow from rows of inputs, for the whole batch.
+        """Whether the group can be cut into stripes of rows.
 
-        A buffer of which a task moves some rows or columns is in no stripe.
+        It cannot if a task needs the whole map of an inner buffer, or if a task uses only some
+        images, rows or columns of one.
         """
         for task in self.tasks:
             for name, operand in task.operands.items():
@@ -67,7 +68,7 @@ class Group:
         return bool(self.inner)
 
     def rows(self, stripe: int, stripes: int) -> list[Interval | None]:
-        """The rows of each task's output that a stripe makes."""
+        """For each task, the rows of its output that a stripe computes; None for no rows."""
         result: list[Interval | None] = [None] * len(self.tasks)
         for index in reversed(range(len(self.tasks))):
             task = self.tasks[index]
@@ -85,7 +86,7 @@ class Group:
         return result
 
     def own_rows(self, index: int, stripe: int, stripes: int) -> Interval | None:
-        """The rows of an output that leaves the group in this stripe."""
+        """The rows of a task's output that this stripe hands on to later tasks; None for none."""
         height = self.tasks[index].out.shape[1]
         start, stop = stripe * height // stripes, (stripe + 1) * height // stripes
         return (start, stop) if self.leaving[index] and start < stop else None
@@ -93,14 +94,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Stripe:
-    """The tasks of one stripe and the buffers that only they use, by the name of the whole one."""
+    """The tasks of one stripe, and its own buffers by the name of the whole buffer."""
 
     tasks: list[Task]
     buffers: dict[str, Buffer]
 
 
 def make_stripe(group: Group, stripe: int, stripes: int) -> Stripe:
-    """The tasks of one stripe, with copies of what comes from outside and of what leaves."""
+    """The tasks of one stripe, with copies of data that enter from outside or leave."""
     rows = group.rows(stripe, stripes)
     parts = _StripeBuffers(group, stripe, rows)
     tasks = [task for name in group.inner for task in parts.entering(name)]
@@ -126,7 +127,10 @@ def make_stripe(group: Group, stripe: int, stripes: int) -> Stripe:
 def cascaded(
     placed: PlacedGraph, tasks: Sequence[Task], cascades: Sequence[Cascade]
 ) -> tuple[PlacedGraph, list[Task]]:
-    """The program with these cascades, which do not overlap, in place of their tasks."""
+    """The program in which the stripes of these cascades replace their tasks.
+
+    Cascades must not overlap.
+    """
     buffers = dict(placed.buffers)
     result: list[Task] = []
     done = 0
@@ -143,12 +147,12 @@ def cascaded(
 
 
 def sources(task: Task) -> dict[str, Operand]:
-    """What a task reads, the weights aside."""
+    """The operands that a task reads, without weights."""
     return {name: operand for name, operand in task.operands.items() if name != "out"}
 
 
 def read_rows(task: Task, name: str, rows: Interval) -> Interval:
-    """The rows of an input that some of the output's need: inside of it, at least one."""
+    """The rows of an input that ``rows`` of the output need: within the input, at least one."""
     height = task.operands[name].shape[1]
     start, stop = tensor_part(task, name, 1, rows) or (0, height)
     start = min(max(start, 0), height - 1)
@@ -222,7 +226,7 @@ class _StripeBuffers:
         return replace(part, place=place)
 
     def entering(self, name: str) -> Iterator[Task]:
-        """Copies into a stripe's buffer of what the stripe reads of it and does not make."""
+        """Copies into a stripe's buffer of channels that the stripe reads but does not compute."""
         missing = ~self._written[name]
         for task, operand, _ in self._reads[name]:
             for start, stop in _runs(missing & _channels(self._whole[name], [operand])):
@@ -238,7 +242,7 @@ class _StripeBuffers:
                 yield Task(task.layer, self.inside(run, rows), part_of(run, rows))
 
     def _rows_read(self, name: str, start: int, stop: int) -> Interval:
-        """Rows that are read of some channels."""
+        """The rows of these channels that the stripe reads."""
         rows = [
             part
             for _, operand, part in self._reads[name]
@@ -248,7 +252,7 @@ class _StripeBuffers:
 
 
 def _channels(buffer: Buffer, operands: Sequence[Operand]) -> np.ndarray:
-    """Which channels of a buffer the operands have."""
+    """A mask of the buffer's channels that the operands cover."""
     found = np.zeros(buffer.shape[3], bool)
     for operand in operands:
         found[operand.place.channel : operand.place.channel + operand.shape[3]] = True
@@ -256,6 +260,6 @@ def _channels(buffer: Buffer, operands: Sequence[Operand]) -> np.ndarray:
 
 
 def _runs(flags: np.ndarray) -> list[Interval]:
-    """The runs of true values."""
+    """Start and stop of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -1,7 +1,7 @@
-"""Which layers to carry out stripe by stripe, and in how many stripes.
+"""Choose the layers that run stripe by stripe, and the number of stripes.
 
-By bytes in whole lines of memory, startups and products that are computed twice; like the measures
-of tilings it knows nothing of a machine's speed.
+A cascade's cost counts bytes in whole lines of memory, startups, and products that are computed
+twice. Like the measures of tilings, it does not depend on the machine's speed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ STARTUP = 1024  # bytes of memory that could be moved while a load or store star
 
 @dataclass(frozen=True)
 class Striping:
-    """A cascade and what it takes.
+    """A cascade and its costs.
 
     Attributes:
-        need: bytes of SRAM, what stays there throughout included.
-        bytes: loads and stores, in whole lines and with their startups.
+        need: bytes of SRAM, including the tensors that stay there throughout.
+        bytes: bytes loaded and stored, in whole lines, with startups converted to bytes.
         products: multiply-accumulates.
     """
 
@@ -44,7 +44,7 @@ class Striping:
 def list_stripings(
     placed: PlacedGraph, tasks: Sequence[Task], plan: Plan, sram_bytes: int
 ) -> list[Striping]:
-    """All cascades that fit and that lead tensors past the memory where the plan does not."""
+    """All cascades that fit the SRAM and keep in it a tensor that the plan sends through DDR."""
     weigher = _Weigher(placed, tasks, plan, sram_bytes)
     found = []
     for first in range(len(tasks)):
@@ -52,7 +52,7 @@ def list_stripings(
         for last in range(first + 1, min(first + LONGEST, len(tasks))):
             stripings, few = weigher.stripings(first, last, few)
             if few == len(STRIPES):
-                break  # With more layers it would take even more memory.
+                break  # A longer cascade would need even more memory.
             found += stripings
     return found
 
@@ -65,7 +65,11 @@ def choose_cascades(
     sram_bytes: int,
     proportions: Proportions,
 ) -> tuple[Cascade, ...]:
-    """The cascades that save most, given a plan without any; in order, none overlaps another."""
+    """The cascades with the least total cost, in order; no two share a task.
+
+    Args:
+        plan: a plan without cascades, which gives the cost of the tasks outside cascades.
+    """
     weigher = _Weigher(placed, tasks, plan, sram_bytes)
     costs = [
         moved + work / proportions.products
@@ -75,7 +79,7 @@ def choose_cascades(
     for striping in stripings:
         if striping.need <= sram_bytes * proportions.share:
             by_last[striping.cascade.last].append(striping)
-    # Of the first tasks: the least cost, and the cascade that it ends with.
+    # best[n]: the least cost of the first n tasks, and the cascade that ends there, if any.
     best: list[tuple[float, Cascade | None]] = [(0.0, None)]
     for last, ending in enumerate(by_last):
         options: list[tuple[float, Cascade | None]] = [(best[last][0] + costs[last], None)]
@@ -94,7 +98,7 @@ def choose_cascades(
 
 
 class _Weigher:
-    """What tasks take alone and in stripes, given a plan without stripes."""
+    """The costs of tasks by themselves and in stripes, given a plan without stripes."""
 
     def __init__(
         self, placed: PlacedGraph, tasks: Sequence[Task], plan: Plan, sram_bytes: int
@@ -123,10 +127,13 @@ class _Weigher:
         return tiling.line_bytes + tiling.transfers * STARTUP, work
 
     def stripings(self, first: int, last: int, few: int) -> tuple[list[Striping], int]:
-        """Those of these tasks, and how many of the smallest numbers of stripes are too small.
+        """The stripings of these tasks that fit the SRAM.
 
         Args:
-            few: so many are known to be.
+            few: so many of the first entries of ``STRIPES`` are known to be too few stripes.
+
+        Returns:
+            The stripings, and the new ``few``.
         """
         group = Group(self.placed, self.tasks, first, last)
         if not group.is_possible() or self.resident.issuperset(group.inner):
@@ -168,7 +175,7 @@ class _Weigher:
         return max(needs, default=0)
 
     def _slots(self, task: Task, own: dict[str, int]) -> int:
-        """Bytes for weights and for what is streamed, at the least that still works well."""
+        """Bytes for weights and streamed operands: the least with which a stripe is still fast."""
         total = min(self._weights(task), 2 * self._block(task))
         for operand in task.operands.values():
             if operand.place.buffer not in own and not task.is_copy:
@@ -185,7 +192,7 @@ class _Weigher:
         )
 
     def _block(self, task: Task) -> int:
-        """Bytes of the weights of as few outputs as can be computed by themselves."""
+        """Bytes of the weights of the smallest group of outputs that a tile can compute."""
         if not task.weighted:
             return 0
         whole, *kernel = task.computed.attributes["weight"].shape
@@ -200,7 +207,7 @@ class _Weigher:
         return weights + (STARTUP if weights else 0) + self._operands(task, buffers, inside)
 
     def _operands(self, task: Task, buffers: dict[str, Buffer], inside: set[str]) -> int:
-        """Lines of the operands that are not in SRAM, each moved once."""
+        """Bytes in whole lines, with startups, if each operand outside SRAM is moved once."""
         return sum(
             lines_of(operand, buffers[operand.place.buffer]) + STARTUP
             for operand in task.operands.values()
@@ -209,7 +216,7 @@ class _Weigher:
 
 
 def lines_of(operand: Operand, buffer: Buffer) -> int:
-    """Bytes of the lines that an operand has in its buffer."""
+    """Bytes of the memory lines that an operand occupies in its buffer."""
     run, runs, whole = buffer.dtype.size, 1, True
     for axis in sorted(range(4), key=lambda axis: (buffer.strides[axis], -axis)):
         whole = whole and run == buffer.strides[axis]

@@ -1,4 +1,4 @@
-"""From the program graph to the program of a machine, in one direction."""
+"""Compile a program graph to the program of a machine; the steps, in order."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Compiled:
     """A compiled program, and what it was compiled from.
 
     Attributes:
-        graph: after all passes; its tensors are those of ``regions``.
-        regions: for each instruction what its operands "out", "a", "b" and "weight" show: the
-            name of a tensor and the first element (n, y, x, c) in it, or None. Weights of a layer
-            are called "layer:weight", their element is the first output channel.
+        graph: the graph after all passes; ``regions`` names its tensors.
+        regions: for each instruction, what its operands "out", "a", "b" and "weight" contain: the
+            name of a tensor and the first element (n, y, x, c) in it, or None. The weights of a
+            layer are called "layer:weight"; their element gives the first output channel.
     """
 
     program: Program
@@ -52,17 +52,17 @@ def compile_program(
 
     Args:
         opt: "O0" to "O3", see ``docs/compiler.md``.
-        input_type: of the inputs on file where the graph's are int8: "uint8" (integer + 128) or
-            "int8".
-        channels_last: inputs and outputs whose arrays are NHWC, as tensors are in a program, so
-            that they are moved quickly; the others' are NCHW.
+        input_type: type of the program's inputs where the graph's are int8: "uint8" (integer +
+            128) or "int8".
+        channels_last: inputs and outputs whose arrays are NHWC, the layout within a program, which
+            makes moving them fast; the others are NCHW.
 
     Raises:
         InputError: a graph that ``horizon.hbir.verify`` refuses, an unknown level, input type, or
             name in ``channels_last``.
-        CapacityError: a layer that ``horizon.compiler.check`` finds not supported: its unit, a
-            limit, memory.
-        CompilerError: what was made breaks a rule of program files.
+        CapacityError: ``horizon.compiler.check`` finds a layer that the machine does not support,
+            because of its unit, a limit or memory.
+        CompilerError: the program breaks a rule of program files.
     """
     level = level_of(opt)
     if input_type not in INPUT_TYPES:

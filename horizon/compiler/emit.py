@@ -36,7 +36,7 @@ Region = tuple[str, Quad]
 def emit_program(
     job: Job, plan: Plan, operations: Sequence[Operation], constants: Constants
 ) -> Program:
-    """The program's records; nothing in them depends on anything but the arguments."""
+    """The records of the program. They depend on the arguments alone."""
     placed, graph = job.placed, job.placed.graph
     starts = {Space.sram: plan.sram, Space.ddr: plan.ddr}
     sizes = {name: buffer.nbytes for name, buffer in placed.buffers.items()}
@@ -82,7 +82,7 @@ def emit_program(
 
 
 def regions_of(operations: Sequence[Operation]) -> list[dict[str, Region | None]]:
-    """For each instruction what its operands show: a tensor, and the first element in it."""
+    """For each instruction, the tensor that each operand is part of, and its first element."""
     names = ("out", "a", "b", "weight")
     return [
         {

@@ -1,7 +1,8 @@
-"""A plan that fits the machine: attempts, in which what stands out gives way.
+"""Make a plan that fits the machine's SRAM, by trial.
 
-First goes the loading ahead of a task, then the size of its tiles, then a tensor that should have
-stayed in SRAM. Each attempt gives something up for good, so that there is a last one.
+An attempt places all blocks (resident tensors and slots). If blocks end beyond the SRAM, the next
+attempt has less to place: a resident tensor goes back to DDR, or a task no longer loads ahead, or
+its tiles get smaller. Nothing that was given up comes back, so the attempts end.
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ SHRINK = 0.9
 
 
 def plans_of(job: Job) -> tuple[Plan, ...]:
-    """The plans of the level's policies, each once; everything but the order of instructions.
+    """The different plans of the level's policies. Only the order of instructions is left open.
 
-    Their addresses, tiles and residents depend on the machine's memory and alignment, and on
-    nothing else of it. A machine that reads constants in place has one plan: everything in SRAM and
-    uncut layers.
+    Addresses, tiles and residents depend on the machine's memory and alignment, and on nothing else
+    of the machine. A machine that reads constants in place has one plan: all tensors are in SRAM,
+    and no layer is cut.
 
     Raises:
-        CapacityError: that, or the smallest tile of a layer, needs more SRAM than there is.
+        CapacityError: all tensors together, or the smallest tile of a layer, need more SRAM than
+            the machine has.
     """
     if job.plans is None:
         job.plans = tuple(_plans(job))
@@ -45,7 +47,7 @@ def plans_of(job: Job) -> tuple[Plan, ...]:
 
 
 def possible_plans(job: Job) -> Iterator[Plan]:
-    """Those of :func:`plans_of` up to the first one that cannot be made."""
+    """The plans of :func:`plans_of`, up to the first that does not fit the machine."""
     try:
         yield from _plans(job)
     except CapacityError:
@@ -73,7 +75,7 @@ def _plans(job: Job) -> Iterator[Plan]:
 
 
 class _Fitting:
-    """The way to one plan: what has been given up, and the tilings found before."""
+    """The search for one plan: what earlier attempts gave up, and the tilings that they found."""
 
     def __init__(self, job: Job, policy: Policy) -> None:
         self.job = job
@@ -99,7 +101,7 @@ class _Fitting:
         return self._assemble(resident, tilings, nothing)
 
     def cut(self) -> Plan:
-        """Tiles, and residents where the level has them."""
+        """A plan with tiles, and with resident tensors if the policy has them."""
         if self.policy.resident:
             order = by_benefit(self.tasks, self.buffers, self.lives)
             capacity = self.machine.sram_bytes
@@ -114,7 +116,11 @@ class _Fitting:
             self._give_up(plan)
 
     def _cut_tasks(self) -> list[Tiling | None] | None:
-        """The tiling of each task; None if there was no room for one, which has got more."""
+        """The tiling of each task.
+
+        None if a task had no room for any tiling; it has then been given more room, for the caller
+        to try again.
+        """
         spaces = spaces_of(self.buffers, self.resident)
         tilings: list[Tiling | None] = []
         for index, task in enumerate(self.tasks):
@@ -156,7 +162,7 @@ class _Fitting:
         )
 
     def _tiling(self, index: int, resident: frozenset[str], budget: int) -> Tiling | None:
-        """The best tiling whose slots take at most ``budget`` bytes, None if there is none."""
+        """The best tiling whose slots take at most ``budget`` bytes; None if there is none."""
         return self._tilings(index, resident).within(budget)
 
     def _tilings(self, index: int, resident: frozenset[str]) -> Tilings:
@@ -169,7 +175,7 @@ class _Fitting:
         return self.known[key]
 
     def _cost(self, index: int, resident: frozenset[str], budget: int) -> float | None:
-        """What a task costs by the measure; None if its smallest tile is over the budget."""
+        """The cost of a task by the policy's measure; None if no tiling is within the budget."""
         task = self.tasks[index]
         if is_one_copy(task, spaces_of(self.buffers, resident)):
             moved = self._bytes_moved(index, resident, None)
@@ -181,7 +187,7 @@ class _Fitting:
         task = self.tasks[index]
         if task.is_copy:
             sides = len(self.job.streamed(index, resident))
-            # One instruction between two memories that are no SRAM moves its bytes once.
+            # A copy without tiles is one instruction, which moves its bytes once.
             sides = min(sides, 1) if tiling is None else sides
             return sides * operand_bytes(task.a, self.buffers)
         assert tiling is not None
@@ -201,7 +207,7 @@ class _Fitting:
         return min(self.budgets[index], self.machine.sram_bytes - self._resident_bytes(index))
 
     def _prefetched(self, tilings: list[Tiling | None]) -> list[frozenset[str]]:
-        """For each task the operands that the SRAM has room for while the task before runs."""
+        """For each task, the operands to load while the task before it runs, if SRAM has room."""
         result: list[frozenset[str]] = []
         for index, tiling in enumerate(tilings):
             able = prefetchable(self.tasks, index, tiling) if self.prefetches[index] else {}
@@ -215,7 +221,10 @@ class _Fitting:
         return result
 
     def _give_up(self, plan: Plan) -> None:
-        """Something of each task and tensor that stands out of the SRAM."""
+        """Give something up for each block that ends beyond the SRAM.
+
+        A resident goes back to DDR. The task of a slot stops loading ahead, or gets smaller tiles.
+        """
         for block in plan.blocks:
             if plan.sram[block.name] + block.nbytes <= self.machine.sram_bytes:
                 continue
@@ -231,18 +240,18 @@ class _Fitting:
             self.budgets[index] = min(self.budgets[index], int(tiling.slot_bytes * SHRINK))
 
     def _load_late(self, index: int) -> None:
-        """Nothing is loaded ahead for a task, and nothing for the next one while it runs."""
+        """Load nothing ahead for this task, and nothing for the next task while this one runs."""
         self.prefetches[index] = False
         if index + 1 < len(self.tasks):
             self.prefetches[index + 1] = False
 
     def _make_room(self, index: int) -> None:
-        """One resident less while a task runs that fits no more; it gets all that is free again."""
+        """Make room for a task without a tiling: evict the largest resident, lift its budget."""
         residents = self._residents_at(index)
         if residents:
             self.resident -= {max(residents, key=lambda name: (self.sizes[name], name))}
         elif self.budgets[index] < self.machine.sram_bytes:
-            # Alone it may take everything.
+            # No resident is left, so the task may use the whole SRAM.
             self._load_late(index)
         else:
             task = self.tasks[index]

@@ -13,7 +13,7 @@ from horizon.hbir.operators.operator import T
 from horizon.hbm.records import Quad
 
 Interval = tuple[int, int]  # start and stop along one axis of a tensor
-NUMBER = {"a": 0, "b": 1}  # of the input that an operand is
+NUMBER = {"a": 0, "b": 1}  # which input of the node an operand is
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Box:
 
 
 def needed(task: Task, operand: str, axis: int, out: Interval) -> Interval | None:
-    """The part of an operand's axis that ``out`` of the output's needs; None for all of it.
+    """The part of an operand, along one axis, that the interval ``out`` of the output needs.
 
-    Parts are inside of the operand and never empty: a tile that sees nothing but padding gets the
-    nearest row or column, from which it reads nothing. Where the task's operands are parts of
-    tensors themselves, parts are counted from the operands' first elements.
+    None means all of it. Parts lie within the operand and are never empty: a tile that sees only
+    padding gets the nearest row or column and does not use it. Parts are counted from the operand's
+    first element, also if the operand is itself a part of a tensor.
 
     Args:
         operand: "a", "b" or "out".
@@ -44,7 +44,7 @@ def needed(task: Task, operand: str, axis: int, out: Interval) -> Interval | Non
 def needed_places(
     task: Task, operand: str, axis: int, starts: np.ndarray, stops: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``needed`` for many parts at once, where it is not None."""
+    """``needed`` for many intervals at once; it must not be None for them."""
     part = _needed(task, operand, axis, (starts, stops))
     assert part is not None
     side = task.operands[operand].shape[axis]
@@ -53,12 +53,14 @@ def needed_places(
 
 
 def whole_map(task: Task, operand: str) -> bool:
-    """Whether every part of the output may need any row of the operand."""
+    """Whether any part of the output may need any row of the operand."""
     return needed(task, operand, 1, (0, 1)) is None
 
 
 def tensor_part(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[T, T] | None:
-    """The part of a whole input that some of the whole output needs, inside or not.
+    """The part of a whole input that an interval of the whole output needs.
+
+    The part may reach beyond the input.
 
     Args:
         out: start and stop, or arrays of them.
@@ -73,7 +75,7 @@ def tensor_part(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[
 
 
 def _needed(task: Task, operand: str, axis: int, out: tuple[T, T]) -> tuple[T, T] | None:
-    """``tensor_part`` from the operands' first elements."""
+    """``tensor_part``, counted from the operands' first elements."""
     first = task.out.start[axis]
     part = tensor_part(task, operand, axis, (out[0] + first, out[1] + first))
     if part is None:

@@ -1,7 +1,7 @@
-"""What each instruction has to wait for, so that units may run at their own pace.
+"""What each instruction waits for, so that every unit can run at its own pace.
 
-Units carry out their own instructions in order. Between units, an instruction waits for those
-before it that write what it reads or writes, and for those that read what it writes.
+A unit executes its own instructions in order. Across units, an instruction waits for earlier
+instructions that write what it reads or writes, and for those that read what it writes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ WHOLE = np.array([0] * 4 + [-(2**62)] * 4, np.int64)
 
 
 def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> list[Waits]:
-    """For each operation how many instructions of each unit must have completed before it.
+    """For each operation, how many instructions of each unit must have completed before it.
 
-    Waits that earlier instructions of the same unit imply are left out (0).
+    A wait that follows from an earlier instruction of the same unit is left out (0).
 
     Args:
         ranges: where each block lies, in ddr or sram.
     """
     owners = _earlier_owners(operations, ranges)
     histories = {name: _History() for name in owners}
-    # The last uses of those that had a block's bytes before: they are over when it is first used.
+    # For each block, the last uses of the earlier blocks at the same bytes: its own uses wait
+    # for them.
     before: dict[str, np.ndarray] = {}
     counts = [0] * len(Unit)
     waited = np.zeros((len(Unit), len(Unit)), np.int64)
@@ -56,12 +57,12 @@ def list_waits(operations: Sequence[Operation], ranges: Mapping[str, Range]) -> 
 
 
 def _shared(operation: Operation) -> dict[str, Access]:
-    """The operands that are in memory which several units use."""
+    """The operands in the memories that several units use: DDR and SRAM."""
     return {name: a for name, a in operation.operands.items() if a.view.space in SHARED}
 
 
 def _box(access: Access) -> np.ndarray:
-    """Start and negative end of what is used of a block, (8,); slots are used as a whole."""
+    """The used part of a block as starts and negative ends, (8,). Slots are used as a whole."""
     if access.at is None:
         return WHOLE
     ends = [-(at + side) for at, side in zip(access.at, access.view.shape, strict=True)]
@@ -69,10 +70,10 @@ def _box(access: Access) -> np.ndarray:
 
 
 class _History:
-    """The uses of a block so far, but for those that nobody needs to wait for any more.
+    """The uses of a block so far, without those that later ones cover (``add``).
 
     Attributes:
-        last: for each unit its last instruction that used the block, counted from 1.
+        last: for each unit, its last instruction that used the block, counted from 1.
     """
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class _History:
         self._facts = np.zeros((0, 3), np.int64)  # unit, count, whether it writes
 
     def conflicts(self, box: np.ndarray, writes: bool) -> np.ndarray:
-        """For each unit its last instruction that this use of the block has to wait for."""
+        """For each unit, the last of its instructions that a use of this box must wait for."""
         # start < other end, and -end < -(other start)
         met = (self._boxes < -np.roll(box, 4)).all(1)
         if not writes:
@@ -91,9 +92,11 @@ class _History:
         return result
 
     def add(self, unit: Unit, count: int, box: np.ndarray, writes: bool) -> None:
-        """Note a use. Who waits for it needs not wait for earlier ones that it covers.
+        """Add a use, and drop the earlier uses that it covers.
 
-        That holds if it waited for them itself, because it writes, or follows in the same unit.
+        A use covers earlier ones inside its box if it starts after them: because it writes and so
+        waited for them, or because the same unit read them before. An instruction that waits for
+        the new use then need not wait for the covered ones.
         """
         covered = (self._boxes >= box).all(1)
         if not writes:
@@ -106,7 +109,7 @@ class _History:
 def _earlier_owners(
     operations: Sequence[Operation], ranges: Mapping[str, Range]
 ) -> dict[str, list[str]]:
-    """For each block those that had some of its bytes before it."""
+    """For each block, the blocks that occupied some of its bytes before it was first used."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for number, operation in enumerate(operations):

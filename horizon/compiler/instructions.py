@@ -24,7 +24,7 @@ def opcode_of(node: Node) -> Opcode:
 def parameters(
     graph: Graph, task: Task, boxes: dict[str, Box], constants: Constants
 ) -> dict[str, Any]:
-    """The fields of the instruction beside its operands.
+    """The fields of the instruction other than its operands.
 
     Args:
         boxes: the parts of the output and the operands.

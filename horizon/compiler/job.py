@@ -1,4 +1,4 @@
-"""A placed graph that is to be carried out on a machine, and what is known of it."""
+"""A placed graph and the machine that it is compiled for, with facts that several steps need."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from horizon.march import Machine
 
 
 class Job:
-    """The owner of what the checker and the planner ask of a placed graph; each is computed once.
+    """Facts about a placed graph for the checker and the planner, each computed once.
 
     Attributes:
-        placed, tasks: the graph and what there is to do.
-        machine, level: that it is done on and with.
-        lives: first and last task of each buffer of the program's own.
-        sizes: their bytes, multiples of the machine's alignment.
-        types: of each task's operands in SRAM.
-        plans: those of the level, once ``fit.plans_of`` has made them.
+        placed, tasks: the graph and its tasks.
+        machine, level: the target and the level of optimisation.
+        lives: the first and last task of each buffer, the caller's arrays aside.
+        sizes: bytes of these buffers, multiples of the machine's alignment.
+        types: for each task, the types of its operands in SRAM.
+        plans: the level's plans, once ``fit.plans_of`` has made them.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Job:
         return Tilings([shapes.loops(OUTER_CHANNELS, SINGLE)], FewestTiles())[0]
 
     def smallest_tile(self, index: int) -> int:
-        """Bytes of SRAM without which a task cannot run, if nothing of it is there already."""
+        """Bytes of SRAM that a task needs at least, if none of its operands is in SRAM already."""
         shapes = self.shapes(index, self.streamed(index, frozenset()))
         return int(shapes.loops(OUTER_CHANNELS, SINGLE).need.min())
 

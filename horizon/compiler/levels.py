@@ -12,14 +12,14 @@ from horizon.hbm.records import Quad
 
 @dataclass(frozen=True)
 class Policy:
-    """How to come to a plan.
+    """How a plan is made.
 
     Attributes:
-        measure: what makes a tiling better.
-        double_buffer: a tile is loaded while the one before it is computed.
-        resident: tensors stay in SRAM between layers where they fit.
-        loops: orders of the loops over tiles.
-        arenas: orders of allocation, of which the one with the smallest arena is taken.
+        measure: decides which of two tilings is better.
+        double_buffer: load a tile while the tile before it is computed.
+        resident: keep tensors in SRAM between layers where they fit.
+        loops: the orders of the loops over tiles that are tried.
+        arenas: the orders of allocation that are tried; the smallest arena is taken.
     """
 
     measure: Measure
@@ -31,11 +31,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class Proportions:
-    """What cascades are chosen by.
+    """The proportions by which cascades are chosen.
 
     Attributes:
-        products: multiply-accumulates that take as long as a byte of memory.
-        share: of the SRAM that a stripe's buffers and weights may take.
+        products: multiply-accumulates that take as long as moving a byte of memory.
+        share: the share of the SRAM that a stripe's buffers and weights may take.
     """
 
     products: float
@@ -48,11 +48,11 @@ class Level:
 
     Attributes:
         passes: simplify the graph.
-        in_place: concats and slices are no copies.
-        reuse_memory: tensors that are not needed at the same time share memory.
-        policies: of whose plans the fastest is taken.
-        cascades: by what to choose the layers that are carried out stripe by stripe.
-        striping: the policies for programs with such layers.
+        in_place: make concats and slices parts of buffers where possible, instead of copies.
+        reuse_memory: let tensors that are not needed at the same time share memory.
+        policies: each makes a plan; the fastest plan is taken.
+        cascades: each gives a choice of layers that run together, stripe by stripe.
+        striping: the policies for programs with cascades.
     """
 
     number: int

@@ -1,7 +1,7 @@
-"""What makes one way to cut a layer better than another: tiles, bytes, or a balance of times.
+"""Measures of tilings: the number of tiles, the bytes moved, or a balance of times.
 
-None of them knows how fast a machine is. So the plans that they lead to are the same for a machine
-and for a faster one, which then is never slower (``docs/compiler.md``, "Search").
+No measure depends on the machine's speed. A machine and a faster one therefore get the same plans,
+and the faster machine is never slower (``docs/compiler.md``, "Search").
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from horizon.compiler.tiling import DOUBLE, SINGLE, SINGLE_WEIGHT
 from horizon.hbir.operators import Products, operator_of
 from horizon.hbm.records import DataType
 
-# What waiting for memory costs, as a factor on tiles or bytes: nothing waits; weights, which seldom
-# change, are not loaded ahead; nothing is.
+# Waiting for memory as a factor on tiles or bytes: with everything double buffered; with everything
+# but the weights, which seldom change; with nothing.
 WAITING = {DOUBLE: 1.0, SINGLE_WEIGHT: 1.2, SINGLE: 3.0}
-# Bytes that the units without products handle while the memory moves one.
+# Bytes that a unit other than the tensor unit processes while the memory moves one byte.
 SIMPLE_RATE = 8
 
 
 @dataclass(frozen=True)
 class FewestTiles:
-    """The fewest tiles, and of those the fewest bytes."""
+    """Prefers the fewest tiles; of equals, the fewest bytes."""
 
     def keys(self, loops: Loops) -> list[np.ndarray]:
         tiles = loops.shapes.tiles
@@ -37,7 +37,7 @@ class FewestTiles:
 
 @dataclass(frozen=True)
 class FewestBytes:
-    """The fewest bytes, and of those the fewest tiles."""
+    """Prefers the fewest bytes; of equals, the fewest tiles."""
 
     def keys(self, loops: Loops) -> list[np.ndarray]:
         tiles = loops.shapes.tiles
@@ -49,12 +49,14 @@ class FewestBytes:
 
 @dataclass(frozen=True)
 class Balance:
-    """The shortest time on a machine of these proportions; the unit of time is a byte of memory.
+    """Prefers the shortest time on a machine of these proportions.
+
+    The unit of time is that in which the memory moves one byte.
 
     Attributes:
-        products: multiply-accumulates in that time.
-        startup: of each load and store.
-        array: pixels, inputs and outputs that the tensor unit takes at once.
+        products: multiply-accumulates per unit of time.
+        startup: time of each load's or store's startup.
+        array: pixels, inputs and outputs that the tensor unit processes at once.
     """
 
     products: float
@@ -68,9 +70,10 @@ class Balance:
         return cost
 
     def _time(self, loops: Loops) -> np.ndarray:
-        """Memory and arithmetic work side by side; the first load and the last store stand alone.
+        """Time of a task. Transfers and arithmetic overlap, with two exceptions.
 
-        What has one slot is loaded while nothing is computed, each time but the first.
+        Nothing overlaps the first load and the last store. An operand with one slot is loaded while
+        nothing is computed, each time but the first.
         """
         tiles = loops.shapes.tiles
         compute = self._work(loops.shapes) + tiles * self.startup / 2
@@ -83,7 +86,7 @@ class Balance:
             if name not in loops.doubled:
                 alone = alone + time * (1 - 1 / fills)
             if name != "weight":
-                # Weights of the first tile are loaded during the layer before.
+                # The first tile's weights are loaded while the layer before runs.
                 edges = edges + time / fills
         side_by_side = np.maximum(memory - alone + compute / tiles, compute + edges)
         return np.asarray(side_by_side + alone)
@@ -99,7 +102,7 @@ class Balance:
         operator = operator_of(task.computed)
         taps = operator.taps(task.computed)
         if products is Products.PAIRS:
-            pixels = 1  # Each pixel has inputs of its own.
+            pixels = 1  # Pixels share no inputs.
         if shapes.types["a"] is DataType.int16:
             taps *= 2
         groups = [
@@ -112,7 +115,7 @@ class Balance:
 
 
 def _groups(side: int, tiles: list[int], size: int) -> np.ndarray:
-    """Groups of ``size`` that a side has when it is cut into tiles."""
+    """How many groups of ``size`` a side consists of when it is cut into tiles."""
     tile = np.array(tiles, np.int64)
     return side // tile * -(-tile // size) + -(-(side % tile) // size)
 

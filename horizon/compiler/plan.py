@@ -17,12 +17,12 @@ class Plan:
     """The decisions.
 
     Attributes:
-        spaces: ddr or sram (or the caller's) by buffer.
-        tilings: by task; None where one instruction copies everything.
+        spaces: the memory of each buffer: ddr, sram or the caller's.
+        tilings: by task; None for a copy that is one instruction.
         prefetched: by task, the operands whose first part is loaded before the last tile of the
-            task before.
-        blocks: what the SRAM holds: slots and resident tensors.
-        sram, ddr: offsets of slots and tensors.
+            previous task.
+        blocks: the contents of the SRAM: slots and resident tensors.
+        sram, ddr: offsets of slots and tensors by name.
         traffic: bytes that are loaded and stored.
     """
 
@@ -53,7 +53,7 @@ def is_one_copy(task: Task, spaces: dict[str, Space]) -> bool:
 
 
 def spaces_of(buffers: dict[str, Buffer], resident: frozenset[str]) -> dict[str, Space]:
-    """The caller's arrays stay, the rest is in SRAM if resident and else in DDR."""
+    """The memory of each buffer: the caller's arrays keep theirs, residents are in SRAM."""
     return {
         name: buffer.space
         if buffer.space is not Space.none
@@ -63,7 +63,7 @@ def spaces_of(buffers: dict[str, Buffer], resident: frozenset[str]) -> dict[str,
 
 
 def slots(tilings: list[Tiling | None], prefetched: list[frozenset[str]]) -> list[Block]:
-    """The slots of all tasks; the first one of a prefetched operand lives one task longer."""
+    """The slots of all tasks. A prefetched operand's first slot starts to live one task earlier."""
     return [
         Block(slot_name(task, name, slot), size, task - (name in ahead and slot == 0), task)
         for task, (tiling, ahead) in enumerate(zip(tilings, prefetched, strict=True))
@@ -74,7 +74,7 @@ def slots(tilings: list[Tiling | None], prefetched: list[frozenset[str]]) -> lis
 
 
 def prefetchable(tasks: Sequence[Task], task: int, tiling: Tiling | None) -> dict[str, int]:
-    """Operands that can be loaded while the task before runs, with the bytes of a slot."""
+    """Operands that can be loaded while the previous task runs, with the bytes of a slot."""
     if task == 0 or tiling is None:
         return {}
     before = tasks[task - 1].out

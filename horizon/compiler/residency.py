@@ -12,7 +12,7 @@ Lifetimes = dict[str, tuple[int, int]]
 
 
 def lifetimes(tasks: Sequence[Task], buffers: dict[str, Buffer]) -> Lifetimes:
-    """First and last task that touch each buffer of the program's own."""
+    """The first and last task that use each buffer, the caller's arrays aside."""
     found: Lifetimes = {}
     for index, task in enumerate(tasks):
         for operand in task.operands.values():
@@ -25,7 +25,7 @@ def lifetimes(tasks: Sequence[Task], buffers: dict[str, Buffer]) -> Lifetimes:
 def streamed_operands(
     task: Task, resident: frozenset[str], weights_in_place: bool
 ) -> frozenset[str]:
-    """The operands that are not in SRAM (nor weights that are read where they are)."""
+    """The operands that must be loaded or stored: they are not in SRAM, nor read in place."""
     names = [
         name for name, operand in task.operands.items() if operand.place.buffer not in resident
     ]
@@ -41,17 +41,17 @@ def choose_residents(
     capacity: int,
     cost: Callable[[int, frozenset[str], int], float | None],
 ) -> frozenset[str]:
-    """Greedily, every tensor that makes the tasks of its lifetime cost less in all.
+    """Choose greedily: a tensor stays in SRAM if that lowers the cost of the tasks of its lifetime.
 
-    A resident saves its own loads and stores, but takes memory from the tiles of all tasks that
-    run in the meantime.
+    A resident saves its own loads and stores. It takes memory from the tiles of all tasks between
+    its first and last use.
 
     Args:
         sizes: bytes of buffers by name.
         order: names of buffers, the most promising first.
         capacity: bytes of SRAM.
-        cost: of a task (by its index), given the residents and the bytes left for its slots;
-            None if it cannot run so.
+        cost: cost of a task (by its index), given the residents and the bytes left for its slots;
+            None if the task cannot run with so few.
     """
     steps = max((last for _, last in lives.values()), default=-1) + 1
     free = [capacity] * steps
@@ -78,7 +78,7 @@ def choose_residents(
 
 
 def by_benefit(tasks: Sequence[Task], buffers: dict[str, Buffer], lives: Lifetimes) -> list[str]:
-    """Buffers by the traffic that they cause for each byte and task that they would occupy."""
+    """Buffers in descending order of their traffic per byte of SRAM and task of their lifetime."""
     moved = dict.fromkeys(lives, 0)
     for task in tasks:
         for operand in task.operands.values():

@@ -1,8 +1,8 @@
-"""The list of operations: each task's tiles, each of them loaded, computed and stored.
+"""The list of operations: for each tile of each task, its loads, computation and store.
 
-With double buffering the loads of a tile stand before the computation of the tile before it, so
-that both can run at the same time. The first loads of a task stand before the last tile of the
-task before, if the plan says so.
+With double buffering, a tile's loads precede the computation of the previous tile in the list, so
+that both can run at the same time. If the plan prefetches, the first loads of a task precede the
+last tile of the previous task.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Access:
     Attributes:
         block: the buffer or slot; None for constants.
         view: with an offset from the block's start (from the constants' start for constants).
-        at: the first element's (n, y, x, c) in a buffer; None in a slot, which is used as a whole.
-        tensor, start: what the view shows: a part of this tensor, from this element on.
+        at: (n, y, x, c) of the first element in a buffer; None in a slot, which is used as a whole.
+        tensor, start: the tensor of which the view shows a part, and the part's first element.
     """
 
     block: str | None
@@ -45,7 +45,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Operation:
-    """An instruction whose memory has names instead of addresses.
+    """An instruction whose operands refer to memory by names instead of addresses.
 
     Attributes:
         operands: by "out", "a", "b", "weight".
@@ -60,7 +60,10 @@ class Operation:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Loads by operand, then what needs them. ``early``: loads that the tile before may precede."""
+    """A tile: its loads by operand, and the operations that need them.
+
+    ``early`` names the loads that may be listed before the previous tile's computation.
+    """
 
     loads: dict[str, Operation]
     body: list[Operation]
@@ -68,7 +71,7 @@ class _Tile:
 
 
 def list_operations(job: Job, plan: Plan, constants: Constants) -> list[Operation]:
-    """The operations in an order in which they can be carried out one after the other."""
+    """All operations, in an order that is legal to execute one after the other."""
     tiles = [
         tile
         for index in range(len(job.tasks))

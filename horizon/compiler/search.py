@@ -1,7 +1,7 @@
-"""The fastest of several programs of one graph, by the timing model.
+"""Choose the fastest of several programs of one graph, by the timing model.
 
-Candidates do not depend on how fast the machine is, and the time of each never grows with a faster
-memory, clock or array. So the time of the fastest never grows either.
+The candidates do not depend on the machine's speed, and a faster memory, clock or array never makes
+a candidate slower. So a faster machine's fastest program is never slower either.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def fastest(
     program_of: Callable[[Built], Program],
     machine: Machine,
 ) -> Built:
-    """The program of the least latency; of several the one that moves the fewest bytes, the first.
+    """The program with the least latency; of equals, the one that moves the fewest bytes.
 
-    What there is only one of is not timed.
+    A single candidate is not timed.
     """
     remaining = iter(candidates)
     best = build(next(remaining))

@@ -1,4 +1,4 @@
-"""What there is to do, in order: the layers, and the copies that places could not avoid."""
+"""The tasks of a program, in order: its layers, and the copies that the layout needs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Task:
     """One layer, or one copy.
 
     Attributes:
-        layer: the node that it belongs to.
+        layer: name of the node that the task belongs to.
         node: None for a copy.
-        shapes: of the node's inputs, as a whole.
+        shapes: shapes of the node's whole inputs.
     """
 
     layer: str
@@ -48,7 +48,7 @@ class Task:
 
     @property
     def operands(self) -> dict[str, Operand]:
-        """What it reads and writes, the weights aside."""
+        """The operands that the task reads and writes, without weights."""
         named = {"out": self.out, "a": self.a}
         return named if self.b is None else named | {"b": self.b}
 
@@ -63,13 +63,13 @@ class Task:
 
     @property
     def computed(self) -> Node:
-        """The node of a task that is no copy."""
+        """The task's node; the task must not be a copy."""
         assert self.node is not None
         return self.node
 
 
 def list_tasks(placed: PlacedGraph) -> list[Task]:
-    """The tasks of a program in an order in which they can be carried out."""
+    """The tasks of a program, in an order that is legal to execute."""
     graph = placed.graph
     tasks = []
     for name in placed.staged:
@@ -109,7 +109,7 @@ def _store(placed: PlacedGraph, layer: str, name: str) -> Task:
 
 
 def _moves(placed: PlacedGraph, node: Node, operator: Move) -> list[Task]:
-    """The copies of those pieces that do not lie where the node's output has them."""
+    """Copies of the pieces that are not yet at their place in the node's output."""
     shapes = [placed.graph.tensors[name].shape for name in node.inputs]
     tasks = []
     for piece in operator.pieces(node, shapes):

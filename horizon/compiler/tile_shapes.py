@@ -1,8 +1,9 @@
 """All ways to cut a layer: tile shapes as arrays, with the bytes that each needs and moves.
 
 A layer's output is cut along batch, rows, columns and channels. Operands that are not in SRAM are
-loaded into slots, those of the output stored from them. An operand whose part is the same for
-consecutive tiles is loaded once; so the order of the tiles decides whether weights or inputs stay.
+loaded into slots; an output that is not in SRAM is stored from one. If consecutive tiles need the
+same part of an operand, it is loaded once. The order of the tiles therefore decides whether weights
+or inputs stay in SRAM.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ from horizon.hbir.operators import operator_of
 from horizon.hbm.records import DataType, Quad
 from horizon.hbm.weights import block_outputs, packed_bytes
 
-# Memory moves whole lines. Not that of a machine: what is chosen does not depend on how it does.
+# Memory moves whole lines of this many bytes. A fixed number: choices do not depend on a machine's.
 LINE = 64
 
 
 @dataclass(frozen=True)
 class OperandParts:
-    """An operand's parts, by tile shape.
+    """The parts of an operand that tiles need, for every tile shape.
 
     Attributes:
         largest: bytes of the largest part.
         element: bytes of one element of the sides.
-        axes: along which parts vary.
-        sides: by axis, of all parts added up: of all tiles', and of those that are not the part of
-            the tile before. Along an axis whose parts do not vary both are the whole side.
-        changes: by axis of ``axes``, how many parts are not that of the tile before.
-        rounded: bytes that whole lines of memory have for each byte of the parts, at least 1.
+        axes: the axes along which parts vary.
+        sides: by axis, two sums of the parts' sides: over all tiles, and over the tiles whose part
+            differs from the previous tile's. Along an axis where parts do not vary, both are the
+            whole side.
+        changes: for each of ``axes``, the number of tiles whose part differs from the previous
+            tile's.
+        rounded: bytes of whole memory lines per byte of the parts, at least 1.
     """
 
     largest: np.ndarray
@@ -66,7 +69,7 @@ class TileShapes:
         """
         Args:
             types: of the operands in SRAM.
-            buffers: those in which the operands lie.
+            buffers: the buffers of the operands.
             streamed: the operands that are not in SRAM: "out", "a", "b", "weight".
             alignment: bytes; sizes of slots are multiples of it.
             whole: only the shape that cuts nothing.
@@ -96,13 +99,13 @@ class TileShapes:
 
 
 class Loops:
-    """All tile shapes of a task in one order of loops, some operands with two slots.
+    """All tile shapes of a task for one order of loops and one choice of double buffering.
 
     Attributes:
-        fills: how often each operand is loaded or stored.
-        moved, line_bytes: bytes of that, by operand, and in whole lines of memory.
-        traffic: bytes in all.
-        need: bytes of the slots.
+        fills: by operand, the number of loads or stores.
+        moved, line_bytes: by operand, the bytes that these move; the same in whole memory lines.
+        traffic: bytes moved for all operands.
+        need: bytes of all slots.
     """
 
     def __init__(self, shapes: TileShapes, order: Quad, doubled: tuple[str, ...]) -> None:
@@ -126,13 +129,13 @@ class Loops:
         self.need = sum((self.slot[name] * self.count[name] for name in self.slot), nothing)
 
     def _fills(self, part: OperandParts) -> tuple[np.ndarray, np.ndarray]:
-        """How often an operand's part changes from one tile to the next, the first included.
+        """How often an operand is loaded: for the first tile, and whenever its part changes.
 
-        Tiles side by side may need the same part: of what is enlarged, or of nothing but padding.
-        Where a loop inside changes the part anyway, it is loaded for each of them.
+        Neighbouring tiles may need the same part, where a map is enlarged or where tiles see only
+        padding. If an inner loop changes the part anyway, it is loaded again for each of them.
 
         Returns:
-            That number, and the bytes of all these parts.
+            The number of loads, and the bytes that they move.
         """
         counts = self.shapes.counts
         fills = np.ones_like(self.shapes.tiles)
@@ -150,19 +153,19 @@ class Loops:
         return fills, moved
 
     def at(self, array: np.ndarray, place: int) -> float:
-        """The value of an array that belongs to a tile shape, by its place among all of them."""
+        """The value of an array for the tile shape with this flat index."""
         index = np.unravel_index(place, self.need.shape)
         return float(array[tuple(np.minimum(index, np.array(array.shape) - 1))])
 
     def shape_at(self, place: int) -> Quad:
-        """A tile shape by its place."""
+        """The tile shape with this flat index."""
         index = np.unravel_index(place, self.need.shape)
         n, y, x, c = (sizes[at] for sizes, at in zip(self.shapes.options, index, strict=True))
         return n, y, x, c
 
 
 def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
-    """Sizes of tiles along an axis, largest first: a k-th of it for all k, rounded up."""
+    """Tile sizes along an axis, largest first: the side divided by 1, 2, 3, ..., rounded up."""
     side = task.out.shape[axis]
     step = 1
     if axis == 3 and task.node is not None and not operator_of(task.node).cuts_channels:
@@ -171,7 +174,7 @@ def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
         together = block_outputs(weight_layout(task.computed, types["a"].name))
         if together is None:
             return [side]
-        step = together  # The blocks of weights that a tile needs lie together.
+        step = together  # Multiples of a block: a tile's weights then lie together.
     blocks = -(-side // step)
     sizes = {min(-(-blocks // parts) * step, side) for parts in range(1, blocks + 1)}
     return sorted(sizes, reverse=True)
@@ -185,7 +188,7 @@ def _all_parts(
     options: list[list[int]],
 ) -> dict[str, OperandParts]:
     if task.is_copy:
-        streamed -= {"out"}  # It goes through one slot.
+        streamed -= {"out"}  # A copy needs one slot: it stores from where it has loaded.
     return {
         name: _weights(task, types, options)
         if name == "weight"
@@ -235,17 +238,17 @@ def _parts(
 
 
 def _changes(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Which parts are not the one before."""
+    """Which parts differ from the previous part."""
     same = (starts[1:] == starts[:-1]) & (stops[1:] == stops[:-1])
     return np.concatenate([[True], ~same])
 
 
 def _runs(sides: list[np.ndarray], buffer: Buffer) -> np.ndarray:
-    """Bytes that lie together in a box of these sides of a buffer."""
+    """Bytes of a contiguous run in a box with these sides of a buffer."""
     run = np.full((1, 1, 1, 1), buffer.dtype.size, np.int64)
     whole = np.ones_like(run, bool)
     for axis in sorted(range(4), key=lambda axis: (buffer.strides[axis], -axis)):
-        # Along this axis parts touch if those along all axes inside are whole and without gaps.
+        # Runs join along this axis if the box spans all inner axes and the buffer has no gaps.
         whole = whole & (run == buffer.strides[axis])
         run = np.where(whole, run * sides[axis], run)
     return run

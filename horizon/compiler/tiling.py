@@ -1,4 +1,4 @@
-"""How a layer is cut: of all tile shapes those that are worth having, for any amount of memory."""
+"""How a layer is cut: the best tiling for each amount of memory, out of all tile shapes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Tiling:
     """How a task is cut.
 
     Attributes:
-        shape: of a tile of the output, NHWC; those at the end may be smaller.
+        shape: of a tile of the output, NHWC; the last tiles along an axis may be smaller.
         order: the axes of the loops over tiles, outermost first.
-        slots: operands that are loaded or stored, with bytes and number of their slots.
+        slots: for each operand that is loaded or stored, the bytes of a slot and their number.
         traffic: bytes that are loaded and stored.
         line_bytes: the same in whole lines of memory.
-        transfers: loads and stores.
-        cost: by the measure that it was chosen with, to be compared with others of that measure.
+        transfers: number of loads and stores.
+        cost: by the measure that chose the tiling; comparable within that measure only.
     """
 
     shape: Quad
@@ -42,7 +42,7 @@ class Tiling:
         return sum(size * count for size, count in self.slots.values())
 
 
-# Which operands have two slots, where these pay.
+# Which operands may have two slots. An operand that is loaded or stored once has one all the same.
 DOUBLE = ("out", "a", "b", "weight")
 SINGLE_WEIGHT = ("out", "a", "b")
 SINGLE: tuple[str, ...] = ()
@@ -52,16 +52,21 @@ class Measure(Protocol):
     """What makes one tiling better than another."""
 
     def keys(self, loops: Loops) -> list[np.ndarray]:
-        """The cost of each tile shape, and then what decides between equal ones."""
+        """The cost of each tile shape, then the keys that decide between equal costs."""
         ...
 
     def task_cost(self, cost: float, traffic: int) -> float:
-        """What residents are to lower, from a tiling's cost and bytes."""
+        """The cost of a task that is cut so, by which resident tensors are chosen.
+
+        Args:
+            cost: of the tiling, by this measure.
+            traffic: bytes that the tiling moves.
+        """
         ...
 
 
 class Tilings:
-    """The tilings worth having, best first: each needs fewer bytes than those before it."""
+    """The useful tilings, best first: each needs less memory than all better ones."""
 
     def __init__(self, spaces: Sequence[Loops], measure: Measure) -> None:
         needs, keys, places, owners = [], [], [], []
@@ -102,16 +107,16 @@ class Tilings:
 
     @property
     def smallest(self) -> int:
-        """Bytes of the slots of the last one."""
+        """The fewest bytes of slots that any tiling needs."""
         return int(self._needs[-1])
 
     def within(self, budget: int) -> Tiling | None:
-        """The best one whose slots take at most ``budget`` bytes, None if there is none."""
+        """The best tiling whose slots take at most ``budget`` bytes; None if there is none."""
         first = int(np.searchsorted(-self._needs, -budget))
         return self[first] if first < len(self._needs) else None
 
 
 def _fewer(need: np.ndarray) -> np.ndarray:
-    """Places of those that need less than all before them."""
+    """Indices of the entries that are smaller than all entries before them."""
     before = np.minimum.accumulate(need)[:-1]
     return np.flatnonzero(np.concatenate([[True], need[1:] < before]))

@@ -2,7 +2,7 @@
 
 A ratio r is ``M * 2**-s`` with M in [2^23, 2^24). For a sum ``|acc| < 2^28`` the product has at
 most 52 bits, so that int64 hardware and float64 anywhere give the same integer
-(``fixed_point.md``, "Requantise: one multiply, one add, one shift").
+(``fixed_point.md``, "Requantise").
 """
 
 from __future__ import annotations

@@ -85,11 +85,11 @@ def check_size(graph: Graph, height: int, width: int) -> None:
 
 
 def resized(graph: Graph, batch: int, height: int, width: int) -> Graph:
-    """The same program for another size of its inputs.
+    """The program for another size of its inputs.
 
     Args:
-        batch, height, width: of the first input; other inputs keep their proportion to it. Slices
-            of the batch axis scale with the batch.
+        batch, height, width: size of the first input; other inputs keep their proportion to it.
+            Slices of the batch axis scale with the batch.
 
     Raises:
         InputError: the size is not positive, not a multiple of ``attributes["size_multiple"]``, or

@@ -36,7 +36,7 @@ class IntegerExport:
         return NCHW_AXIS[axis]
 
     def bias(self, dtype: str) -> int:
-        """What makes every integer of a type non-negative."""
+        """The number that, added to any integer of the type, makes it non-negative."""
         return BIAS[dtype]
 
     def summand(self, name: str, multiplier: Any) -> Summand:

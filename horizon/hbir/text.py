@@ -133,7 +133,7 @@ def _value(value: Any) -> str:
 
 
 def _digest(value: np.ndarray) -> str:
-    """Of type, shape and the values in little-endian order."""
+    """A digest of type, shape and the values in little-endian order."""
     data = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
     return hashlib.sha256(f"{value.dtype}{value.shape}".encode() + data).hexdigest()[:DIGEST_LENGTH]
 

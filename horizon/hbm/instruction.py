@@ -24,14 +24,14 @@ class Instruction:
         hi: upper limit of the output.
         transposed: 0 or 1: whether it is a transposed convolution.
         reach: largest displacement.
-        fraction_bits: of places between pixels.
+        fraction_bits: fraction bits of a sampling position.
         origin: (y, x) of the output's first pixel in the map.
-        two_slopes: 0 or 1: whether negative values have multipliers of their own.
-        step: (y, x), of the place that an output pixel reads.
-        offset: (y, x), of the same.
-        divisor: (y, x), of the same.
+        two_slopes: 0 or 1: whether negative sums have their own multipliers.
+        step: (y, x): position = (step * pixel + offset) / divisor.
+        offset: (y, x): see step.
+        divisor: (y, x): see step.
         last: (y, x) of the whole input's last pixel.
-        margin: (y, x), rows and columns around `a` that count as elements.
+        margin: (y, x): rows and columns around `a` that count as elements.
         table: offset of Channel entries (lookup: of out's type) in constants, a multiple of 32.
         table_count: entries: 1 or one per channel; avg_pool: one per element count; lookup: 256.
     """

@@ -13,6 +13,7 @@ from horizon.isa.bounds import (
     MAX_SIDE,
     MAX_SPAN,
     MAX_STEP,
+    VERSION,
 )
 from horizon.isa.enums import SectionKind, Unit
 
@@ -80,7 +81,7 @@ class Record:
 
     @property
     def offsets(self) -> dict[str, int]:
-        """Of each field from the record's start, in bytes."""
+        """The offset of each field from the record's start, in bytes."""
         result, end = {}, 0
         for field in self.fields:
             result[field.name] = end
@@ -113,7 +114,7 @@ def _number(name: str, meaning: str, low: int, high: int) -> Field:
 
 _HEADER = (
     Field("magic", "char", "`HBMFLOW\\0`", 8),
-    Field("version", "u32", "2"),
+    Field("version", "u32", f"{VERSION}"),
     Field("section_count", "u32", f"{len(SectionKind)}"),
     Field("file_bytes", "u64", "size of the file"),
     Field("sections_crc", "u32", "of the section table"),
@@ -204,14 +205,14 @@ _INSTRUCTION = (
     _flag("transposed", "0 or 1: whether it is a transposed convolution"),
     Field("weight_layout", "WeightLayout", form="enum"),
     _number("reach", "largest displacement", 0, MAX_STEP),
-    _number("fraction_bits", "of places between pixels", 0, MAX_FRACTION_BITS),
+    _number("fraction_bits", "fraction bits of a sampling position", 0, MAX_FRACTION_BITS),
     _pair("origin", "(y, x) of the output's first pixel in the map", 0, 0, MAX_SIDE),
-    _flag("two_slopes", "0 or 1: whether negative values have multipliers of their own"),
-    _pair("step", "(y, x), of the place that an output pixel reads", 0, 0, MAX_SPAN),
-    _pair("offset", "(y, x), of the same", 0, -MAX_SPAN, MAX_SPAN),
-    _pair("divisor", "(y, x), of the same", 0, 1, MAX_SPAN),
+    _flag("two_slopes", "0 or 1: whether negative sums have their own multipliers"),
+    _pair("step", "(y, x): position = (step * pixel + offset) / divisor", 0, 0, MAX_SPAN),
+    _pair("offset", "(y, x): see step", 0, -MAX_SPAN, MAX_SPAN),
+    _pair("divisor", "(y, x): see step", 0, 1, MAX_SPAN),
     _pair("last", "(y, x) of the whole input's last pixel", 0, 0, MAX_SIDE - 1),
-    _pair("margin", "(y, x), rows and columns around `a` that count as elements", 0, 0, MAX_STEP),
+    _pair("margin", "(y, x): rows and columns around `a` that count as elements", 0, 0, MAX_STEP),
     _zero("zero1", "i32"),
     Field(
         "table",

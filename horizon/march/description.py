@@ -1,6 +1,6 @@
-"""From a description, a TOML file, to a machine; ``docs/march.md`` says how to write one.
+"""Read a machine from its description, a TOML file; ``docs/march.md`` says how to write one.
 
-Those that come along lie beside this file.
+The descriptions of the shipped machines are beside this file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from horizon.march.machine import NEEDED_UNITS, UNITS, Array, Machine, SimpleUni
 from horizon.march.table import Table
 
 FOLDER = Path(__file__).parent
-# Program files place constants and memories at multiples of it.
+# Program files place constants and memories at multiples of this.
 SMALLEST_ALIGNMENT = 64
-# A name becomes that of a folder; a report lists the instructions of each core.
+# A machine's name names a folder. A report lists the instructions of every core.
 LONGEST_NAME, MOST_CORES = 64, 256
 NAME = (
     "one word of letters, digits, '_', '-' and '.' that begins with none of '-.' and has at most "
@@ -28,17 +28,17 @@ Limits = dict[str, dict[str, int | tuple[str, ...]]]
 
 
 def available() -> tuple[str, ...]:
-    """Names of the machines that come along."""
+    """Names of the shipped machines."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
 def is_name(text: str) -> bool:
-    """Whether a machine may be called so: ``NAME`` in words."""
+    """Whether ``text`` is a valid name of a machine; ``NAME`` describes valid names in words."""
     return re.fullmatch(r"\w[\w.-]*", text) is not None and len(text) <= LONGEST_NAME
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Machine:
-    """A machine that comes along, by its name, or that of a file, by its path (``*.toml``).
+    """A shipped machine, by its name, or the machine of a file, by its path (``*.toml``).
 
     Raises:
         InputError: an unknown name; a file that cannot be read or is not TOML; a key that is
@@ -199,7 +199,7 @@ def _types(table: Table) -> tuple[str, ...]:
 
 
 def _check_limits(table: Table, limits: dict[str, int | tuple[str, ...]]) -> None:
-    """Limits that can never be met beside the others are slips of the pen."""
+    """Refuse limits that contradict each other; they are mistakes in the file."""
     height, width, pixels = (limits.get(name) for name in ("height", "width", "pixels"))
     if isinstance(height, int) and isinstance(width, int) and isinstance(pixels, int):
         if pixels > height * width:

@@ -1,4 +1,4 @@
-"""What a program is compiled for, checked and timed on. ``docs/march.md`` explains every field."""
+"""The machine that a program is compiled for, checked against and timed on (``docs/march.md``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEEDED_UNITS = ("load", "store")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number comes from.
+    """The source of a number.
 
     Attributes:
         provenance: "published", "assumed" or "fitted".
@@ -26,13 +26,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Array:
-    """How the tensor unit multiplies: a step is ``pixels * inputs * outputs`` products.
+    """An array of multipliers: one step computes ``pixels * inputs * outputs`` products.
 
     Attributes:
-        pixels: neighbours in a row of the output that are computed together.
-        inputs, outputs: channels.
-        step_cycles: of one step, for one tap of the kernel.
-        drain_cycles: to start and to empty the accumulators of a group of pixels and outputs.
+        pixels: neighbouring pixels of an output row that are computed together.
+        inputs, outputs: channels that are computed together.
+        step_cycles: cycles of one step, for one tap of the kernel.
+        drain_cycles: cycles to start and to empty the accumulators of a group of pixels and
+            outputs.
     """
 
     pixels: int
@@ -48,16 +49,16 @@ class Array:
 
 @dataclass(frozen=True)
 class TensorUnit:
-    """Convolutions and correlations.
+    """The unit that computes convolutions and correlations, with one array for each kind.
 
     Attributes:
-        startup_cycles: of each instruction.
-        int16_steps: steps with int16 inputs for one with int8 inputs, at least 1.
-        conv: for weights in blocks.
-        narrow: for weights in rows, of convolutions with few outputs.
-        correlation: its outputs are the displacements.
-        depthwise: for convolutions whose outputs read one input each, of ``inputs`` 1; None for
-            what ``conv`` does with one of its inputs.
+        startup_cycles: cycles before each instruction.
+        int16_steps: steps with int16 inputs in place of one with int8 inputs, at least 1.
+        conv: for convolutions with weights in blocks.
+        narrow: for convolutions of few outputs, with weights in rows.
+        correlation: for correlations; its outputs are the displacements.
+        depthwise: for convolutions whose outputs read one input each; its ``inputs`` is 1. If None,
+            ``conv`` computes them with one of its inputs in use.
     """
 
     startup_cycles: float
@@ -68,7 +69,7 @@ class TensorUnit:
     depthwise: Array | None = None
 
     def array(self, name: str) -> Array:
-        """One of ``ARRAYS``."""
+        """The array with this name, one of ``ARRAYS``."""
         if name == "depthwise":
             return self.depthwise or replace(self.conv, inputs=1)
         found: Array = getattr(self, name)
@@ -77,12 +78,12 @@ class TensorUnit:
 
 @dataclass(frozen=True)
 class SimpleUnit:
-    """A unit whose work is in proportion to its output.
+    """A unit whose time is proportional to its output.
 
     Attributes:
-        startup_cycles: of each instruction.
-        pixel_cycles: for each pixel (n, y, x) of the output.
-        bytes_per_cycle: of the output.
+        startup_cycles: cycles before each instruction.
+        pixel_cycles: cycles for each pixel (n, y, x) of the output.
+        bytes_per_cycle: bytes of the output per cycle.
     """
 
     startup_cycles: float
@@ -92,29 +93,29 @@ class SimpleUnit:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine.
+    """A machine, as its description states it.
 
     Attributes:
         name: one word.
-        title: for people.
-        cores: each works on a frame of its own; they share the DDR's bandwidth.
-        workers: of each core: threads that share the work of an instruction.
+        title: a description for people.
+        cores: number of cores. Each works on its own frame; they share the DDR's bandwidth.
+        workers: threads of each core that share the work of an instruction.
         sequential: units take turns instead of working at the same time.
-        clock_hz: of the cores.
-        units: the units that it has, of ``UNITS``; a layer that needs another one is refused.
-        sram_bytes: memory that instructions compute in, of each core.
+        clock_hz: clock of the cores.
+        units: the machine's units, of ``UNITS``; a layer that needs another one is refused.
+        sram_bytes: for each core, the memory in which instructions compute.
         alignment: bytes; addresses in SRAM are multiples of it.
         constants_in_place: weights are read where they lie in the program instead of being loaded
             into SRAM first.
-        sram_bytes_per_cycle: that a unit which computes reads and writes, of each worker.
-        ddr_bytes_per_second: of all cores together, at best.
-        ddr_efficiency: the share of that which transfers reach, in (0, 1].
-        burst_bytes: what lies together in DDR is moved in whole bursts.
-        tensor: None if it is not among the units.
+        sram_bytes_per_cycle: bytes that a computing unit reads and writes per cycle and worker.
+        ddr_bytes_per_second: peak bandwidth of all cores together.
+        ddr_efficiency: the share of the peak that transfers reach, in (0, 1].
+        burst_bytes: size of a burst; each contiguous run in DDR moves whole bursts.
+        tensor: the tensor unit; None if the machine has none.
         simple: all other units, by name.
         limits: by operator of the graph and name (``horizon.march.limits``): the largest value,
-            or the types of its inputs. What is not there is not limited.
-        sources: of each number, by its key in the file, for instance "memory.sram_bytes".
+            or the types of its inputs. A limit that is missing does not exist.
+        sources: source of each number, by its key in the file, for instance "memory.sram_bytes".
     """
 
     name: str
@@ -138,9 +139,9 @@ class Machine:
 
     @property
     def cuts_layers(self) -> bool:
-        """Whether layers are carried out tile by tile.
+        """Whether layers are computed tile by tile.
 
-        Where constants are read in place, the memory that units compute in is the only one: all
-        tensors are in it and no layer is cut.
+        A machine that reads constants in place has a single memory, in which units compute. All
+        tensors are in it, and no layer is cut.
         """
         return not self.constants_in_place

@@ -1,4 +1,4 @@
-"""A table of a description, of which every key is asked for, and what is wrong with it."""
+"""Read a table of a description: check every value, and refuse keys that nothing reads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from horizon.march.machine import Source
 
 PROVENANCES = ("published", "assumed", "fitted")
 LARGEST_NUMBER = 2**40
-# Within these no time, rate or sum of a report leaves the range of float.
+# Within these limits, no time, rate or sum of a report leaves the range of float.
 SMALLEST_QUANTITY, LARGEST_QUANTITY = 1e-15, 1e15
 EXAMPLE = f'{{ value = 1, provenance = "{PROVENANCES[1]}", source = "..." }}'
 
 
 class Table:
-    """Reads each key with its check; ``finish`` finds those that nothing asked for.
+    """Reads and checks each key; ``finish`` refuses keys that were not read.
 
     Attributes:
-        sources: of the numbers that were read, by their full key.
+        sources: the sources of the numbers that were read, by full key.
     """
 
     def __init__(self, values: dict[str, Any], path: str, prefix: str = "") -> None:
@@ -59,7 +59,7 @@ class Table:
         return value
 
     def names(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
-        """Names out of ``known``, each at most once, in that order."""
+        """A list of names out of ``known``, each at most once, in the order of ``known``."""
         expected = f"a list of some of {', '.join(known)}"
         value = self._take(key, list, expected)
         for name in value:
@@ -70,17 +70,17 @@ class Table:
         return tuple(name for name in known if name in value)
 
     def count(self, key: str, largest: int = LARGEST_NUMBER) -> int:
-        """A positive integer that says where it comes from."""
+        """A positive integer with its source."""
         value = self._number(key, int, "an integer")
         if not 1 <= value <= largest:
             self.fail(f"{key}.value", f"{value}", f"1..{largest}")
         return int(value)
 
     def quantity(self, key: str, zero: bool = False, largest: float = LARGEST_QUANTITY) -> float:
-        """A positive number, or 0 where ``zero``, that says where it comes from."""
+        """A positive number with its source; with ``zero``, it may be 0."""
         value = self._number(key, int | float, "a number")
         smallest = 0.0 if zero else SMALLEST_QUANTITY
-        if not smallest <= value <= largest:  # nan is not either
+        if not smallest <= value <= largest:  # also false for nan
             self.fail(f"{key}.value", f"{value}", f"{smallest:g} to {largest:g}")
         return float(value)
 
@@ -95,7 +95,7 @@ class Table:
         return value
 
     def finish(self) -> None:
-        """Every key of the file is one that was asked for."""
+        """Refuse keys of the file that were not read."""
         for key in self._values:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, 1)
@@ -108,7 +108,7 @@ class Table:
     def _take(self, key: str, kind: Any, expected: str) -> Any:
         self._known.append(key)
         if key not in self._values:
-            # A misspelt key is both unknown and missing: the hint names it.
+            # A misspelt key is unknown, and the right one is missing: name it as a hint.
             unread = [name for name in self._values if name not in self._known]
             near = difflib.get_close_matches(key, unread, 1)
             hint = f"; {near[0]!r} is there instead" if near else ""
@@ -116,7 +116,7 @@ class Table:
                 f"{self._path}: {self._prefix}{key} is missing; expected {expected}{hint}"
             )
         value = self._values[key]
-        # In Python, true is an int too.
+        # bool is a subclass of int
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
             self.fail(key, f"{value!r}", expected)
         return value

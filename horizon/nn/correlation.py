@@ -68,7 +68,7 @@ def banded_products(first: Tensor, second: Tensor, max_displacement: int, factor
 
 
 def matrix_products(first: Tensor, second: Tensor, max_displacement: int, factor: float) -> Tensor:
-    """The same by batched matrix products, on any device and in any type."""
+    """The correlation by batched matrix products, on any device and in any type."""
     result: Tensor = _BandedProducts.apply(first, second, max_displacement, factor)
     return result
 

@@ -30,7 +30,7 @@ def warp(feature: Tensor, offset: Tensor) -> Tensor:
 
 
 def sampled_on_a_grid(feature: Tensor, offset: Tensor) -> Tensor:
-    """The same by ``grid_sample``, on any device and in any type."""
+    """The warp by ``grid_sample``, on any device and in any type."""
     height, width = feature.shape[-2:]
     place = torch.float64 if feature.dtype == torch.float64 else torch.float32
     offset = offset.to(place)

@@ -1,4 +1,4 @@
-"""When units and layers work: sums over the estimate's instructions that both reports show."""
+"""When units and layers are busy: sums over the estimate's instructions, for both reports."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ COMPUTE_UNITS = ("tensor", "vector", "aux", "transform")
 
 
 def running(estimate: Estimate) -> list[float]:
-    """For each layer the seconds in which at least one of its instructions is carried out.
+    """For each layer, the seconds in which at least one of its instructions executes.
 
-    Layers overlap: all of them together run longer than the program.
+    Layers overlap, so the sum over the layers exceeds the time of the program.
     """
     pairs = zip(estimate.program.instructions, estimate.instructions, strict=True)
     spans = sorted((timed.start, timed.end, instruction.layer) for instruction, timed in pairs)
@@ -82,16 +82,16 @@ def mac_intervals(estimate: Estimate, edges: np.ndarray) -> np.ndarray:
 def spread(
     start: Sequence[float], end: Sequence[float], amount: Sequence[float], edges: np.ndarray
 ) -> np.ndarray:
-    """Amounts, each even over its time, cut at the edges.
+    """Spread each amount evenly over its time, and sum the parts between edges.
 
     Args:
-        edges: rising, (n + 1,); they reach over all times.
+        edges: (n + 1,), ascending; they cover all times.
 
     Returns:
-        (n,), of the sum of all amounts.
+        (n,): the sum of all amounts in each interval.
     """
     begin, finish, total = (np.array(values, float) for values in (start, end, amount))
     length = np.maximum(finish - begin, np.finfo(float).tiny)
-    with np.errstate(over="ignore"):  # what takes no time beside the run is done at once
+    with np.errstate(over="ignore"):  # tiny times: done at once
         done = [(np.clip((edge - begin) / length, 0, 1) * total).sum() for edge in edges[:-1]]
     return np.diff([*done, total.sum()])

@@ -1,7 +1,7 @@
-"""The least time that an amount of work can take, from totals and peaks alone.
+"""A lower bound on the time of an amount of work, from totals and peak rates alone.
 
-No instruction is timed here: neither startups nor what is left over of an array, neither bursts
-nor waiting. So the simulation has to stay above it, and how far it does is what there is to gain.
+The bound ignores startups, partly filled arrays, bursts and waiting. The simulated time is never
+below it; the difference is what better scheduling could gain at most.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from horizon.march import Machine
 from horizon.perf.cost import Cost, bandwidth
 
-# The simulation rounds the times at which instructions end. Where nothing starts up and nothing is
-# left over, it meets the bound, and must not fall below it by a rounding.
+# The simulation rounds the ends of instructions. Without startups and partly filled arrays it
+# equals the bound, and rounding must not bring it below.
 ROUNDED_DOWN = 1 - 1e-7
 
 
@@ -32,10 +32,10 @@ def peak(machine: Machine, array: str, wide: bool = False) -> float:
 
 
 def tensor_seconds(machine: Machine, costs: Mapping[Cost, int]) -> float:
-    """Seconds of all multiply-accumulates at the peak of their array.
+    """Seconds of all multiply-accumulates at the peak rate of their array.
 
     Args:
-        costs: and how many instructions have each.
+        costs: how many instructions have each cost.
     """
     macs: Counter[tuple[str, bool]] = Counter()
     for cost, count in costs.items():
@@ -45,16 +45,16 @@ def tensor_seconds(machine: Machine, costs: Mapping[Cost, int]) -> float:
 
 
 def bound(machine: Machine, cores: int, costs: Mapping[Cost, int]) -> tuple[float, str]:
-    """Seconds that instructions take at least, and what sets them.
+    """The least seconds that instructions can take, and the resource that sets them.
 
     Args:
-        cores: that share the DDR's bandwidth.
-        costs: and how many instructions have each.
+        cores: number of cores that share the DDR's bandwidth.
+        costs: how many instructions have each cost.
 
     Returns:
-        The largest of the times of: "tensor", multiply-accumulates; "ddr", bytes of loads and
-        stores; "sram", operands of the unit that touches most; and every other unit's name, pixels
-        and bytes of its outputs.
+        The largest of these times, and its name: "tensor", from multiply-accumulates; "ddr", from
+        bytes of loads and stores; "sram", from the operands of the unit that touches most bytes; or
+        another unit's name, from pixels and bytes of its outputs.
     """
     pixels: defaultdict[str, int] = defaultdict(int)
     written: defaultdict[str, int] = defaultdict(int)

@@ -1,8 +1,8 @@
-"""How long each instruction takes on a machine, if nothing else were under way.
+"""How long each instruction takes on a machine when nothing else runs.
 
-``docs/performance.md`` has the formulas. Every one of them is built of sums, products, quotients
-and maxima in a fixed order, all of which round monotonically: a machine that is better in one
-number is never slower by a bit.
+``docs/performance.md`` has the formulas. They consist of sums, products, quotients and maxima in a
+fixed order. All of these round monotonically, so a machine that is better in one number is never
+estimated as slower, not even by the last bit.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from horizon.perf import work
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Cost:
-    """Of one instruction; those that cost the same share an object.
+    """The cost of one instruction. Instructions with the same cost share an object.
 
     Attributes:
-        unit: that carries it out.
-        startup: seconds before a transfer asks for the bus; 0 of what computes.
-        duration: seconds after that. Of a transfer: from when it has the bus.
-        bus: seconds for which it occupies the core's share of the DDR's bandwidth.
+        unit: the unit that executes the instruction.
+        startup: seconds before a transfer asks for the bus; 0 for instructions that compute.
+        duration: seconds after the startup. For a transfer, from when it has the bus.
+        bus: seconds for which a transfer occupies the core's share of the DDR's bandwidth.
         busy: startup + duration.
         macs: multiply-accumulates, padding included.
-        array, wide: what multiplies, by its name in the machine's tensor unit; and whether int16.
-        pixels, written: places (n, y, x) and bytes of the output.
-        touched: bytes of all operands; 0 of transfers.
-        moved: bytes of a load or store; 0 of what computes.
+        array, wide: name of the array that multiplies; whether its inputs are int16.
+        pixels, written: pixels (n, y, x) and bytes of the output.
+        touched: bytes of all operands; 0 for transfers.
+        moved: bytes of a load or store; 0 for instructions that compute.
     """
 
     unit: Unit
@@ -49,8 +49,8 @@ class Costs:
     """The costs of instructions on a machine, each computed once.
 
     Args:
-        machine: with all units that the instructions need.
-        cores: that work at the same time; each has its share of the DDR's bandwidth.
+        machine: a machine that has all units that the instructions need.
+        cores: cores that work at the same time; each has its share of the DDR's bandwidth.
     """
 
     def __init__(self, machine: Machine, cores: int) -> None:
@@ -98,12 +98,12 @@ class Costs:
 
 
 def bandwidth(machine: Machine, cores: int) -> float:
-    """Bytes per second of the DDR for one of so many cores."""
+    """Bytes per second of the DDR for one of ``cores`` cores."""
     return machine.ddr_bytes_per_second * machine.ddr_efficiency / cores
 
 
 def _compute_cycles(instruction: Instruction, machine: Machine) -> tuple[float, float]:
-    """Cycles of the work of one worker, and cycles before it."""
+    """Cycles of the work if one worker does it, and startup cycles."""
     name = work.array_of(instruction)
     if name is None:
         startup = machine.simple[instruction.unit.name].startup_cycles
@@ -128,7 +128,7 @@ def array_cycles(instruction: Instruction, array: Array, steps_per_step: float) 
 
 
 def _simple_cycles(instruction: Instruction, machine: Machine) -> float:
-    """Cycles for the pixels of the output, and for its bytes in each pass."""
+    """Cycles for the pixels of the output, plus cycles for its bytes in each pass."""
     unit = machine.simple[instruction.unit.name]
     out = instruction.out
     return (

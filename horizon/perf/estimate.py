@@ -16,15 +16,15 @@ from horizon.perf.simulate import simulate
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One instruction; its place is that in the program.
+    """The times of one instruction, in the program's order.
 
     Attributes:
         start, end: seconds from the start of the frame.
         busy: seconds that the unit needs for it, without waiting for the bus.
         macs: multiply-accumulates, padding included.
         ddr_bytes: moved by a load or store.
-        bus: seconds from the start of the frame in which it begins to hold the bus and gives it
-            back; of a load or store.
+        bus: for a load or store, when it takes the bus and when it releases it, in seconds from the
+            start of the frame.
     """
 
     start: float
@@ -46,8 +46,8 @@ class LayerEstimate:
         start, end: seconds: the first start and the last end of its instructions, its active
             period. Those of several layers overlap, because loads run ahead.
         busy: seconds of its instructions by unit.
-        bound: seconds that it takes at least (``horizon.perf.bound``).
-        bounded_by: what sets them: "tensor", "ddr", "sram" or another unit's name.
+        bound: the least seconds that the layer can take (``horizon.perf.bound``).
+        bounded_by: what sets the bound: "tensor", "ddr", "sram" or another unit's name.
         utilisation: share of the tensor unit's peak while it is busy with the layer; 0 without
             multiply-accumulates.
     """
@@ -70,11 +70,11 @@ class Estimate:
     """A program's time on a machine.
 
     Attributes:
-        cores: that work at the same time, each on a frame of its own.
+        cores: cores that work at the same time, each on its own frame.
         instructions: in the program's order.
         layers: in order of their first instruction.
         latency: seconds of a frame on one core.
-        bound: seconds that it takes at least.
+        bound: the least seconds that a frame can take.
         loaded, stored: bytes of a frame, equal to the executor's counters.
         macs: multiply-accumulates of a frame, padding included.
         busy: seconds by unit of the machine.
@@ -102,14 +102,14 @@ def estimate(program: Program, machine: Machine, cores: int | None = None) -> Es
     """Time a program on a machine.
 
     Args:
-        program: as ``hbm.read`` or the compiler gives it.
-        machine: it may differ from the one that the program was compiled for, as long as it can
-            carry out the program.
-        cores: that work at the same time; default: all that the machine has.
+        program: from ``hbm.read`` or the compiler.
+        machine: may differ from the machine that the program was compiled for, if it can execute
+            the program.
+        cores: cores that work at the same time; default: all cores of the machine.
 
     Raises:
-        InputError: the machine has fewer cores, lacks a unit, has too little memory, or does not
-            read weights where the program has them; a program without instructions.
+        InputError: the machine has fewer cores, lacks a unit, has too little memory, or cannot read
+            weights where the program has them; or the program has no instructions.
     """
     cores = machine.cores if cores is None else cores
     _check(program, machine, cores)
@@ -155,7 +155,7 @@ def _layer(
     machine: Machine,
     cores: int,
 ) -> LayerEstimate:
-    """Of all instructions of one layer."""
+    """The estimate of a layer from all of its instructions."""
     counts = Counter(costs)
     least, limit = bound(machine, cores, counts)
     busy = _busy(costs)
@@ -171,7 +171,7 @@ def _layer(
         busy=busy,
         bound=least,
         bounded_by=limit,
-        # Both are rounded, each in its own way: what fits an array exactly could be a bit above 1.
+        # Both times are rounded, so a layer that fills the array exactly could come out above 1.
         utilisation=min(tensor_seconds(machine, counts) / tensor, 1.0) if tensor else 0.0,
     )
 
@@ -182,7 +182,7 @@ def _on_bus(end: float, cost: Cost) -> tuple[float, float]:
 
 
 def _busy(costs: Sequence[Cost]) -> dict[str, float]:
-    """Seconds by name of the units that there is something to do for, in the order of ``Unit``."""
+    """Seconds by name of the units that have instructions, in the order of ``Unit``."""
     seconds: dict[Unit, float] = {}
     for cost in costs:
         seconds[cost.unit] = seconds.get(cost.unit, 0.0) + cost.busy
@@ -198,7 +198,7 @@ def _macs(counts: Mapping[Cost, int]) -> int:
 
 
 def _check(program: Program, machine: Machine, cores: int) -> None:
-    """InputError if the machine cannot carry out the program."""
+    """Raise InputError if the machine cannot execute the program."""
     if not 1 <= cores <= machine.cores:
         raise InputError(
             f"machine {machine.name}: {cores} cores; expected 1 to {machine.cores}; choose the "

@@ -1,4 +1,4 @@
-"""A machine's numbers as reports show them, each with where it comes from."""
+"""A machine's numbers as the reports show them, each with its source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Number:
 
 
 def machine_numbers(machine: Machine) -> list[Number]:
-    """All of them in the file's order; the limits of operators are the checker's."""
+    """All numbers in the file's order, without the limits of operators, which take no time."""
     return [
         Number(key, number(machine, key), source.provenance, source.text)
         for key, source in machine.sources.items()

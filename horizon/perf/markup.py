@@ -1,4 +1,4 @@
-"""Numbers and names as the page writes them."""
+"""Formatting of numbers and names for the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def escape(text: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand in a script element: nothing in it can end the element."""
+    """JSON for a script element: nothing in it can end the element."""
     text = json_text(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -61,7 +61,7 @@ def macs_text(count: float) -> str:
 
 
 def memory_text(count: int) -> str:
-    """Sizes of memories are powers of two."""
+    """The size of a memory, in binary units because such sizes are powers of two."""
     return _scaled(count, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")), "bytes")
 
 

@@ -1,9 +1,9 @@
 """Live bytes of SRAM and DDR over time, from the program's views and the estimate's times alone.
 
-A byte is live from the start of the instruction that writes it to the end of the last one that
-reads that value; a value that nobody reads lives until its write has ended. Memory is cut into at
-most ``PAGES`` pages, and one byte stands for its page: what happens to that byte is followed
-exactly, whatever the strides of a view. A memory of up to ``PAGES`` bytes is counted exactly.
+A byte is live from the start of the instruction that writes it to the end of the last instruction
+that reads that value. A value that nobody reads lives until its write has ended. Memory is divided
+into at most ``PAGES`` pages, and one byte represents its page. That byte is followed exactly,
+whatever the strides of a view. A memory of up to ``PAGES`` bytes is counted exactly.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from horizon.perf.estimate import Estimate
 
 PAGES = 4096
 MEMORIES = (Space.sram, Space.ddr)
-# The fractional parts of its multiples are spread evenly: the bytes that stand for their pages
-# fall on all channels of a buffer alike, whatever its pitch.
+# The golden ratio: the fractional parts of its multiples are spread evenly. So the bytes that
+# represent pages hit all channels of a buffer equally often, whatever its pitch.
 GOLDEN = (5**0.5 - 1) / 2
 Places = slice | np.ndarray
 
@@ -29,10 +29,10 @@ class Occupation:
     """Live bytes of a memory, a step function.
 
     Attributes:
-        size: bytes that the program needs of it.
-        times: seconds, rising, float64 (n,).
+        size: bytes of the memory that the program reserves.
+        times: seconds, ascending, float64 (n,).
         live: bytes from that time on, int64 (n,); the last is 0.
-        page: bytes that one byte stands for: the resolution.
+        page: bytes of a page, which one byte represents: the resolution.
     """
 
     size: int
@@ -78,11 +78,11 @@ def _live(
     pages = _Pages(size)
     last = np.full(len(pages.place), -1)  # rank of the last user of each page's value
     rise = np.zeros(count, np.int64)
-    fall = np.zeros(count + 1, np.int64)  # the last entry takes what was never written
+    fall = np.zeros(count + 1, np.int64)  # the last entry stands for values that were never written
     for index, instruction in enumerate(instructions):
         for view in _reads(instruction, space):
             where = pages.of(view)
-            # A value that was never written is none.
+            # Memory that was never written holds no value.
             last[where] = np.where(last[where] < 0, -1, np.maximum(last[where], rank[index]))
         if instruction.out.space is space:
             where = pages.of(instruction.out)
@@ -103,7 +103,7 @@ def _reads(instruction: Instruction, space: Space) -> Iterator[View]:
 def _steps(
     start: np.ndarray, rise: np.ndarray, end: np.ndarray, fall: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of all changes; what ends when something else begins goes first."""
+    """The sum of all changes over time. At equal times, ends come before beginnings."""
     times, change = np.concatenate([end, start]), np.concatenate([-fall, rise])
     times, change = times[change != 0], change[change != 0]
     order = np.argsort(times, kind="stable")
@@ -113,12 +113,12 @@ def _steps(
 
 
 class _Pages:
-    """Which pages a view shows.
+    """The pages of a memory, and which of them a view covers.
 
     Attributes:
         bytes: of a page.
-        place: for each page the offset of the byte that stands for it, rising.
-        weight: for each page how many bytes it has.
+        place: for each page, the offset of the byte that represents it, ascending.
+        weight: for each page, its number of bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -132,8 +132,8 @@ class _Pages:
         self._found: dict[tuple[object, ...], Places] = {}
 
     def of(self, view: View) -> Places:
-        """Indices of the pages whose byte is in the view."""
-        # Slots are used again and again with the same shapes.
+        """Indices of the pages whose representative byte is in the view."""
+        # Slots are used repeatedly with the same shapes.
         key = (view.offset, view.shape, view.strides, view.dtype.size)
         if key not in self._found:
             self._found[key] = self._search(view)
@@ -157,12 +157,12 @@ class _Pages:
 
 
 def _inside(distance: np.ndarray, terms: Sequence[tuple[int, int]], run: int) -> np.ndarray:
-    """Whether bytes lie in a box.
+    """Which bytes lie in a box.
 
     Args:
-        distance: of each from the box's first byte.
-        terms: (stride, side), falling.
-        run: bytes that lie together at each place.
+        distance: of each byte from the box's first byte.
+        terms: (stride, side) of the axes, largest stride first.
+        run: contiguous bytes at each place.
     """
     if not terms:
         found: np.ndarray = (distance >= 0) & (distance < run)

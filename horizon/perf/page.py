@@ -1,4 +1,4 @@
-"""The estimate as one page of HTML that needs no network and no other file."""
+"""The estimate as one HTML page that needs neither a network nor other files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from horizon.perf.page_tables import layer_table, machine_table, unit_bars
 from horizon.perf.record import mac_utilisation
 from horizon.perf.roofline import roofline
 
-# A browser that keeps to it loads nothing, whatever a name might smuggle in.
+# With this policy a browser loads nothing, even if a name in the program contains markup.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 SCRIPTS = ("format.js", "drawing.js", "timeline.js", "page.js")
 
@@ -108,7 +108,7 @@ def _headline(estimate: Estimate) -> str:
 
 
 def _weights(program: Program) -> str:
-    """What has to be known of a program whose metadata say that its weights are random."""
+    """A warning if the program's metadata say that its weights are random."""
     if program.metadata.get("weights") != RANDOM_WEIGHTS:
         return ""
     return (
@@ -123,7 +123,7 @@ def _work(estimate: Estimate) -> str:
 
 
 def _bound(estimate: Estimate) -> str:
-    """What the run waits for, in words."""
+    """What bounds the run, in words."""
     busy = {unit: estimate.busy.get(unit, 0.0) for unit in used_units(estimate)}
     busiest = max(busy, key=lambda unit: busy[unit])
     times = running(estimate)

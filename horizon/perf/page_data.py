@@ -1,4 +1,4 @@
-"""What the page's time line draws: whole numbers in columns, which keep the page small."""
+"""The data of the page's time line, as columns of integers to keep the page small."""
 
 from __future__ import annotations
 

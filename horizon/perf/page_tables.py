@@ -18,7 +18,7 @@ TEXT = ' class="text"'
 
 
 def unit_bars(estimate: Estimate) -> str:
-    """Which share of the run each unit works, and the DDR's bus."""
+    """The share of the run in which each unit, and the DDR bus, is busy."""
     busy = {unit: estimate.busy.get(unit, 0.0) for unit in used_units(estimate)}
     moved = estimate.loaded + estimate.stored
     busy["ddr"] = moved / bandwidth(estimate.machine, estimate.cores)

@@ -1,6 +1,6 @@
 """The estimate as JSON, with the fields that existing scripts of this tool chain parse.
 
-``docs/performance_report.md`` says what each field means. Keys of our own stand beside theirs.
+``docs/performance_report.md`` says what each field means, and which fields are this project's own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def as_json(estimate: Estimate, *, details: bool = True) -> dict[str, Any]:
     """The performance record: ``summary`` and, unless turned off, ``details``.
 
     Args:
-        details: with every instruction, for each core.
+        details: whether to list every instruction, for each core.
     """
     result: dict[str, Any] = {
         "summary": {
@@ -137,7 +137,7 @@ def _layers(estimate: Estimate) -> list[dict[str, Any]]:
 
 
 def origin_ops(layer: LayerEstimate) -> list[str]:
-    """What the layer computes; its transfers are only named if there is nothing else."""
+    """The opcodes of what the layer computes; transfers only if the layer computes nothing."""
     computing = [name for name in layer.opcodes if name not in ("load", "store")]
     return computing or list(layer.opcodes)
 
@@ -158,7 +158,7 @@ def _model(estimate: Estimate) -> dict[str, Any]:
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    """What the original record has no fields for."""
+    """The fields of this project's own."""
     machine = estimate.machine
     live = occupation(estimate)
     return {
@@ -181,7 +181,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def mac_utilisation(estimate: Estimate) -> float:
-    """Multiply-accumulates of the whole run, of what the best array could do in it."""
+    """Multiply-accumulates of the run as a share of what the fastest array could do meanwhile."""
     peak = peak_macs(estimate.machine)
     return estimate.macs / (peak * estimate.latency) if peak else 0.0
 
@@ -201,7 +201,7 @@ def _instructions(estimate: Estimate) -> list[dict[str, Any]]:
 
 
 def microseconds(seconds: float) -> float:
-    """To a picosecond: below any clock's cycle."""
+    """Microseconds, rounded to a picosecond, which is below any clock's cycle."""
     return round(seconds * 1e6, 6)
 
 

@@ -1,9 +1,9 @@
 """The roofline (Williams, Waterman and Patterson 2009) of a program as SVG.
 
-Each layer is a mark at its multiply-accumulates per byte of DDR, and per second in which it runs.
-On a CPU, where everything stays in one memory, it is per byte of operands. Its area is that time.
-Layers without multiply-accumulates stand on a line below the axes, in the program's order, layers
-without DDR traffic beyond their right end.
+Each layer is a mark. Its horizontal place is its multiply-accumulates per byte of DDR (on a CPU,
+which has one memory, per byte of operands). Its vertical place is its multiply-accumulates per
+second in which it runs. Its area is that time. Layers without multiply-accumulates stand on a line
+below the axes, in the program's order. Layers without DDR traffic stand beyond the right end.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Of the memory that the picture is about.
+    """Traffic of the memory on the horizontal axis.
 
     Attributes:
         memory: its name.
@@ -66,7 +66,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Axes:
-    """Powers of ten: (lowest, highest) exponents of both axes."""
+    """The (lowest, highest) exponents of ten of both axes."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -213,7 +213,7 @@ def _roofs(estimate: Estimate, axes: Axes, traffic: Traffic) -> Iterator[str]:
 
 
 def _horizontals(estimate: Estimate) -> list[tuple[float, str]]:
-    """Peaks of the arrays that multiply, and what to call them; equal ones share a line."""
+    """The peaks of the arrays, with titles. Arrays with the same peak share a line."""
     names = {
         "conv": "convolution",
         "correlation": "correlation",
@@ -227,7 +227,7 @@ def _horizontals(estimate: Estimate) -> list[tuple[float, str]]:
 
 
 def _titles(estimate: Estimate, axes: Axes) -> list[tuple[float, str, Box]]:
-    """Horizontal roofs, their titles and places: above the right end, beside those in the way."""
+    """Horizontal roofs with their titles above the right end, or beside other titles there."""
     found: list[tuple[float, str, Box]] = []
     for rate, title in _horizontals(estimate):
         y, right, width = axes.at_y(rate), WIDTH - RIGHT - 4.0, LETTER * len(title) + 12
@@ -263,7 +263,7 @@ def _story(mark: Mark) -> str:
 
 
 def _labels(marks: Sequence[Mark], taken: list[Box]) -> Iterator[str]:
-    """Names of the layers that run longest, each where it covers no other text and few marks."""
+    """Names of the layers that run longest, placed so that they cover no text and few marks."""
     for mark in sorted(marks, key=lambda mark: -mark.seconds)[:LABELS]:
         name = mark.layer.name
         best: tuple[float, Box] | None = None
@@ -285,7 +285,7 @@ def _labels(marks: Sequence[Mark], taken: list[Box]) -> Iterator[str]:
 
 
 def _places(mark: Mark, width: float) -> Iterator[Box]:
-    """Around a mark, near and far."""
+    """Places for a name around a mark, the nearest first."""
     for gap in range(6, 200, 12):
         reach = mark.radius + gap
         for step in range(16):

@@ -1,12 +1,13 @@
-"""When each instruction starts and ends: the units of one core, side by side, and its DDR bus.
+"""When each instruction starts and ends: the parallel units of one core, and its DDR bus.
 
-A unit carries out its instructions in the order of the list. One starts when the unit is free and
-all that it waits for has ended. A load or store then takes its startup, waits until the transfers
-that stand before it in the list have left the bus, and holds it for its own. On a sequential
-machine an instruction starts when the one before it in the list has ended.
+A unit executes its instructions in the order of the list. An instruction starts when its unit is
+free and all instructions that it waits for have ended. A load or store then takes its startup time,
+waits until the earlier transfers of the list have left the bus, and holds the bus for its own
+transfer. On a sequential machine, an instruction starts when the previous one in the list has
+ended.
 
-Every start is a maximum of ends and every end a start plus a duration, in an order that does not
-depend on times: a shorter duration never makes anything later.
+Every start is a maximum of ends, and every end is a start plus a duration. The order does not
+depend on times. A shorter duration therefore never makes anything later.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def simulate(
         costs: of each instruction.
         sequential: units take turns.
     """
-    ends: list[list[float]] = [[] for _ in Unit]  # of each unit's instructions; they never fall
+    ends: list[list[float]] = [[] for _ in Unit]  # by unit, ascending
     starts, finishes = [], []
     bus_free = previous = 0.0
     for instruction, cost in zip(instructions, costs, strict=True):

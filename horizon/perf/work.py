@@ -1,4 +1,4 @@
-"""What there is to do for one instruction, on whatever machine: products, pixels and bytes."""
+"""The work of one instruction, independent of the machine: products, pixels and bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from horizon.hbir.products import phases as _phases
 from horizon.hbm.records import DataType, Instruction, Opcode, Space, Unit, View, WeightLayout
 
-# Everything but the memory that units compute in lies in DDR.
+# All memories but the SRAM, in which units compute, are in DDR.
 ON_BUS = frozenset({Space.constant, Space.input, Space.output, Space.ddr})
 TRANSFERS = frozenset({Opcode.load, Opcode.store})
 ARRAY_OF = {
@@ -20,7 +20,7 @@ SIZES = {dtype: dtype.size for dtype in DataType}
 
 
 def pixels(view: View) -> int:
-    """Places (n, y, x)."""
+    """Number of pixels (n, y, x)."""
     n, height, width, _ = view.shape
     return n * height * width
 
@@ -32,13 +32,13 @@ def nbytes(view: View) -> int:
 
 
 def touched(instruction: Instruction) -> int:
-    """Bytes of all operands: those that are read, once, and the output."""
+    """Bytes of all operands, each counted once: inputs, weights and output."""
     operands = (instruction.out, instruction.a, instruction.b, instruction.weight)
     return sum(nbytes(view) for view in operands if view is not None)
 
 
 def array_of(instruction: Instruction) -> str | None:
-    """The array that multiplies, by its name in ``march.TensorUnit``; None without products."""
+    """Name of the array (of ``march.TensorUnit``) that multiplies; None without products."""
     if instruction.unit is not Unit.tensor:
         return None
     if instruction.weight is None:
@@ -47,10 +47,10 @@ def array_of(instruction: Instruction) -> str | None:
 
 
 def passes(instruction: Instruction) -> int:
-    """How often the elements of a simple unit's output are touched: once for each tap.
+    """How often a simple unit touches each element of its output: once per tap.
 
-    The taps of a kernel on the vector unit are taken one after the other. A place between pixels
-    has four. (A warp's are part of what the aux unit's numbers describe.)
+    The vector unit processes the taps of a kernel one after the other. A bilinear sample has four.
+    (Those of a warp are part of the aux unit's numbers.)
     """
     if instruction.unit is not Unit.vector:
         return 1
@@ -61,7 +61,7 @@ def is_wide(instruction: Instruction) -> bool:
     """Whether an input of the products is int16."""
     if instruction.a.dtype is DataType.int16:
         return True
-    # With weights, the second operand is a summand and not multiplied.
+    # If there are weights, the second operand is a summand and is not multiplied.
     b = instruction.b if instruction.weight is None else None
     return array_of(instruction) is not None and b is not None and b.dtype is DataType.int16
 
@@ -73,7 +73,7 @@ def inputs_of(instruction: Instruction) -> int:
 
 
 def phases(instruction: Instruction) -> Iterator[tuple[int, int, int]]:
-    """The output of a convolution or correlation in parts whose pixels have the same taps.
+    """Divide the output of a convolution or correlation into parts whose pixels have the same taps.
 
     Yields:
         (rows of all images, columns, taps of the kernel), see ``hbir.products``.
@@ -93,7 +93,7 @@ def products(instruction: Instruction) -> int:
 
 
 def burst_bytes(instruction: Instruction, burst: int) -> int:
-    """Bytes of DDR that a load or store occupies: whole bursts for every run of either side."""
+    """Bytes of DDR traffic of a load or store: whole bursts for every run on either side."""
     total = 0
     for view in (instruction.a, instruction.out):
         if view.space in ON_BUS:
@@ -103,16 +103,16 @@ def burst_bytes(instruction: Instruction, burst: int) -> int:
 
 
 def runs(view: View) -> tuple[int, int]:
-    """What of a view lies together in memory: (bytes of each run, number of runs).
+    """The contiguous runs of a view in memory: (bytes of each run, number of runs).
 
-    Axes are taken by their strides, whatever their order: the columns of an NCHW image are a run.
-    An axis of stride 0 reads the same place again, in a run of its own.
+    Axes are sorted by stride, so the columns of an NCHW image are a run. An axis of stride 0 reads
+    the same place again, each time as a new run.
     """
     axes = sorted((s, n) for s, n in zip(view.strides, view.shape, strict=True) if n > 1)
     run = SIZES[view.dtype]
     count = 1
     for stride, side in axes:
-        if stride == run:  # never again behind a gap: strides rise
+        if stride == run:  # Behind a gap, outer axes cannot join either.
             run *= side
         else:
             count *= side
@@ -120,7 +120,7 @@ def runs(view: View) -> tuple[int, int]:
 
 
 def signature(instruction: Instruction) -> tuple[object, ...]:
-    """Equal for instructions that take equally long on every machine."""
+    """A key that is equal for instructions that take equally long on every machine."""
     out, a, b, weight = instruction.out, instruction.a, instruction.b, instruction.weight
     if instruction.opcode in TRANSFERS:
         return (

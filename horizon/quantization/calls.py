@@ -3,7 +3,7 @@
 A layer may run several times in one forward pass of a network: each time is a use, with scales of
 its own, and its number is the ordinal of the call in that pass. :func:`watch_passes` makes a
 network tell when a pass begins and ends. ``x + y`` and ``torch.cat`` on quantised tensors come to
-:func:`operate`, which hands them to whoever was put in charge last (:func:`answering`).
+:func:`operate`, which passes them to the caller that was registered last (:func:`answering`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Caller(Protocol):
 
 
 class _State(threading.local):
-    """What runs in this thread."""
+    """The passes and callers that are active in this thread."""
 
     def __init__(self) -> None:
         self.passes: list[Counter[nn.Module]] = []

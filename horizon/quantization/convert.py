@@ -65,7 +65,7 @@ def convert(model: nn.Module, example: Any = None, inplace: bool = False) -> nn.
 
 
 def _converted(layer: QATLayer, calls: list[nn.Module]) -> nn.Module:
-    """What stands in the place of ``layer``, given the converted layers of its calls in order."""
+    """The module that replaces ``layer``, from the converted layers of its calls in order."""
     if not calls:
         return nn.Identity()
     if all(call is calls[0] for call in calls):

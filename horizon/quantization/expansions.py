@@ -26,7 +26,7 @@ QUOTIENTS |= {Tensor.divide, Tensor.true_divide}
 def expansion(
     function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Callable[..., Any] | None:
-    """What carries out ``function(*args, **kwargs)`` by other calls; None where nothing does."""
+    """A function that computes ``function(*args, **kwargs)`` by other calls; None if none can."""
     if function is functional.glu:
         return glu
     if function is torch.stack:

@@ -1,4 +1,4 @@
-"""What leaves the integers of a quantised tensor as they are, and so needs no layer.
+"""Operations that leave a quantised tensor's integers unchanged, and so need no layer.
 
 Cutting, joining what has one scale, movement of elements (:mod:`horizon.quantization.movement`),
 multiplication by a positive number (the scale changes), copies, conversions of the type, and

@@ -197,7 +197,7 @@ def _add_sites(model: nn.Module, found: Survey) -> None:
 
 
 def _check_modules(model: nn.Module, found: Survey, surveyed: bool) -> list[Finding]:
-    """What can be said of the modules; those that a survey reached it has judged itself."""
+    """Findings about the modules. Modules that a survey reached have been judged there."""
     findings = []
     for name, module, qconfig in _walk(model, "", None):
         kind = type(module).__name__

@@ -60,7 +60,7 @@ class IntegerModel(nn.Module):
 
     @property
     def stub(self) -> QuantizedStub:
-        """What makes integers of the first input."""
+        """The stub that quantises the first input."""
         return cast(QuantizedStub, self.stubs[0])
 
     @property
@@ -106,7 +106,7 @@ class IntegerModel(nn.Module):
         return {name: tensor.values for name, tensor in kept.items()}
 
     def summary(self) -> str:
-        """What is in it, in a few lines."""
+        """The contents of the program in a few lines."""
         counts: dict[str, int] = {}
         for node in self.graph.nodes:
             counts[node.op] = counts.get(node.op, 0) + 1

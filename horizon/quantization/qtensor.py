@@ -22,7 +22,7 @@ FACTS = ("ndim", "is_cuda", "layout", "is_leaf", "itemsize", "nbytes", "is_spars
 
 
 class Recorder(Protocol):
-    """What writes a program down while a converted network runs."""
+    """Records a program while a converted network runs."""
 
     def add_input(self, x: QTensor) -> QTensor:
         """``x``, marked as an input of the program."""

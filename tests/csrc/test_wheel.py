@@ -22,6 +22,16 @@ pytestmark = pytest.mark.slow  # it may compile
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
+DATA = "hat/package_data/"
+
+
+def files_of(folder: str) -> set[str]:
+    """The project's own files below a folder, without what others have left there."""
+    command = ["git", "ls-files", folder]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return set(listed.split())
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     for module in ("scikit_build_core", "nanobind"):
@@ -50,7 +60,14 @@ def test_it_has_the_packages_and_what_is_compiled(wheel):
     assert len([n for n in names if n.startswith("horizon/_native.") and n.endswith(".so")]) == 1
     assert len([n for n in names if n.endswith(".data/scripts/hrt_model_exec")]) == 1
     sources = {str(p.relative_to(ROOT)) for p in ROOT.glob("h*/**/*.py")}
-    assert {n for n in names if n.endswith(".py")} == sources
+    python = {n for n in names if n.endswith(".py")}
+    assert {n for n in python if not n.startswith(DATA)} == sources
+    for folder in ("configs", "models"):
+        tracked = files_of(folder)
+        assert tracked
+        assert {n.removeprefix(DATA) for n in names if n.startswith(DATA + folder)} == tracked
+    assert {"hat/py.typed", "horizon/py.typed", "horizon_flow/py.typed"} <= names
+    assert {n for n in names if n.endswith(".npz")} == files_of("horizon_flow/networks")
     page = {str(p.relative_to(ROOT)) for p in ROOT.glob("horizon/perf/*.[cj]s*")}
     assert page
     assert page <= names

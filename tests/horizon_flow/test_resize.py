@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,26 @@ def test_flow_of_scaled_images_is_in_pixels_of_the_large_ones():
     flow = np.full((5, 4, 2), (3.0, 7.0), np.float32)
     np.testing.assert_allclose(scaled_flow(flow, (15, 8)), np.full((15, 8, 2), (6.0, 21.0)))
     assert scaled_flow(flow, (5, 4)) is flow
+
+
+@pytest.mark.parametrize("size", [(15, 8), (31, 90), (5, 40), (11, 7)])
+def test_scaled_flow_is_bilinear_as_in_opencv(size):
+    flow = np.random.default_rng(0).normal(0, 30, (11, 40, 2)).astype(np.float32)
+    expected = cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR)
+    expected *= np.array([size[1] / 40, size[0] / 11], np.float32)
+    found = scaled_flow(flow, size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(30, 20), (17, 41), (59, 43), (60, 7), (1, 1)])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_images_are_averaged_as_in_opencv(size, channels):
+    image = np.random.default_rng(0).integers(0, 256, (60, 44, *channels), dtype=np.uint8)
+    expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    found = scaled_down(image, size)
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found.astype(int), expected, rtol=0, atol=1)
 
 
 def test_images_are_averaged_when_they_are_scaled_down():

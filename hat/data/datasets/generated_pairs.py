@@ -23,11 +23,11 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage(Drawing):
-    """What is drawn during some epochs: a :class:`Drawing` with fewer objects, nearer the middle.
+    """The drawing during some epochs: a :class:`Drawing` with fewer objects, closer to the centre.
 
     Attributes:
-        epochs, until: how long, as a number of epochs, or up to which fraction of the run; neither
-            for the last stage.
+        epochs, until: the length, as a number of epochs or as the fraction of the run at which it
+            ends; the last stage has neither.
     """
 
     objects: tuple[int, int] = (1, 10)

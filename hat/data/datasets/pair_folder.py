@@ -1,4 +1,4 @@
-"""Pairs in a folder of one's own, found by patterns of file names."""
+"""Image pairs in a user's folder, found by patterns of file names."""
 
 from __future__ import annotations
 

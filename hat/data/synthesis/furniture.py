@@ -119,7 +119,7 @@ def _tint(rng: np.random.Generator) -> Tint:
 
 
 def _leg_width(rng: np.random.Generator) -> float:
-    """Of a piece of length 1: 2 to 12 px of 250, as many below 5 as above."""
+    """Width of a leg for a piece of length 1: 2 to 12 px of 250, half of them below 5."""
     return float(np.exp(rng.uniform(math.log(0.008), math.log(0.05))))
 
 

@@ -19,7 +19,7 @@ LONGEST_SMEAR = 24.0  # px
 
 @dataclass(frozen=True)
 class Optics:
-    """Of one scene.
+    """The optical effects of one scene.
 
     Attributes:
         exposure: share of the time between the frames that the shutter is open.

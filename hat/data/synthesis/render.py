@@ -198,7 +198,7 @@ def _paint_seen(
 
 
 def _widened(cover: _Coverage, margin: int, size: Sequence[int]) -> _Coverage:
-    """The same coverage in a window that is larger by ``margin`` px, as far as the frame goes."""
+    """The coverage in a window that is ``margin`` px larger on each side, within the frame."""
     if margin == 0:
         return cover
     h, w = cover.alpha.shape

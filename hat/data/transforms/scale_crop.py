@@ -22,8 +22,9 @@ class RandomScaleCrop:
     logarithm, and, with probability ``stretch_p`` of these, each side by another from
     ``2 ** U(-stretch, stretch)`` (Teed and Deng, "RAFT", ECCV 2020). The window that becomes the
     crop is cut out first, in whole pixels, and resized as by :class:`Resize`, u and v with the
-    exact ratio of its sides; so a factor is met within half a pixel of the window. A factor too
-    small for the window to fit gives way: an image smaller than ``size`` is enlarged.
+    exact ratio of its sides. So the actual factor is that of a window within half a pixel. If a
+    factor is too small for the window to fit, it is raised: an image smaller than ``size`` is
+    enlarged.
 
     Args:
         size: (height, width) of the result in pixels, or one number for a square.

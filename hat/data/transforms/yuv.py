@@ -20,12 +20,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-from horizon_flow.colour import ROWS, fill_planes, yuv444
+from horizon_flow.colour import GREY, ROWS, fill_planes
+
+_HALF_A_UNIT = 0.5 / 256
+_MATRIX = np.array(
+    [
+        (*(value / 256 for value in row), centre + _HALF_A_UNIT)
+        for row, centre in zip(ROWS, (0, GREY, GREY), strict=True)
+    ],
+    np.float32,
+)
+"""For an affine transform that rounds to the nearest: values are multiples of 1/256, and with half
+of that added none lies within 1/512 of the middle between two integers. Any arithmetic that is more
+precise than that gives the integers above, however it rounds; float32 has no error at all here."""
 
 
 def _integer_rows(r: Any, g: Any, b: Any) -> list[Any]:
@@ -51,7 +64,8 @@ def rgb_to_yuv444_uint8(image: np.ndarray, bgr: bool = False) -> np.ndarray:
         raise InputError(
             f"rgb_to_yuv444_uint8: expected uint8 (..., 3), found {image.dtype} {image.shape}"
         )
-    return yuv444(image.reshape(1, -1, 3), bgr).reshape(image.shape)
+    matrix = _MATRIX[:, [2, 1, 0, 3]] if bgr else _MATRIX
+    return cv2.transform(image.reshape(1, -1, 3), matrix).reshape(image.shape)
 
 
 def board_image(images: np.ndarray, bgr: bool = False) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The model checker: what of a program a machine can carry out, and what would make it faster.
+"""The model checker: which ops of a program a machine can run, and what would make it faster.
 
-``check_graph`` answers op by op; ``refuse_unsupported`` is what the compiler does with it.
+``check_graph`` answers op by op. The compiler calls ``refuse_unsupported``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What makes a program slow on a machine, and the change that helps."""
+"""Advice: what makes a program slow on a machine, and the change that helps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Advice:
     """One finding.
 
     Attributes:
-        kind: what it is about, of ``KINDS``.
-        layers: of the program, those with the most to gain first.
-        found: what is there, with figures.
-        change: what to do.
-        gain: seconds of a frame that this would save, layers by themselves.
-        gains: of each layer; empty if there is only one.
+        kind: the subject, of ``KINDS``.
+        layers: layers of the program, the largest gain first.
+        found: the finding, with figures.
+        change: the change that helps.
+        gain: seconds of a frame that the change would save, without overlap between layers.
+        gains: the gain of each layer; empty if there is only one.
     """
 
     kind: str
@@ -54,7 +54,7 @@ KINDS = {
 
 
 def merged(advice: Iterable[Advice]) -> list[Advice]:
-    """Those that say the same of several layers as one, with their gains added up."""
+    """Merge findings that say the same of several layers, and add up their gains."""
     together: dict[tuple[str, str, str], list[Advice]] = {}
     for one in advice:
         together.setdefault((one.kind, one.found, one.change), []).append(one)
@@ -71,7 +71,7 @@ def merged(advice: Iterable[Advice]) -> list[Advice]:
 
 
 def percent(share: float) -> str:
-    """A share for people: two digits for small ones."""
+    """A share for people, with two digits if it is small."""
     return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
 
 

@@ -1,4 +1,4 @@
-"""Advice about products: what leaves a part of the array idle, or takes more steps than needed."""
+"""Advice about products: layers that leave part of the array idle or need extra steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE_KERNEL = 5
 
 
 def array_advice(layer: Layer, graph: Graph, pricing: Pricing) -> Iterator[Advice]:
-    """All of it for one layer, whatever it gains."""
+    """All such advice for one layer, whatever the gain."""
     array = pricing.array(layer.instruction)
     if array is None:
         return
@@ -89,7 +89,7 @@ def _outputs(layer: Layer, graph: Graph, pricing: Pricing, array: Array) -> Iter
 
 
 def _displacements(layer: Layer, pricing: Pricing, found: str) -> Iterator[Advice]:
-    """Of a correlation: the next smaller displacement that saves a group of outputs."""
+    """For a correlation, the next smaller displacement that saves a group of outputs."""
     whole = layer.instruction
     if whole.reach < 1:
         return
@@ -129,7 +129,7 @@ def _wide(layer: Layer, graph: Graph, pricing: Pricing) -> Iterator[Advice]:
 
 
 def _kernel(layer: Layer, pricing: Pricing) -> Iterator[Advice]:
-    """Small kernels one after the other instead of a large one, at the size of the output."""
+    """Several small kernels in sequence in place of a large one, at the size of the output."""
     whole = layer.instruction
     side = whole.kernel[0]
     square = whole.kernel == (side, side) and side % 2 and whole.dilation == (1, 1)
@@ -150,7 +150,7 @@ def _groups(count: int) -> str:
 
 
 def _is_image(graph: Graph, name: str) -> bool:
-    """Whether a tensor is an input of the program, or cut or joined from such."""
+    """Whether a tensor is an input of the program, or consists of parts of inputs."""
     made_by = producers(graph)
     while name in made_by:
         node = made_by[name]
@@ -161,7 +161,7 @@ def _is_image(graph: Graph, name: str) -> bool:
 
 
 def _parts(graph: Graph, name: str) -> list[int]:
-    """Channels of what a tensor is joined from."""
+    """The channels of each tensor that was joined into this one."""
     node = producers(graph).get(name)
     joined = node is not None and operator_of(node).moves is Moves.JOIN
     if node is None or not joined or node.attributes["axis"] != 3:
@@ -170,7 +170,7 @@ def _parts(graph: Graph, name: str) -> list[int]:
 
 
 def _twins(graph: Graph, node: Node | None) -> list[str]:
-    """Convolutions of the same input with the same geometry, that could share the lanes."""
+    """Convolutions of the same input and geometry, which could share the lanes."""
     if node is None:
         return []
     own = _geometry(node)

@@ -1,4 +1,4 @@
-"""A program graph against a machine, op by op: ``docs/checker.md``."""
+"""Compare a program graph with a machine, op by op: ``docs/checker.md``."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class OpFinding:
     """An op of the program graph on a machine.
 
     Attributes:
-        name, op: of the graph that was given.
-        inputs: (N, H, W, C) and type of each.
+        name, op: those of the given graph.
+        inputs: (N, H, W, C) and type of each input.
         output: (N, H, W, C) and type.
         verdict: "supported", "slow" (but supported) or "not supported".
-        problems: why not.
-        note: how it is carried out, where that is not by an instruction of its own.
+        problems: why it is not supported.
+        note: how the op is executed if it has no instruction of its own.
         macs: multiply-accumulates, padding included.
         seconds: closed form: the longer of arithmetic and transfers, all cores at work.
-        bounded_by: "ddr" or a unit; empty for what takes no time.
-        utilisation: of the array while it computes; 0 without products.
+        bounded_by: "ddr" or a unit; empty if the op takes no time.
+        utilisation: of the array while the op computes; 0 without products.
         loaded_stored: bytes.
     """
 
@@ -83,11 +83,11 @@ class Check:
 
     Attributes:
         size: (H, W) of the images that was checked.
-        problems: of the program as a whole; those of ops are with them.
-        ops: in the order of the program.
-        advice: what is worth changing, the largest gain first.
-        seconds: of all layers, one after the other; closed form, so an orientation.
-        nearest_limit: of the maps, see :func:`nearest_map_limit`.
+        problems: problems of the program as a whole; each op has its own.
+        ops: the ops in the order of the program.
+        advice: worthwhile changes, the largest gain first.
+        seconds: sum over all layers, in closed form; an orientation only.
+        nearest_limit: the limit of the maps that is nearest, see :func:`nearest_map_limit`.
     """
 
     graph: Graph
@@ -115,12 +115,12 @@ def check_graph(
     """Compare a program graph with a machine.
 
     Args:
-        size: (H, W) of the images; None keeps the graph's. If it is no multiple of the graph's
-            ``size_multiple``, that is a problem, and the next larger multiples are checked.
+        size: (H, W) of the images; None keeps the graph's. If it is not a multiple of the graph's
+            ``size_multiple``, that is reported as a problem, and the next larger size is checked.
         opt, input_type: as for ``compile_program``, which refuses exactly what does not fit here.
 
     Raises:
-        InputError: a graph that ``horizon.hbir.verify`` refuses, or sizes without meaning.
+        InputError: a graph that ``horizon.hbir.verify`` refuses, or an impossible size.
     """
     batch, height, width, _ = graph.tensors[graph.inputs[0]].shape
     asked = size or (height, width)
@@ -176,7 +176,7 @@ def check_graph(
 
 
 class _Owners:
-    """The op of the given graph that a layer of the compiled one belongs to."""
+    """Finds the op of the given graph to which a layer of the compiled graph belongs."""
 
     def __init__(self, graph: Graph) -> None:
         self._names = {node.name for node in graph.nodes}
@@ -274,7 +274,7 @@ def _shown(graph: Graph, name: str) -> str:
 
 
 def counts(check: Check) -> Mapping[str, int]:
-    """Ops by verdict."""
+    """The number of ops by verdict."""
     found = dict.fromkeys((SUPPORTED, SLOW, UNSUPPORTED), 0)
     for op in check.ops:
         found[op.verdict] += 1

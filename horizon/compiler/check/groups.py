@@ -1,4 +1,4 @@
-"""Advice about grouped convolutions, which become a convolution for every few groups."""
+"""Advice about grouped convolutions, which become several convolutions of a few groups each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from horizon.hbir.node import Node
 
 
 def groups_advice(node: Node, parts: Sequence[Layer], pricing: Pricing) -> Iterator[Advice]:
-    """The grouped convolution against one that mixes all channels.
+    """Compare a grouped convolution with one that mixes all channels.
 
     Args:
-        parts: the layers that it has become.
+        parts: the layers that the grouped convolution has become.
     """
     convolutions = [part for part in parts if part.task.weighted]
     count = len(convolutions)
@@ -32,7 +32,7 @@ def groups_advice(node: Node, parts: Sequence[Layer], pricing: Pricing) -> Itera
     together = pricing.compute(dense)
     transfer = sum(part.transfer for part in parts)
     saved = pricing.together(apart, transfer) - pricing.together(together, transfer)
-    # Of the products of a convolution for several groups those with zeros are of no use.
+    # Products with the zeros between groups are useless.
     lanes = (
         inputs
         * outputs

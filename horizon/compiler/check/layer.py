@@ -1,7 +1,7 @@
-"""A whole layer as one instruction, so that the timing model gives its closed form.
+"""The closed-form time of a whole layer: the timing model applied to one instruction.
 
-What a layer would cost with other channels, another kernel or another type is asked in the same
-way: the instruction is changed, and timed again.
+The time of a layer with other channels, another kernel or another type is found in the same way:
+the instruction is changed and timed again.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Moved:
     """Bytes that loads and stores move for one operand of a layer.
 
     Attributes:
-        total: in all.
-        once: of all of its parts once: more than ``whole`` where tiles overlap.
-        whole: of the operand itself.
+        total: all bytes moved.
+        once: bytes if each part is moved once; more than ``whole`` if tiles overlap.
+        whole: bytes of the operand itself.
     """
 
     total: int
@@ -50,14 +50,14 @@ class Moved:
 
 @dataclass(frozen=True)
 class Layer:
-    """A task of the compiled graph with what it costs on a machine.
+    """A task of the compiled graph and its costs on a machine.
 
     Attributes:
-        instruction: computes all of it; of a copy the copy itself.
-        compute: seconds on its unit, closed form; 0 if the machine lacks it.
-        moved: by operand, what is loaded and stored; empty without a plan.
-        tiling: None without a plan, and where it is one copy.
-        transfer: seconds on the DDR for that.
+        instruction: an instruction that computes the whole task; for a copy, the copy.
+        compute: seconds on its unit, in closed form; 0 if the machine lacks the unit.
+        moved: bytes loaded and stored, by operand; empty without a plan.
+        tiling: None without a plan, and for a task that is one copy.
+        transfer: seconds of the DDR for ``moved``.
     """
 
     task: Task
@@ -73,7 +73,7 @@ class Layer:
 
 
 class Pricing:
-    """Seconds of layers on one machine, all of whose cores work."""
+    """Times of layers on one machine, with all cores at work."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -81,34 +81,35 @@ class Pricing:
         self._costs = Costs(machine, machine.cores)
 
     def compute(self, instruction: Instruction) -> float:
-        """Seconds of an instruction that computes, startup included; 0 without its unit."""
+        """Seconds of a computing instruction, startup included; 0 if its unit is missing."""
         if instruction.unit.name not in self.machine.units:
             return 0.0
         return self._costs.of(instruction).busy
 
     def array(self, instruction: Instruction) -> Array | None:
-        """What multiplies; None without products, or without a tensor unit."""
+        """The array that multiplies; None without products or without a tensor unit."""
         name = work.array_of(instruction)
         if name is None or self.machine.tensor is None:
             return None
         return self.machine.tensor.array(name)
 
     def filled(self, layer: Layer, share: float) -> float:
-        """Seconds of a layer with products if it filled the whole array, of which it fills
-        ``share``: not less than its operands take in SRAM."""
+        """Seconds that a layer would take if it filled the whole array, not just ``share`` of it.
+
+        Not less than the time of its operands in SRAM."""
         machine = self.machine
         cycles = work.touched(layer.instruction) / machine.sram_bytes_per_cycle
         return max(layer.compute * share, cycles / machine.workers / machine.clock_hz)
 
     def together(self, compute: float, transfer: float) -> float:
-        """Seconds of a layer: its two parts one after the other, or side by side."""
+        """Seconds of computation and transfers: their sum if units take turns, else the longer."""
         return compute + transfer if self.machine.sequential else max(compute, transfer)
 
     def seconds(self, layer: Layer) -> float:
         return self.together(layer.compute, layer.transfer)
 
     def saved(self, layer: Layer, compute: float | None = None, nbytes: int | None = None) -> float:
-        """Seconds that the layer would be quicker with another computation, or fewer bytes."""
+        """Seconds that the layer would save with another computation time, or fewer bytes."""
         after = layer.compute if compute is None else compute
         transfer = layer.transfer if nbytes is None else nbytes / self.bytes_per_second
         return max(self.seconds(layer) - self.together(after, transfer), 0.0)
@@ -117,7 +118,7 @@ class Pricing:
 def price_layers(
     placed: PlacedGraph, tasks: Sequence[Task], pricing: Pricing, plan: Plan | None
 ) -> list[Layer]:
-    """Every task with its costs, with the transfers of ``plan``."""
+    """Every task with its costs, and with the transfers of ``plan``."""
     layers = []
     for index, task in enumerate(tasks):
         tiling = plan.tilings[index] if plan else None
@@ -136,7 +137,7 @@ def price_layers(
 
 
 def whole_instruction(graph: Graph, task: Task) -> Instruction:
-    """The instruction that would compute all of a task, as far as its cost goes."""
+    """An instruction that costs as much as computing the whole task at once."""
     out, a, b = (
         _view(operand.shape, DataType[graph.tensors[operand.tensor].dtype]) if operand else None
         for operand in (task.out, task.a, task.b)
@@ -156,7 +157,7 @@ def whole_instruction(graph: Graph, task: Task) -> Instruction:
 
 
 def with_weights(conv: Instruction) -> Instruction:
-    """The same convolution with the weights that its operands and its kernel ask for."""
+    """The same convolution, with weights that fit its changed operands and kernel."""
     if conv.weight_layout is not WeightLayout.depthwise:
         conv = replace(conv, weight_layout=layout_for(conv.out.shape[3], conv.a.dtype))
     size = packed_bytes(weight_shape(conv), conv.weight_layout)
@@ -187,7 +188,7 @@ def _view(shape: Quad, dtype: DataType) -> View:
 
 
 def _moved(placed: PlacedGraph, task: Task, plan: Plan, tiling: Tiling | None) -> dict[str, Moved]:
-    """What the schedule of this tiling loads and stores, by operand."""
+    """The bytes that the schedule of this tiling loads and stores, by operand."""
     sizes = {
         name: DataType[placed.graph.tensors[operand.tensor].dtype].size
         for name, operand in task.operands.items()
@@ -218,7 +219,7 @@ def _moved(placed: PlacedGraph, task: Task, plan: Plan, tiling: Tiling | None) -
         whole = once if name == "weight" else _volume(task.operands[name].shape) * sizes[name]
         moved[name] = Moved(total[name], once, whole)
     if task.is_copy:
-        # It is loaded into its slot and stored from there.
+        # A copy is loaded into its slot and stored from there.
         moved["out"] = moved["a"]
     return moved
 

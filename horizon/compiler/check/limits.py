@@ -1,4 +1,4 @@
-"""A layer's numbers against the largest values that a machine takes, and its units."""
+"""Compare a layer with the limits and units of a machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from horizon.isa.bounds import MAX_STEP
 from horizon.march import Machine
 from horizon.march.limits import INPUT_TYPES
 
-# Program files have no larger ones, whatever the machine.
+# Program files allow no larger values, whatever the machine.
 FORMAT_LIMITS = dict.fromkeys(("kernel", "stride", "dilation", "displacement"), MAX_STEP)
 
 
 def node_problems(graph: Graph, node: Node, machine: Machine) -> Iterator[Problem]:
-    """All that the machine's units and limits have against a node of the compiled graph."""
+    """All problems of a node of the compiled graph with the machine's units and limits."""
     operator = operator_of(node)
     unit = operator.unit
     if unit is not None and unit not in machine.units:
@@ -54,20 +54,20 @@ def node_problems(graph: Graph, node: Node, machine: Machine) -> Iterator[Proble
 
 
 def values_of(graph: Graph, node: Node) -> Mapping[str, tuple[int, str]]:
-    """What limits compare, by their names: a number, and how to show it."""
+    """The values that limits apply to, by name: a number, and its text for messages."""
     shapes = [graph.tensors[name].shape for name in node.inputs]
     return operator_of(node).limit_values(node, shapes, graph.tensors[node.output].shape)
 
 
 def typed_inputs(graph: Graph, node: Node) -> list[TensorInfo]:
-    """Inputs whose types count: not the summand of a convolution, not the offsets of a warp."""
+    """The inputs whose types are limited: not a convolution's summand nor a warp's offsets."""
     names = node.inputs[: operator_of(node).typed_inputs]
     return [graph.tensors[name] for name in dict.fromkeys(names)]
 
 
 @cache
 def machines_with(unit: str) -> tuple[str, ...]:
-    """Those of the machines that come along."""
+    """The shipped machines that have this unit."""
     return tuple(name for name in march.available() if unit in march.load(name).units)
 
 

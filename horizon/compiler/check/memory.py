@@ -1,4 +1,4 @@
-"""What does not fit the SRAM: the smallest tile of a layer, or all tensors where none is cut."""
+"""Find what does not fit the SRAM: a layer's smallest tile, or all tensors if no layer is cut."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ENDLESS = 2**60
 
 
 def memory_problems(job: Job) -> list[Problem]:
-    """Layers that do not fit; none exactly if the plans of the level can be made.
+    """Layers that do not fit. There are none exactly if the plans of the level can be made.
 
-    On machines that cut layers these are made only where it is in doubt: in all but the smallest
-    memories the smallest tiles fit by far.
+    On machines that cut layers, plans are made only in case of doubt: the smallest tiles fit easily
+    in all but the smallest memories.
     """
     if not job.machine.cuts_layers:
         return _uncut(job)
@@ -48,7 +48,7 @@ def copy_problems(job: Job) -> list[Problem]:
 
 
 def least_plan(job: Job) -> Plan | None:
-    """Of the level's plans the one that moves the fewest bytes; None if one cannot be made."""
+    """The level's plan that moves the fewest bytes; None if one of the plans cannot be made."""
     return min(_plans(job), key=lambda plan: plan.traffic, default=None)
 
 
@@ -80,7 +80,7 @@ def _why(task: Task) -> str:
 
 
 def _uncut(job: Job) -> list[Problem]:
-    """The layer at which most memory is in use."""
+    """The problem at the layer where most memory is in use."""
     tasks, machine = job.tasks, job.machine
     endless = replace(machine, sram_bytes=ENDLESS)
     (plan,) = plans_of(Job(job.placed, tasks, endless, job.level))

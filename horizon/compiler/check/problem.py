@@ -1,4 +1,4 @@
-"""Why a layer cannot be carried out by a machine."""
+"""Why a machine cannot run a layer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Problem:
     """One reason.
 
     Attributes:
-        layer: of the compiled graph; empty where no layer is at fault.
+        layer: name in the compiled graph; empty if no single layer is at fault.
         kind: "unit", "limit", "memory" or "size".
-        found: what is there and what the machine takes.
+        found: what the layer needs and what the machine allows.
         remedy: what to do about it.
     """
 

@@ -1,4 +1,4 @@
-"""A check as plain values, for JSON."""
+"""The result of a check as plain values, for JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice about rows: their lengths follow from the width of the images."""
+"""Advice about the lengths of rows, which follow from the width of the images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALMOST = 0.9
 
 @dataclass(frozen=True)
 class _Rows:
-    """A layer with products, and the share of the pixels of its steps that its rows fill."""
+    """A layer with products, and the share of its steps' pixels that its rows fill."""
 
     layer: Layer
     array: Array
@@ -28,7 +28,7 @@ class _Rows:
 
 
 def rows_advice(layers: Sequence[Layer], graph: Graph, pricing: Pricing) -> list[Advice]:
-    """One finding for all layers, if another width of the images takes less time for a pixel."""
+    """One finding for all layers, if another width of the images takes less time per pixel."""
     rows = [
         _Rows(layer, array, columns_used(layer.instruction, array))
         for layer in layers
@@ -56,7 +56,7 @@ def rows_advice(layers: Sequence[Layer], graph: Graph, pricing: Pricing) -> list
 def _better_width(
     rows: Sequence[_Rows], graph: Graph, pricing: Pricing
 ) -> tuple[int, float] | None:
-    """Another width, and the seconds that it saves for as many pixels as there are now."""
+    """A better width, and the seconds that it saves for the current number of pixels."""
     now = graph.tensors[graph.inputs[0]].shape[2]
     multiple = int(graph.attributes.get("size_multiple", 1))
     if now % multiple:
@@ -77,8 +77,9 @@ def _better_width(
 
 
 def _lost(one: _Rows, pricing: Pricing, factor: float) -> float:
-    """Seconds that a layer loses to what its rows leave over, if all widths were ``factor`` times
-    theirs, for as many pixels as there are now."""
+    """Seconds that a layer loses to partly filled steps if all widths were ``factor`` times theirs.
+
+    For the current number of pixels."""
     layer, full = one.layer, pricing.filled(one.layer, one.used)
     used = one.used if factor == 1 else columns_used(_wider(layer.instruction, factor), one.array)
     return pricing.together(full / used, layer.transfer) - pricing.together(full, layer.transfer)

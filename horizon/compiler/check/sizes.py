@@ -1,4 +1,4 @@
-"""Sizes: of images that a program can take, of maps, and of tensors that nothing can hold."""
+"""Checks of sizes: of a program's images, of maps, and of tensors too large for any program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from horizon.march import Machine
 
 
 def check_outputs(graph: Graph) -> None:
-    """Raises InputError for an output that is named twice."""
+    """Raise InputError if an output is named twice."""
     if repeated := {name for name in graph.outputs if graph.outputs.count(name) > 1}:
         raise InputError(
             f"program {graph.name}: outputs {sorted(repeated)} are there twice; name them once"
@@ -24,7 +24,7 @@ def check_outputs(graph: Graph) -> None:
 
 
 def check_tensor_sizes(graph: Graph) -> None:
-    """Raises CapacityError for a tensor that no program can hold."""
+    """Raise CapacityError if a tensor is too large for any program."""
     for info in graph.tensors.values():
         if math.prod(info.shape) * DataType[info.dtype].size > MAX_MEMORY:
             raise CapacityError(
@@ -48,7 +48,7 @@ def padded(graph: Graph, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def size_problems(graph: Graph, size: tuple[int, int]) -> list[Problem]:
-    """Whether the graph can have images of (H, W)."""
+    """The problems of images of (H, W) with this graph."""
     fitting = padded(graph, size)
     if size == fitting:
         return []
@@ -64,11 +64,11 @@ def _multiple(graph: Graph) -> int:
 
 @dataclass(frozen=True)
 class MapLimit:
-    """A limit of the maps that the program comes nearest to, or is furthest beyond.
+    """The limit on maps that the program is closest to, or exceeds most.
 
     Attributes:
         name: "height", "width" or "pixels".
-        layer: where.
+        layer: the layer that is closest to the limit.
     """
 
     name: str
@@ -78,9 +78,9 @@ class MapLimit:
 
 
 def nearest_map_limit(graph: Graph, machine: Machine) -> MapLimit | None:
-    """What larger images would meet first; None on machines without such limits.
+    """The limit that larger images would reach first; None if the machine has no such limits.
 
-    Pixels grow with both sides of an image; they are compared by their square root.
+    Pixels grow with both sides of an image, so they are compared by their square root.
     """
     return max(_map_limits(graph, machine), key=_nearness, default=None)
 

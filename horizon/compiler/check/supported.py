@@ -1,4 +1,4 @@
-"""Everything that keeps a machine from carrying a program out, and the compiler's refusal of it."""
+"""All reasons why a machine cannot run a program, and the compiler's refusal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from horizon.errors import CapacityError
 
 
 def list_problems(job: Job) -> list[Problem]:
-    """All of them, none if it compiles.
+    """All problems; none if the program compiles.
 
-    Missing units come first, since no change of a number helps there; then in the order of layers.
+    Missing units come first, because no change of a number helps there. Then the order is that of
+    the layers.
     """
     graph = job.placed.graph
     problems = [
@@ -25,7 +26,7 @@ def list_problems(job: Job) -> list[Problem]:
 
 
 def refuse_unsupported(job: Job) -> None:
-    """Raises CapacityError for the first such layer, with the number of the others."""
+    """Raise CapacityError for the first problem, with the number of the others."""
     problems = list_problems(job)
     if not problems:
         return

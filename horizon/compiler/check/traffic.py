@@ -1,4 +1,4 @@
-"""Advice about memory: what is loaded more than once, copied, or larger than its arithmetic."""
+"""Advice about memory: operands that are loaded repeatedly, copied, or bound the layer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MORE_ROOM = "larger tiles: fewer channels, smaller images, more SRAM"
 def traffic_advice(
     layer: Layer, graph: Graph, pricing: Pricing, searched: bool
 ) -> Iterator[Advice]:
-    """All of it for one layer, whatever it gains.
+    """All such advice for one layer, whatever the gain.
 
     Args:
-        searched: the level looked for the best tiles already.
+        searched: whether the level has already searched for the best tiles.
     """
     name = layer.task.layer
     if layer.task.is_copy:
@@ -43,7 +43,7 @@ def traffic_advice(
 
 
 def _again(layer: Layer, room: str) -> Iterator[tuple[Advice, int]]:
-    """What is loaded more often than once, and the bytes that this takes."""
+    """Operands that are loaded more than once, and the bytes that this costs."""
     layers, tiling = (layer.task.layer,), layer.tiling
     a, b, weight = (layer.moved.get(name) for name in ("a", "b", "weight"))
     if tiling is None:
@@ -89,7 +89,7 @@ def _again(layer: Layer, room: str) -> Iterator[tuple[Advice, int]]:
 
 
 def _bound(layer: Layer, pricing: Pricing, nbytes: int) -> Iterator[Advice]:
-    """A layer whose transfers take longer than its arithmetic, even if nothing moved twice."""
+    """Advice if a layer's transfers, each done once, still take longer than its arithmetic."""
     transfer = nbytes / pricing.bytes_per_second
     if pricing.machine.sequential or transfer <= layer.compute:
         return
@@ -111,7 +111,7 @@ def _bound(layer: Layer, pricing: Pricing, nbytes: int) -> Iterator[Advice]:
 
 
 def _why_copied(layer: Layer, graph: Graph) -> tuple[str, str]:
-    """Why a tensor could not be written where it belongs."""
+    """Why a tensor could not be written directly into its place."""
     source = layer.task.a.tensor
     size = memory(_bytes(layer))
     made_by, uses = producers(graph), use_counts(graph)
@@ -176,7 +176,7 @@ def _reach(layer: Layer) -> str:
 
 
 def _skipped(layer: Layer) -> float:
-    """The share of rows and columns between the places of a kernel that no tap reads."""
+    """The share of rows and columns, between the kernel's places, that no tap reads."""
     whole = layer.instruction
     if whole.transposed or whole.dilation != (1, 1):
         return 0.0

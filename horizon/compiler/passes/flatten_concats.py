@@ -1,4 +1,4 @@
-"""A concat that only another concat reads is part of that one."""
+"""Merge a concat that only another concat reads into that one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from constants alone: summands times 0 go, equal ratios become one number."""
+"""Simplify by constants: remove summands times 0, replace equal ratios by one number."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from horizon.hbir.operators import operator_of
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """Every node as its operator writes it most simply, with the same integers."""
+    """Replace every node by the simplest equivalent that its operator knows; integers stay."""
     return with_nodes(graph, (operator_of(node).folded(node) for node in graph.nodes))

@@ -1,4 +1,4 @@
-"""Zeros around a map, where only convolutions read it, are padding of these."""
+"""Turn zeros around a map that only convolutions read into padding of these convolutions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from horizon.hbir.operators import operator_of
 
 
 def fold_padding(graph: Graph) -> Graph:
-    """Let each reader of a map that was only padded pad by itself and read the map before it."""
+    """Let the readers of a padded map read the unpadded map and pad themselves."""
     uses, made_by = use_counts(graph), producers(graph)
     folded = {}
     for name, maker in made_by.items():

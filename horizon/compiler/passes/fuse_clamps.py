@@ -1,6 +1,6 @@
-"""A rescale by exactly 1 only clamps: the layer before it can do that in its own limits.
+"""Move a rescale by exactly 1, which only clamps, into the limits of the layer before it.
 
-No other rescale is fused: it would save one of two roundings and change the result.
+A rescale by another ratio is not fused: one rounding in place of two would change the result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from horizon.hbir.operators import operator_of
 
 
 def fuse_clamps(graph: Graph) -> Graph:
-    """Move such limits into the node before, where nothing else reads that node's output."""
+    """Move the limits into the node before if nothing else reads that node's output."""
     uses = use_counts(graph)
     made_by: dict[str, Node] = {}
     for node in graph.nodes:
@@ -27,7 +27,7 @@ def fuse_clamps(graph: Graph) -> Graph:
 
 
 def _clamped(before: Node, clamp: Node) -> dict:
-    """Clamping twice is clamping once, to the first limits clamped by the second."""
+    """Two clamps as one: its limits are the first limits, clamped by the second."""
     low, high = clamp.attributes["lo"], clamp.attributes["hi"]
     limits = {key: min(max(before.attributes[key], low), high) for key in ("lo", "hi")}
     return before.attributes | limits

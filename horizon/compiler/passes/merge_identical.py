@@ -1,4 +1,4 @@
-"""What is computed twice is computed once."""
+"""Compute once what the graph computes twice."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from horizon.hbir.node import Node
 
 
 def merge_identical(graph: Graph) -> Graph:
-    """Let readers of a node's output read that of an earlier node that makes the same integers.
+    """Let the readers of a node read an earlier node that makes the same integers.
 
-    Outputs of the program stay.
+    Nodes that make outputs of the program stay.
     """
     same: dict[str, str] = {}
     kept: dict[tuple, list[Node]] = {}

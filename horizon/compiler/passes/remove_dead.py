@@ -1,4 +1,4 @@
-"""Nodes that no output of the program needs."""
+"""Remove nodes that no output of the program needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from horizon.hbir.graph import Graph
 
 
 def remove_dead(graph: Graph) -> Graph:
-    """Keep the nodes that outputs are made of; inputs stay, read or not."""
+    """Keep the nodes that outputs depend on. All inputs stay, even if nothing reads them."""
     needed = set(graph.outputs)
     kept = []
     for node in reversed(graph.nodes):

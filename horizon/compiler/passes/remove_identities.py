@@ -1,4 +1,4 @@
-"""Nodes that change nothing: slices of everything, concats of one, rescales by 1 in the limits."""
+"""Remove nodes without effect: full slices, concats of one, rescales by 1 that clamp nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from horizon.hbir.operators import operator_of
 
 
 def remove_identities(graph: Graph) -> Graph:
-    """Let readers of such a node's output read its input; outputs of the program stay."""
+    """Let readers of such a node read its input. Nodes that make outputs of the program stay."""
     made_by = producers(graph)
     same: dict[str, str] = {}
     nodes = []

@@ -1,4 +1,4 @@
-"""What the passes share: who reads a tensor, and a program of other nodes."""
+"""Helpers of the passes: readers and producers of tensors, and graphs with other nodes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def use_counts(graph: Graph) -> Counter[str]:
 
 
 def producers(graph: Graph) -> dict[str, Node]:
-    """The node that makes each tensor; inputs of the program are not there."""
+    """The node that makes each tensor. Inputs of the program have none."""
     return {node.output: node for node in graph.nodes}
 
 
 def with_nodes(graph: Graph, nodes: Iterable[Node], new: Iterable[TensorInfo] = ()) -> Graph:
-    """``graph`` with these nodes instead; ``new`` has the tensors that it does not have yet."""
+    """``graph`` with these nodes in place of its own; ``new`` adds tensors."""
     nodes = tuple(nodes)
     known = graph.tensors | {info.name: info for info in new}
     names = [*graph.inputs, *(node.output for node in nodes)]
@@ -32,14 +32,14 @@ def with_nodes(graph: Graph, nodes: Iterable[Node], new: Iterable[TensorInfo] = 
 
 
 def reading(node: Node, names: Mapping[str, str]) -> Node:
-    """``node`` with those of its inputs replaced that ``names`` has."""
+    """``node`` with its inputs replaced where ``names`` has a new name for them."""
     if not any(name in names for name in node.inputs):
         return node
     return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
 
 
 def range_of(graph: Graph, name: str, made_by: Mapping[str, Node]) -> tuple[int, int]:
-    """Limits that every integer of a tensor keeps: those of its node, or of its type."""
+    """Limits of a tensor's integers: the clamp of its node if it has one, else its type's."""
     node = made_by.get(name)
     if node and "lo" in node.attributes:
         return node.attributes["lo"], node.attributes["hi"]

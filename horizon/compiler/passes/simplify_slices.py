@@ -1,4 +1,4 @@
-"""Slices read the tensor that their integers come from, not what was made of it in between."""
+"""Let slices read the tensor that their integers come from, past other slices and concats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from horizon.hbir.operators import Moves, operator_of
 
 
 def simplify_slices(graph: Graph) -> Graph:
-    """Slices of slices become one; slices of one concat input slice that input."""
+    """Merge slices of slices; let a slice within one input of a concat read that input."""
     made_by: dict[str, Node] = {}
     nodes = []
     for node in graph.nodes:

@@ -1,10 +1,12 @@
-"""Grouped convolutions, transposed ones too, become dense ones.
+"""Make grouped convolutions dense, transposed ones too.
 
-Machines have these, and depthwise convolutions, which stay unless they are transposed.
+Machines have no grouped convolutions. They have depthwise ones, which therefore stay, unless they
+are transposed.
 
-Each becomes a convolution for every few groups, whose weights are blocks on a diagonal with zeros
-around them. So many groups share one that its outputs fit the lanes that are computed together:
-it takes no longer than that of one group, and a product with zero adds nothing to a sum.
+A grouped convolution becomes several dense ones, each for a few groups. Their weights are blocks on
+a diagonal with zeros around them; a product with zero adds nothing to a sum. As many groups share a
+convolution as have outputs for the lanes that are computed together, so it takes no longer than a
+convolution of one group.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def split_groups(graph: Graph) -> Graph:
 
 
 def convolutions_of(node: Node) -> int:
-    """How many convolutions with weights for all of their inputs a node becomes."""
+    """The number of dense convolutions that a node becomes."""
     groups = node.attributes.get("groups", 1)
     if groups == 1 or is_depthwise(node):
         return int(groups)
@@ -57,7 +59,7 @@ def convolutions_of(node: Node) -> int:
 
 
 def _shared(groups: int, weight: np.ndarray) -> int:
-    """How many groups share a convolution: the most, of the divisors of their number."""
+    """How many groups share a convolution: the largest divisor of ``groups`` within the lanes."""
     outputs, inputs = weight.shape[0] // groups, weight.shape[3]
     most = max(1, min(groups, LANES // outputs, MOST_INPUTS // inputs))
     return max(count for count in range(1, most + 1) if groups % count == 0)

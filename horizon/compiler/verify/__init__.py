@@ -1,6 +1,6 @@
-"""The verifier of compiled programs, independent of what made them.
+"""The verifier of compiled programs, independent of the compiler's planning.
 
-It knows neither tiles nor the allocator nor the schedule. It follows every element of the graph
+It knows nothing of tiles, the allocator or the schedule. It follows every element of the graph
 through the memories, instruction by instruction, and proves
 
 - that every operand holds exactly the elements that the layer's definition reads, halos included,
@@ -8,7 +8,8 @@ through the memories, instruction by instruction, and proves
 - that no two instructions which the waits leave unordered touch the same bytes,
 - that every element of the outputs is stored, once.
 
-Since the instructions are race free, what holds in the order of the list holds in every order.
+Because the instructions are free of races, a proof for the order of the list holds for every order
+that the waits allow.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from horizon.hbm.records import DataType, Program, Space
 
 
 class Compiled(Protocol):
-    """What the compiler returns; ``regions`` says what it takes each operand for."""
+    """The compiler's result. ``regions`` is its claim of what each operand contains."""
 
     @property
     def program(self) -> Program: ...

@@ -1,4 +1,4 @@
-"""Carries out a program on tags instead of values: what is where, and is it what must be there."""
+"""Executes a program on tags instead of values, and checks that operands have the right ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from horizon.errors import CompilerError
 from horizon.hbir.graph import Graph
 from horizon.hbm.records import DataType, Instruction, Opcode, Program, Space, View
 
-# What the compiler takes each operand of an instruction for: (tensor, place of its first element).
+# The compiler's claim of what each operand contains: (tensor, place of its first element).
 Regions = Mapping[str, tuple[str, Quad] | None]
 MOVES = (Opcode.load, Opcode.store, Opcode.copy)
 
 
 class Follower:
-    """Carries out a program on tags instead of values."""
+    """Executes a program on tags instead of values."""
 
     def __init__(self, program: Program, graph: Graph) -> None:
         self._program, self._graph = program, graph
@@ -57,7 +57,7 @@ class Follower:
 
     def _move(self, instruction: Instruction, regions: Regions) -> None:
         a, out = instruction.a, instruction.out
-        # As uint8 an element is the graph's integer + 128, and no layer could tell.
+        # A uint8 is the graph's integer + 128; a layer that reads it would compute wrong integers.
         if a.space is Space.input and out.dtype is DataType.uint8:
             raise Wrong(at("out", out), "uint8", "int8, which subtracts the zero point 128")
         tags = self._shadow.read(a)

@@ -1,8 +1,8 @@
 """What an instruction has to read for the part of a layer's output that it makes.
 
-Nothing here trusts the instruction: where its padding says that its first row lies is checked with
-the elements that are found there, and every row that the layer's definition reads must be among the
-instruction's or outside of the whole tensor.
+Nothing here trusts the instruction. Its padding claims where its first row lies; the elements found
+there must agree. Every row that the layer's definition reads must be in the instruction's operand
+or outside the whole tensor.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _correlation(part: Part) -> dict[str, Quad]:
 def _check_halo(
     operand: str, needed: np.ndarray, first: int, view: View, whole: Quad, axis: int
 ) -> None:
-    """A view has every row (column) that is needed and that the tensor has, and no others."""
+    """Check that a view has exactly the rows (columns) of the tensor that are needed."""
     side = view.shape[1 + axis]
     name, limit = SIDES[axis], whole[1 + axis]
     if first < 0 or first + side > limit:
@@ -148,7 +148,7 @@ def _check_halo(
 
 
 def _mul(part: Part) -> dict[str, Quad]:
-    """Along a side of 1 every part has the only element of operand b, along others its own."""
+    """Along a side of 1, every part reads the only element of operand b; else its own ones."""
     assert part.instruction.b is not None
     whole, view = part.shapes[1], part.instruction.b.shape
     sides = [1 if whole[axis] == 1 else part.instruction.out.shape[axis] for axis in range(4)]
@@ -194,7 +194,7 @@ def _resize(part: Part) -> dict[str, Quad]:
 
 
 def resize_rows(part: Part, axis: int, row: int) -> list[int]:
-    """The rows (axis 0) or columns of the input between which one of the output lies."""
+    """The two rows (axis 0) or columns of the input that a row or column of the output reads."""
     values, side = part.node.attributes, part.shapes[0][1 + axis]
     up, down = values["up"][axis], values["down"][axis]
     if not values["bilinear"]:

@@ -1,8 +1,8 @@
-"""Whether the waits order every two instructions that must not happen at the same time.
+"""Check that the waits order every pair of instructions that must not run at the same time.
 
-Each unit carries out its instructions in order and waits for counts of others. A vector clock says
-what has certainly been completed when an instruction starts; two instructions that touch the same
-bytes, at least one of them writing, must be ordered by it.
+A unit executes its instructions in order and waits for counts of other units. A vector clock tells
+which instructions are certainly complete when an instruction starts. If two instructions use the
+same bytes and one of them writes, the clock must order them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ READ_ONLY = (Space.constant, Space.input)
 
 
 def clocks(program: Program) -> tuple[np.ndarray, np.ndarray]:
-    """What has been completed when each instruction starts.
+    """What is certainly complete when each instruction starts.
 
     Returns:
         (instructions, units): how many of each unit's instructions; and (instructions,): each
@@ -44,14 +44,14 @@ def clocks(program: Program) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_hazards(program: Program) -> Iterator[tuple[int, Wrong]]:
-    """Yield the conflicts: the number of the later instruction, and what is wrong with it."""
+    """Yield the conflicts: the number of the later instruction, and a description."""
     start, ordinal = clocks(program)
     units = np.array([instruction.unit for instruction in program.instructions])
     views, owner, box, writes = _operands(program)
     members = [np.flatnonzero(units == unit) for unit in Unit]
     first = np.searchsorted(owner, np.arange(len(units) + 1))
     for number in range(len(units)):
-        # Everything before `oldest` has been completed, as far as other units go.
+        # Instructions of other units before `oldest` are complete.
         oldest = number
         for unit, own in enumerate(members):
             if unit != units[number] and start[number, unit] < len(own):
@@ -73,7 +73,7 @@ def check_hazards(program: Program) -> Iterator[tuple[int, Wrong]]:
 def _operands(
     program: Program,
 ) -> tuple[list[tuple[str, View]], np.ndarray, np.ndarray, np.ndarray]:
-    """All operands in memory that is written: views, instruction, (space, index, bytes), write."""
+    """All operands in writable memory: view, instruction, (space, index, bytes), written or not."""
     views, owner = [], []
     for number, instruction in enumerate(program.instructions):
         for name, view in operands(instruction):

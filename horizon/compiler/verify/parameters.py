@@ -1,4 +1,4 @@
-"""Whether an instruction's parameters, channel table and weights are its layer's."""
+"""Check that an instruction's parameters, channel table and weights are those of its layer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = (
     "negative_multiplier",
     "negative_residual_multiplier",
 )
-# The attributes that the columns are. What an opcode lacks has no table.
+# By opcode, the attributes in the columns of its table. Opcodes that are missing have no table.
 ATTRIBUTES: dict[Opcode, tuple[str | None, ...]] = {
     Opcode.conv: COLUMNS,
     Opcode.correlation: (None, "multiplier", None, "shift", "negative_multiplier", None),
@@ -41,7 +41,7 @@ NEGATIVE = ("negative_multiplier", "negative_multiplier_a")
 
 
 class Parameters:
-    """The checks, with a memory of what has been compared: tiles of a layer share constants."""
+    """The checks. Constants that tiles of a layer share are compared once."""
 
     def __init__(self, program: Program, shadow: Shadow) -> None:
         self._constants = np.frombuffer(program.constants, np.uint8)
@@ -59,7 +59,7 @@ class Parameters:
             self._check_entries(part)
         elif opcode is Opcode.avg_pool:
             self._check_pool_table(part)
-        elif opcode in ATTRIBUTES:  # else the rules of the file see to it that there is no table
+        elif opcode in ATTRIBUTES:  # Otherwise the rules of the file forbid a table.
             self._check_table(part)
         if part.instruction.weight is not None:
             self._check_weight(part)
@@ -97,7 +97,7 @@ class Parameters:
             raise Wrong(f"table, entry {index}", f"{found[index]}", f"{expected[index]}")
 
     def _check_pool_table(self, part: Part) -> None:
-        """An entry for each number of elements that windows of the whole map have."""
+        """Check that the table has an entry for each window size (in elements) of the whole map."""
         key = part.node.name, (part.instruction.table, part.instruction.table_count)
         if key in self._equal:
             return
@@ -175,7 +175,7 @@ def _fields(part: Part) -> dict[str, Any]:
 
 
 def _pool_counts(part: Part) -> list[int]:
-    """What the sums of the whole map's windows are divided by, ascending."""
+    """The divisors of the sums of the whole map's windows, ascending."""
     values, sides = part.node.attributes, part.shapes[0][1:3]
     if values.get("divisor"):
         return [values["divisor"]]
@@ -220,7 +220,7 @@ def _divided(multiplier: int, shift: int, count: int) -> tuple[int, int]:
 
 
 def _resize_fields(part: Part) -> dict[str, Any]:
-    """Written out from the formulas of ``docs/fixed_point.md``, "Resize"."""
+    """The fields by the formulas of ``docs/fixed_point.md``, "resize"."""
     values = part.node.attributes
     found: dict[str, list[int]] = {"step": [], "offset": [], "divisor": [], "last": []}
     one = 256 if values["bilinear"] else 1

@@ -1,4 +1,4 @@
-"""What a check of the verifier finds; the caller adds where."""
+"""A problem that a check of the verifier finds; the caller adds the instruction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from horizon.hbm.records import View
 
 
 class Wrong(Exception):
-    """Something that is not as it must be.
+    """A violated condition.
 
     Attributes:
         where: an operand or a field of the instruction.

@@ -1,4 +1,4 @@
-"""Shadow memory: for each byte of a program's memories the element of the graph that is there."""
+"""Shadow memory: for each byte of the memories, the element of the graph that it holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from horizon.hbm.records import DataType, IoTensor, Layout, Program, Space, View
 
 NOTHING = -1  # was never written
 INSIDE = -2  # the second, third or fourth byte of an element
-TORN = -3  # an element of which another has overwritten a part
+TORN = -3  # an element that was overwritten in part
 CONSTANT = -4  # byte k of the constants is CONSTANT - k
 
 
@@ -50,7 +50,7 @@ class Shadow:
             self._at(view, byte)[...] = INSIDE
 
     def write(self, view: View, name: str, start: Quad) -> None:
-        """Let a view be the box of tensor ``name`` that begins at ``start``."""
+        """Mark a view as holding the box of tensor ``name`` that begins at ``start``."""
         target = self._at(view, 0)
         for top, bottom, block in self.tags.blocks(name, start, view.shape):
             target[:, top:bottom] = block
@@ -58,7 +58,7 @@ class Shadow:
             self._at(view, byte)[...] = INSIDE
 
     def expect(self, operand: str, view: View, name: str, start: Quad) -> None:
-        """Check that a view is the box of tensor ``name`` that begins at ``start``."""
+        """Check that a view holds the box of tensor ``name`` that begins at ``start``."""
         if not self.tags.inside(name, start, view.shape):
             raise Wrong(
                 at(operand, view),
@@ -89,7 +89,7 @@ class Shadow:
                 )
 
     def describe(self, tag: int) -> str:
-        """What a tag stands for, in words."""
+        """A tag in words."""
         if tag >= 0:
             name, place = self.tags.find(tag)
             return f"element {place} of {name}"
@@ -126,7 +126,7 @@ def box(name: str, start: Quad, shape: Quad) -> str:
 
 
 def fits(view: View, dtype: str) -> bool:
-    """Whether a view's elements are those of a graph's tensor; uint8 only outside, as input."""
+    """Whether a view's type fits a graph's tensor; uint8 fits only in the caller's inputs."""
     if view.space is Space.input and view.dtype is DataType.uint8:
         return dtype == "int8"
     return view.dtype.name == dtype

@@ -1,4 +1,4 @@
-"""A number for each element of a graph, equal for elements that a slice or concat only renames."""
+"""A number for each element of a graph; slices and concats keep the numbers of their inputs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Quad = tuple[int, int, int, int]
 
 
 class Tags:
-    """Numbers 0.. of all elements that inputs and arithmetic make.
+    """Numbers 0, 1, ... for all elements that inputs and arithmetic make.
 
-    Slices and concats make no elements: theirs have the numbers of what they are taken from.
-    Along the batch and the channels both leave rows and columns in place, so that within a tensor
-    element (n, y, x, c) has number ``base[n, c] + (y * W + x) * pitch[n, c]``. A tensor of moved
-    rows or columns has a list of its numbers instead.
+    Slices and concats make no new elements: their elements keep the numbers of their sources.
+    Slices and concats along batch and channels leave rows and columns in place, so element
+    (n, y, x, c) of a tensor has the number ``base[n, c] + (y * W + x) * pitch[n, c]``. A tensor
+    whose rows or columns were moved has a list of its numbers instead.
 
     Attributes:
         producer: the node that makes a tensor; None for inputs of the graph.
-        dtype: of tags, int32 where it suffices: there is one tag per byte of memory.
+        dtype: type of the tags: int32 if it suffices, because there is one tag per byte of memory.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -123,7 +123,7 @@ class Tags:
         return name, (int(n), int(y), int(x), int(c))
 
     def same(self, name: str, start: Quad, other: str, first: Quad, shape: Quad) -> bool:
-        """Whether two boxes of one shape are the same elements."""
+        """Whether two boxes of the same shape hold the same elements."""
         if name in self._listed or other in self._listed:
             return np.array_equal(self._box(name, start, shape), self._box(other, first, shape))
         if start[1:3] != first[1:3]:

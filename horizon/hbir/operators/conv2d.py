@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_depthwise(node: Node) -> bool:
-    """Whether output o of a convolution reads input channel o only: one instruction does it."""
+    """Whether output o of a convolution reads input channel o only, which one instruction does."""
     if node.op != Conv2d.name:
         return False
     weight = node.attributes["weight"]
@@ -30,7 +30,7 @@ def is_depthwise(node: Node) -> bool:
 
 
 def one_for_each(outputs: int, groups: int, inputs: int) -> bool:
-    """The same of numbers; ``inputs``: the channels that a group reads."""
+    """``is_depthwise`` from numbers; ``inputs`` is the number of channels that a group reads."""
     return outputs == groups > 1 == inputs
 
 

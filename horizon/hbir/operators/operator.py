@@ -110,7 +110,7 @@ class Operator(ABC):
 
     @abstractmethod
     def check(self, node: Node, inputs: Sequence[TensorInfo], output: TensorInfo) -> None:
-        """What is particular to the operator: sizes of arrays, proofs, types."""
+        """Check what is particular to the operator: sizes of arrays, proofs, types."""
 
     def resize(self, node: Node, scale_batch: Callable[[int], int]) -> dict[str, Any]:
         """The attributes for another batch size; ``scale_batch`` converts a batch index."""
@@ -216,7 +216,7 @@ class Operator(ABC):
     def limit_values(
         self, node: Node, shapes: Sequence[Shape], output: Shape
     ) -> dict[str, tuple[int, str]]:
-        """What machines may limit: a number, and how to show it."""
+        """The values that machines may limit, by name: a number, and its text for messages."""
         _, height, width, channels = shapes[0]
         return {
             "input_channels": (channels, f"{channels:,}"),
@@ -229,7 +229,7 @@ class Operator(ABC):
     # What can be left out.
 
     def folded(self, node: Node) -> Node:
-        """The same with what follows from its constants alone."""
+        """The node, simplified by what follows from its constants alone."""
         return node
 
     def is_identity(
@@ -251,7 +251,7 @@ class Operator(ABC):
         return None
 
     def pass_advice(self, node: Node) -> tuple[str, str] | None:
-        """Of a pass over tensors that could be saved: what it is, and what to do instead."""
+        """If the node is a pass over tensors that could be saved: what it is, and what helps."""
         return None
 
     # How others write it.

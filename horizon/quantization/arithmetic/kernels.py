@@ -46,7 +46,7 @@ class Geometry:
 
     @property
     def order(self) -> WeightOrder:
-        """That of its weight."""
+        """The order of its weight's axes."""
         return WeightOrder(self.transposed, self.groups)
 
     @property

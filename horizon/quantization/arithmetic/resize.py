@@ -18,12 +18,12 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Resizing:
-    """What is resized how.
+    """How a map is resized.
 
     Attributes:
         mode: one of ``MODES``.
-        up, down: factors (rows, columns); one of both is 1.
-        align_corners: of a bilinear one: the centres of the corner pixels stay where they are.
+        up, down: factors (rows, columns); in each direction, one of the two is 1.
+        align_corners: bilinear only: the centres of the corner pixels stay in place.
     """
 
     mode: str
@@ -32,7 +32,7 @@ class Resizing:
     align_corners: bool = False
 
     def attributes(self) -> dict[str, Any]:
-        """Those of the operator in a program, which says where the pixels lie."""
+        """The attributes of the program's operator, which computes the sampling positions."""
         return {
             "up": self.up,
             "down": self.down,

@@ -212,6 +212,6 @@ def replaced_ste(steps: Tensor, integers: Tensor, low: int, high: int) -> Tensor
 
 
 def activation_dtype(bits: int, device: torch.device) -> torch.dtype:
-    """What holds a layer's integers in training: int8 fits bfloat16 exactly under autocast."""
+    """The type of a layer's integers in training: bfloat16, exact for int8, under autocast."""
     half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
     return torch.bfloat16 if bits == 8 and half == torch.bfloat16 else torch.float32

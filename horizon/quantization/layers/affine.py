@@ -175,7 +175,7 @@ def _bound(operation: str, x: QTensor, constant: Any) -> Bound | None:
 
 
 def bind(operation: str) -> Callable[..., Bound | None]:
-    """What binds the functions of torch for an operation of two operands in any order."""
+    """A binder for torch's functions of an operation with two operands in any order."""
     swapped = {"add": "add", "mul": "mul", "sub": "rsub", "rsub": "sub"}
 
     def bound(

@@ -87,7 +87,7 @@ class QuantizedUses(nn.Module):
         return self.layers[self.use](*inputs)
 
     def add(self, *operands: Any) -> Any:
-        """As of a FloatFunctional, or of a convolution that is fused with one."""
+        """``add`` of a FloatFunctional, or of a convolution that is fused with one."""
         first: Any = self.layers[0]
         if isinstance(first, Functional):
             return self("add", *operands)

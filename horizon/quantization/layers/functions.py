@@ -89,7 +89,7 @@ def bound(name: str, input: Any, *parameters: float) -> Bound:
 
 
 def bind_function(name: str, *parameters: float) -> Callable[..., Bound]:
-    """What binds the functions of torch that do what the function of this name does."""
+    """A binder for torch's functions that are equivalent to the function of this name."""
     return lambda input: bound(name, input, *parameters)
 
 

@@ -229,7 +229,7 @@ def _bound(kind: type[nn.Module], input: Any, *arguments: Any) -> Bound:
 
 
 def _bind(kind: type[nn.Module]) -> Callable[..., Bound]:
-    """What binds the functions that do the same as a module without parameters."""
+    """A binder for the functions that are equivalent to a module without parameters."""
 
     def bind(input: Any, inplace: bool = False) -> Bound:
         return _bound(kind, input)

@@ -70,7 +70,7 @@ def bind_reduction(
 
 
 def _bind(name: str) -> Callable[..., Bound]:
-    """What binds ``torch.mean`` or ``torch.sum``, with the names that torch and numpy have."""
+    """A binder for ``torch.mean`` or ``torch.sum`` with torch's and numpy's argument names."""
 
     def bind(
         input: Any,

@@ -55,7 +55,7 @@ class QATResize(QATLayer):
         return x.scale, x.bits
 
     def resizing(self, x: QTensor) -> Resizing:
-        """What it does to an input of this size."""
+        """How the layer resizes an input of this size."""
         return resizing_of(
             self.layer, x.shape[-2:], self.size, self.factor, self.mode, self.align_corners
         )

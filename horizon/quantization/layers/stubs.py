@@ -55,14 +55,14 @@ class QATQuantStub(QATLayer):
 
     @property
     def input_range(self) -> InputRange | None:
-        """Of this use's input; None where no scale is given."""
+        """The observed range of this use's input; None if no scale is given."""
         if self.act_quant.config.scale is None:
             return None
         new = InputRange(self.layer, self.act_quant.bits)
         return self.input_ranges.setdefault(self.use, new)
 
     def all_ranges(self) -> list[InputRange]:
-        """Of the inputs of all uses, in order; empty where no scale is given."""
+        """The observed ranges of all uses' inputs, in order; empty if no scale is given."""
         first = next(self.act_quants())
         if first.config.scale is None:
             return []
@@ -73,7 +73,7 @@ class QATQuantStub(QATLayer):
 
     @property
     def watch(self) -> InputWatch:
-        """Of this use's input."""
+        """The watch of this use's input."""
         return self._watches.setdefault(self.use, InputWatch(self.layer, self.act_quant.bits))
 
     def forward(self, x: Tensor) -> QTensor:

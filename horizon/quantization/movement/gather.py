@@ -152,10 +152,10 @@ class Folded(Gather):
 
 @dataclass(frozen=True)
 class _Axis:
-    """What is taken along one axis: some runs of neighbours, each ``step`` apart, between zeros.
+    """The elements taken along one axis: zeros, runs of elements ``step`` apart, zeros.
 
     Attributes:
-        runs: (start, stop) of each; with a step only one.
+        runs: (start, stop) of each run; with a step there is only one.
     """
 
     before: int

@@ -76,7 +76,7 @@ class Rearranged(Intercepted):
         return self.values.size(*dim)
 
     def replayed(self, x: Tensor) -> Tensor:
-        """The same steps with the elements of ``x``, which has the shape of ``source``."""
+        """Apply the recorded steps to ``x``, which has the shape of ``source``."""
         for step in self.steps:
             x = step(x)
         return x

@@ -56,7 +56,7 @@ class ChannelAffine(nn.Module):
 
 @dataclass
 class _Form:
-    """What a node is of another: ``factor * source + shift``, float64 (1,) or (C,)."""
+    """A node as a function of another: ``factor * source + shift``, float64 (1,) or (C,)."""
 
     source: fx.Node
     factor: Tensor

@@ -1,4 +1,4 @@
-"""What stands at the end of a network and is done behind its program, in real numbers."""
+"""The end of a network that is computed after its program, in real numbers."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class QuantisableModule(fx.GraphModule):
     example: Any = None
 
     def example_input(self) -> Any:
-        """What it was traced with."""
+        """The example that the network was traced with."""
         return self.example
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantisableModule:
@@ -79,7 +79,7 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
 
 
 def _defaults(model: nn.Module, example: Any) -> dict[str, Any]:
-    """What the arguments of ``forward`` are that the example leaves out, where a branch asks."""
+    """Values of ``forward``'s arguments that the example omits and that branches may test."""
     parameters = list(inspect.signature(model.forward).parameters.values())
     given = len(example) if type(example) is tuple else 1
     return {
@@ -107,7 +107,7 @@ def value_of(node: Any) -> Any:
 
 
 def shape_of(node: Any) -> tuple[int, ...]:
-    """Of the tensor that a node gives; empty for anything else."""
+    """Shape of the tensor that a node returns; empty for anything else."""
     value = value_of(node)
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 

@@ -23,12 +23,12 @@ around it may be none that multiplier and shift represent."""
 
 
 class FakeQuantState(enum.Enum):
-    """What prepared layers do.
+    """The state of a prepared layer.
 
-    CALIBRATION: compute in float and observe. QAT: quantise; in training mode the scales move as
-    the qconfig says. VALIDATION: quantise, all scales frozen, exact arithmetic in any mode.
-    SIMULATED: float arithmetic with quantised weights and outputs, for one layer at a time among
-    others in CALIBRATION (see :mod:`horizon.quantization.profiler`).
+    CALIBRATION: compute in float and observe. QAT: quantise; in training mode the scales change as
+    the qconfig says. VALIDATION: quantise with frozen scales and exact arithmetic in any mode.
+    SIMULATED: float arithmetic with quantised weights and outputs, for one layer while the others
+    are in CALIBRATION (see :mod:`horizon.quantization.profiler`).
     """
 
     CALIBRATION = "calibration"

@@ -191,7 +191,7 @@ class HistogramObserver(Observer, ABC):
 
     @property
     def histogram(self) -> Histogram:
-        """Of all processes after ``synchronize``, of this one after further batches."""
+        """All processes' histogram after ``synchronize``; this one's after further batches."""
         return self._own if self._merged is None else self._merged
 
     def _update(self, x: Tensor, batch_largest: float) -> None:

@@ -56,12 +56,12 @@ class SiteUse:
 
 @dataclass
 class Survey:
-    """What the run showed.
+    """The results of a survey.
 
     Attributes:
         uses: how often each module got quantised tensors.
-        plain: modules that got only plain ones.
-        sites: the calls that need layers, by the module in which they stand.
+        plain: modules that got only plain tensors.
+        sites: the calls that need layers, by the module that makes them.
     """
 
     findings: list[Finding] = field(default_factory=list)

@@ -14,7 +14,7 @@ TORCH = Path(torch.__file__).parent
 
 
 def line_of_caller() -> str:
-    """Of what runs; "" if it is no user's file."""
+    """The line of the user's code that is running; "" if there is none."""
     frame = sys._getframe(1)
     while frame is not None:
         if _is_users(frame.f_code.co_filename):
@@ -24,7 +24,7 @@ def line_of_caller() -> str:
 
 
 def line_of_error(error: BaseException) -> str:
-    """Of what raised ``error``."""
+    """The line of the user's code that raised ``error``; "" if there is none."""
     places = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
     users = [place for place in places if _is_users(place[0])]
     return _shown(*users[-1]) if users else ""
