@@ -79,9 +79,9 @@ def parse_text(text: str, constants: Mapping[str, np.ndarray]) -> Graph:
         raise InputError(f'line 1: {found!r}; expected: program "name" version {VERSION}')
     if int(header[2]) != VERSION:
         raise InputError(
-            f"program text of version {header[2]}, this program reads {VERSION}; install the "
-            "version of horizon-flow that wrote it, or write it again with 'hat export-network' "
-            "(.npz) or 'hat compile-perf' (.hbir)"
+            f"line 1: program text of version {header[2]}, this program reads {VERSION}; "
+            "install the version of horizon-flow that wrote it, or write it again with "
+            "'hat export-network' (.npz) or 'hat compile-perf' (.hbir)"
         )
     tensors: dict[str, TensorInfo] = {}
     nodes: list[Node] = []
