@@ -12,6 +12,7 @@ stay as that version wrote them.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ def integer_model() -> quantization.IntegerModel:
 
 
 def main() -> None:
+    if FOLDER.exists():
+        sys.exit(f"error: {FOLDER}: these files are kept as they are; choose a new version's name")
     FOLDER.mkdir(parents=True)
     model = integer_model()
     content: dict[str, Any] = {"stage": "int_infer", "epoch": 0, "step": 0, "metrics": {}}

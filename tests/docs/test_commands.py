@@ -49,10 +49,10 @@ def test_the_command_is_understood(command: Command, monkeypatch: pytest.MonkeyP
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):  # of the environment
         words.pop(0)
     assert words, command
-    checker = CHECKERS.get(Path(words[0]).name)
+    checker = CHECKERS.get(Path(words[0]).name, of_the_project if "/" in words[0] else None)
     assert checker, f"{command.place}: nothing here knows the program {words[0]!r}"
     monkeypatch.chdir(ROOT)
-    checker(words[1:], monkeypatch)
+    checker(words if checker is of_the_project else words[1:], monkeypatch)
 
 
 def hat(words: list[str], _: pytest.MonkeyPatch) -> None:
@@ -192,6 +192,12 @@ def compiler(words: list[str], _: pytest.MonkeyPatch) -> None:
     for word in words:
         if word.endswith((".c", ".cpp")) and "/" in word:
             assert (ROOT / word).is_file(), word
+
+
+def of_the_project(words: list[str], _: pytest.MonkeyPatch) -> None:
+    """A script of the project, or a program that is built from one source in ``csrc``."""
+    built = list((ROOT / "csrc").rglob(f"{Path(words[0]).name}.cpp"))
+    assert (ROOT / words[0]).is_file() or built, f"no program {words[0]}"
 
 
 def nothing(words: list[str], _: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ RUN = ("hat", "python", "python3", "hrt_model_exec")  # others build, or are the
 ELSEWHERE = {
     r"python3? -m benchmarks\.": "minutes",
     r"python3? -m horizon\.isa\.generate": "writes sources",
+    r"python3? -m tests\.compatibility\.make_files": "likewise",
     r"python3? -m (pytest|venv|pip)\b": "likewise",
     r"python3? examples/": "tests/test_examples.py",
     r"hat demo|python3 tools/demo": "minutes",
