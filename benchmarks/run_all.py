@@ -35,6 +35,7 @@ NAMES = (
     "host_estimate",
     "board_validation",
     "flow_model",
+    "ways_out",
 )
 OWN_FILES = {"cpu_speed"}  # that name their results themselves, one for each CPU
 

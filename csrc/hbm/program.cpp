@@ -16,7 +16,7 @@
 namespace horizon {
 namespace {
 
-constexpr const char* kNextStep = "; compile the model again";
+constexpr const char* kNextStep = "; compile the model again with 'hat compile-perf'";
 
 // Records in place. Sections begin at multiples of 64 of an aligned file, their types have no bits
 // without a meaning of their own, and enumerations with a fixed type can hold what is unknown.

@@ -55,7 +55,8 @@ std::unique_ptr<Storage> Storage::map(const std::string& path) {
   struct stat status {};
   if (::fstat(file.number, &status) != 0) refuse_file(path, reason(), kGivePath);
   if (!S_ISREG(status.st_mode)) refuse_file(path, "not a regular file", kGivePath);
-  if (status.st_size == 0) refuse_file(path, "an empty file", "compile the model again");
+  if (status.st_size == 0)
+    refuse_file(path, "an empty file", "compile the model again with 'hat compile-perf'");
   const auto size = static_cast<std::size_t>(status.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
   if (data == MAP_FAILED) refuse_file(path, "cannot be mapped: " + reason(), kGivePath);

@@ -31,7 +31,7 @@ inline void refused(std::string_view place, std::string_view found, const Change
   const std::string message = message_of(file_of(parts));
   const bool complete = message.find("program in memory: ") == 0 &&
                         message.find("; expected ") != std::string::npos &&
-                        message.ends_with("; compile the model again");
+                        message.ends_with("; compile the model again with 'hat compile-perf'");
   expect(complete && message.find(place) != std::string::npos &&
              message.find(found) != std::string::npos,
          "\"" + message + "\" should have \"" + std::string(place) + "\", \"" + std::string(found) +

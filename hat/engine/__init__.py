@@ -7,6 +7,7 @@ from hat.engine import (
     integer_trainer,
     predictor,
     processors,
+    teacher,
     trainer,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "integer_trainer",
     "predictor",
     "processors",
+    "teacher",
     "trainer",
 ]

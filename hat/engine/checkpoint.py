@@ -98,7 +98,8 @@ def load_checkpoint(path: str | Path, hint: str = "") -> dict[str, Any]:
     """Read a checkpoint onto the CPU; a bare state dict is accepted as ``state_dict``.
 
     Raises:
-        InputError: missing (``hint`` says how to make it), damaged, or not a checkpoint.
+        InputError: missing (``hint`` says how to make it), damaged, of another version, or not a
+            checkpoint.
     """
     path = Path(path)
     if not path.is_file():
@@ -113,15 +114,22 @@ def load_checkpoint(path: str | Path, hint: str = "") -> dict[str, Any]:
         ) from error
     if isinstance(content, dict) and content.get("format") == FORMAT:
         if content.get("version") != VERSION:
-            raise InputError(
-                f"{path}: checkpoint version {content.get('version')}, this program reads {VERSION}"
-            )
+            raise InputError(_of_another_version(path, content))
         return content
     if isinstance(content, dict) and "state_dict" in content:
         return content
     if isinstance(content, dict) and content and _all_tensors(content.values()):
         return {"state_dict": content}
     raise InputError(f"{path}: holds no 'state_dict'; found {_describe(content)}")
+
+
+def _of_another_version(path: Path, content: dict[str, Any]) -> str:
+    stage = content.get("stage")
+    again = f"make it again with 'hat train --stage {stage}'" if stage in STAGES else "train again"
+    return (
+        f"{path}: checkpoint version {content.get('version')}, this program reads {VERSION}; "
+        f"install the version of horizon-flow that wrote it, or {again}"
+    )
 
 
 def load_weights(

@@ -74,9 +74,15 @@ def parse_text(text: str, constants: Mapping[str, np.ndarray]) -> Graph:
     """
     lines = text.splitlines()
     header = re.fullmatch(r'program (".*") version (\d+)', lines[0] if lines else "")
-    if not header or int(header[2]) != VERSION:
+    if not header:
         found = lines[0] if lines else ""
         raise InputError(f'line 1: {found!r}; expected: program "name" version {VERSION}')
+    if int(header[2]) != VERSION:
+        raise InputError(
+            f"line 1: program text of version {header[2]}, this program reads {VERSION}; "
+            "install the version of horizon-flow that wrote it, or write it again with "
+            "'hat export-network' (.npz) or 'hat compile-perf' (.hbir)"
+        )
     tensors: dict[str, TensorInfo] = {}
     nodes: list[Node] = []
     inputs: list[str] = []

@@ -53,7 +53,8 @@ def split_sections(data: memoryview, where: str) -> dict[SectionKind, memoryview
     header = np.frombuffer(raw, layout.HEADER)[0]
     version = int(header["version"])
     if version != VERSION:
-        fail(place, f"version {version}", f"{VERSION}; compile the model again")
+        again = "compile the model again with 'hat compile-perf'"
+        fail(place, f"version {version}", f"{VERSION}; {again}")
     crc = layout.HEADER.fields["header_crc"][1] if layout.HEADER.fields else 0
     _check_crc(raw[:crc] + bytes(4) + raw[crc + 4 :], int(header["header_crc"]), place)
     check_zeros(header[None], place)

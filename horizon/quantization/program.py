@@ -269,7 +269,9 @@ def program_graph(state: Mapping[str, Any]) -> Graph:
     """
     if state.get("version") != FORMAT_VERSION:
         raise InputError(
-            f"program version {state.get('version')!r}, this program reads {FORMAT_VERSION}"
+            f"program version {state.get('version')!r}, this program reads {FORMAT_VERSION}; "
+            "install the version of horizon-flow that wrote it, or make it again with "
+            "'hat train --stage int_infer'"
         )
     try:
         tensors = {

@@ -46,7 +46,7 @@ WRITERS: dict[str, list[Writer]] = {
     "Middlebury": [lambda folder: layout.write_middlebury(folder / "Middlebury", SIZE)],
     "FlyingChairs2": [lambda folder: layout.write_chairs2(folder / "FlyingChairs2", SIZE)],
     "A folder of your own": [lambda folder: layout.write_folder(folder / "own", SIZE)],
-    "Several at once": [several],
+    "Several data sets at once": [several],
 }
 WITHOUT_TRAINING = ("Middlebury",)
 SHORT = ["float_trainer.num_steps", "1", "batch_size_per_gpu", "2", "data_num_workers", "0"]

@@ -36,6 +36,7 @@ log_freq = 100
 calibration_steps = 16
 qat_mode = "fuse_bn"  # "with_bn": batch normalisation goes on until qat_trainer.freeze_bn_step
 qat_lr = 1e-4
+qat_teacher = False  # True: qat learns the float network's flow, not the true one
 deploy_size = (384, 512)  # of the images of a compiled program
 
 # Model
@@ -302,6 +303,17 @@ calibration_predictor = predictor_of(
 )
 
 # Quantisation-aware training
+qat_batch_processor = batch_processor
+if qat_teacher:
+    teacher = dict(
+        type="TeacherFlow",
+        model=model,
+        model_convert_pipeline=convert_pipeline(checkpoint_of("float")),
+    )
+    qat_batch_processor = dict(
+        batch_processor, batch_transforms=[*batch_processor["batch_transforms"], teacher]
+    )
+
 qat_trainer = dict(
     type="distributed_data_parallel_trainer",
     model=model,
@@ -312,7 +324,7 @@ qat_trainer = dict(
         params={"weight": dict(weight_decay=4e-4)},
         lr=qat_lr,
     ),
-    batch_processor=batch_processor,
+    batch_processor=qat_batch_processor,
     stop_by="epoch",
     num_epochs=10,
     device=None,

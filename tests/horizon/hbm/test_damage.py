@@ -132,7 +132,12 @@ def test_pieces_that_change_places_are_refused_or_make_a_program():
 
 HEAD = {
     "magic": (0, "B", 0x49, "begins with"),
-    "version": (8, "I", 1, "version 1; expected 3; compile the model again"),
+    "version": (
+        8,
+        "I",
+        1,
+        "version 1; expected 3; compile the model again with 'hat compile-perf'",
+    ),
     "sections": (12, "I", 5, "5 sections"),
     "reserved": (40, "B", 1, "zero is not 0"),
     "order": (64, "I", 2, "kind 2; expected 1"),

@@ -1,0 +1,1 @@
+"""Files of earlier versions are read, and give the same integers."""
