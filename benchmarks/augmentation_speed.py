@@ -2,12 +2,12 @@
 
 ``python -m benchmarks.augmentation_speed [--data DIR] [--json FILE]``
 
-Ours: the data set on LMDB with the tutorial's transforms: decode, crop to 256x448, flip, translate
-image 2, zoom, tensors; and with RAFT's list. The other side: PPM and .flo files, and augmentation
-as RAFT (Teed and Deng, ECCV 2020) does it: PIL colour jitter, erased rectangles, random resizes of
-both full images and the flow, flips, crop to 256x448, tensors. Both run on one thread, in turns,
-with new random numbers for every sample, and are judged by the median of the CPU time that a sample
-takes.
+This project's sides read the data set from LMDB. One has the tutorial's transforms (decode, crop to
+256x448, flip, translate image 2, zoom, tensors), the other has RAFT's list of transforms. The other
+side reads PPM and .flo files and augments as RAFT does (Teed and Deng, ECCV 2020): PIL colour
+jitter, erased rectangles, random resizes of both full images and the flow, flips, crop to 256x448,
+tensors. All sides run in turns on one thread, with new random numbers for every sample. The figure
+is the median CPU time of a sample.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def tutorial_transforms() -> list[Callable[..., dict[str, Any]]]:
 
 
 def raft_transforms() -> list[Callable[..., dict[str, Any]]]:
-    """RAFT's list as transforms of ours (docs/data.md)."""
+    """RAFT's list, as transforms of this project (docs/data.md)."""
     return [
         PhotometricJitter(0.4, 0.4, 0.4, hue=0.16),
         RandomErase(),
@@ -150,7 +150,7 @@ class RaftStyle:
 def interleaved(
     sides: dict[str, Callable[[int], Any]], rounds: int, batch: int
 ) -> dict[str, float]:
-    """Median CPU milliseconds per sample; every side makes a batch before any makes the next."""
+    """Median CPU milliseconds per sample; the sides take turns, one batch each."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
         for name, make in sides.items():

@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.average_weights A.pth.tar B.pth.tar --output FILE.pth.tar [--share 0.5]``
 
-Training on narrow data takes away what those data do not ask for. Halfway back to the weights at
-its start, most of what it brought is still there, and so is what it took (Wortsman et al., "Robust
-fine-tuning of zero-shot models", CVPR 2022).
+Training on narrow data improves a network on these data and makes it worse on others. The average
+of the weights before and after such training keeps most of the improvement and avoids most of the
+loss (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from hat.outputs import check_outputs
 def average(
     first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], share: float
 ) -> dict[str, torch.Tensor]:
-    """``first`` and, with the weight ``share``, ``second``; counters are those of ``first``.
+    """The average of ``first`` and ``second``; counters are those of ``first``.
+
+    Args:
+        share: the weight of ``second``.
 
     Raises:
         ValueError: state dicts of different networks.

@@ -1,4 +1,4 @@
-"""How quickly the cores copy memory that lies in their caches, or does not."""
+"""The bandwidth of the cores when they copy memory inside and outside of their caches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-SIZES = tuple(2**power for power in range(14, 26))  # bytes that are read, as many are written
+SIZES = tuple(2**power for power in range(14, 26))  # bytes read; the same number is written
 LONG_SECONDS = 0.01
 
 
 class Bandwidth:
-    """Bytes read and written per second, by how many one operation moves.
+    """Bytes read and written per second, by the size of one operation.
 
     Args:
-        threads: that copy at the same time, each its share.
+        threads: number of threads that copy at the same time, each an equal share.
     """
 
     def __init__(self, threads: int) -> None:

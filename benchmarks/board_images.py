@@ -1,4 +1,4 @@
-"""Image pairs as the board's input: real ones where they are, otherwise generated ones."""
+"""Image pairs as the board's input: real pairs if they are at hand, otherwise generated pairs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GENERATED = ROOT / "tmp_data" / "GeneratedChairs" / "val_lmdb"
 
 
 def image_pairs(count: int, size: tuple[int, int]) -> tuple[list[np.ndarray], str]:
-    """Up to ``count`` pairs, uint8 RGB (h, w, 6), and where they come from."""
+    """Up to ``count`` pairs, uint8 RGB (h, w, 6), and a text that names their source."""
     chairs = sorted((SHARED_DATA / "FlyingChairs").rglob("*_img1.ppm"))
     files = [(path, path.with_name(path.name.replace("img1", "img2"))) for path in chairs]
     sintel, frames = SHARED_DATA / "sintel" / "alley_1_clean", SHARED_DATA / "frames"
@@ -49,7 +49,7 @@ def image_pairs(count: int, size: tuple[int, int]) -> tuple[list[np.ndarray], st
 
 
 def fitted(pair: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The board's input: the pair's centre, or the border repeated: uint8 (1, 6, H, W)."""
+    """A pair cut to its centre, or with its border repeated, as the board's input: (1, 6, H, W)."""
     top, left = (max(0, s - to) // 2 for s, to in zip(pair.shape[:2], size, strict=True))
     centre = np.ascontiguousarray(pair[top : top + size[0], left : left + size[1]])
     return pad_planes(board_image(centre), size)[None]

@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.board_validation [--pairs N] [--rounds N] [--json FILE]``
 
-``align_bpu_validation`` on the lite network, comparison with int_infer included, beside what
-``predict --stage float`` does on the same pairs in PyTorch. Both sides decode the pairs and compute
-the metrics; they run in turn in this process. Prints the median seconds of both, of the program's
-part alone, and the number of differing output integers.
+One side is ``align_bpu_validation`` on the lite network, including the comparison with int_infer.
+The other side is the work of ``predict --stage float`` on the same pairs in PyTorch. Both sides
+decode the pairs and compute the metrics; they run in turn in this process. Prints the median
+seconds of both sides and of the program alone, and the number of differing output integers.
 """
 
 from __future__ import annotations

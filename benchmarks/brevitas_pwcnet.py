@@ -1,10 +1,10 @@
-"""PWC-Net with Brevitas' layers: another side of ``qat_step.py``. Needs the package ``brevitas``.
+"""PWC-Net with Brevitas' layers, a side of ``qat_step.py``. Needs the package ``brevitas``.
 
-Brevitas has no form for cost volumes, warps and concatenations, so that these stay in float, and
-so do the network's input, the convolutions' inputs that a ReLU has not made, and the flow. Batch
-normalisation is folded first, weights have one scale per channel and activations learn theirs from
-the first batch on, which is what the fixed-point network does too. The convolutions themselves run
-on ``horizon``'s kernels, so that the times differ by the quantisation alone.
+Brevitas has no quantised cost volumes, warps and concatenations, so these stay in float. The
+network's input, inputs of convolutions that do not come from a ReLU, and the flow stay in float
+too. As in the fixed-point network, batch normalisation is folded first, weights have one scale per
+channel, and activations learn their scales from the first batch on. The convolutions run on
+``horizon``'s kernels, so the times differ only by the quantisation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class QuantConvTranspose2d(_OnOurKernels, brevitas.QuantConvTranspose2d):
 
 
 def brevitas_network(network: nn.Module) -> nn.Module:
-    """Replace the convolutions and ReLUs of ``network``, which keeps its weights."""
+    """``network`` with Brevitas' convolutions and ReLUs in place of its own; weights are kept."""
     for module in list(network.modules()):
         if isinstance(module, ConvModule) and module.bn is not None:
             fold_batch_norm(module.conv, module.bn)

@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.calibration_choices [--config FILE] [--ckpt FILE] [--batches N]``
 
-Calibrates the float checkpoint anew for every choice, on the same batches of the training set
-(whole pairs, no augmentation), and evaluates the fixed-point arithmetic on the held-out pairs. No
-training follows. Prints EPE and its ratio to float's.
+Calibrates the float checkpoint once for every choice, on the same batches of the training set
+(whole pairs, no augmentation), and evaluates the fixed-point arithmetic on the held-out pairs,
+without any training. Prints the EPE and its ratio to that of the float network.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""torchvision's classifiers beside OpenVINO and ONNX Runtime, the same integers in all of them.
+"""Speed of torchvision's classifiers in this project's executor, OpenVINO and ONNX Runtime.
 
 ``python -m benchmarks.classifier_speed [--networks NAME ...] [--rounds N] [--threads N]``
 
-Each network has random weights (their values decide no time), takes one image of 224x224 and is
-quantised as it is (``prepare_calibration``). Its program for this CPU, OpenVINO and ONNX Runtime on
-the QDQ export, and the float network in PyTorch run in turn, round by round; of each the median
-counts. Nothing else should run meanwhile.
+Each network has random weights (times do not depend on their values), takes one image of 224x224
+and is quantised without changes (``prepare_calibration``). In every round run, one after the other:
+its program for this CPU, OpenVINO and ONNX Runtime on its QDQ export, and the float network in
+PyTorch. The figures are medians. Run nothing else at the same time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def quantised(name: str) -> tuple[torch.nn.Module, Graph, np.ndarray]:
     images = torch.rand(4, 3, SIDE, SIDE) * 2 - 1
     with torch.no_grad():
         for _ in range(2):
-            network.train()(images)  # statistics that leave something of the activations
+            network.train()(images)  # statistics with which activations do not vanish
     prepared = prepare_calibration(network.eval(), images[:1], quiet=True)
     prepared(images)
     graph = trace(convert(finish_calibration(prepared)))
@@ -55,7 +55,7 @@ def quantised(name: str) -> tuple[torch.nn.Module, Graph, np.ndarray]:
 
 
 def sides_of(name: str, threads: int, folder: Path) -> dict[str, Run]:
-    """What runs one image, by name; the program first."""
+    """Functions that run one image, by name; the program first."""
     network, graph, image = quantised(name)
     export_qdq(graph, folder / "qdq.onnx")
     program = compile_program(graph, march.load("host"), "O2").program
@@ -79,7 +79,7 @@ def sides_of(name: str, threads: int, folder: Path) -> dict[str, Run]:
 
 
 def measure(name: str, threads: int, rounds: int) -> dict[str, Any]:
-    """Median ms of each side, and of the program over each other one."""
+    """Median ms of each side, and the ratio of the program's to each."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         sides = sides_of(name, threads, Path(folder))

@@ -1,4 +1,4 @@
-"""The command line of the benchmarks that time the full network."""
+"""The command line that the benchmarks of the full network's speed share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network_parser(
 def run(
     parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace], dict[str, Any]]
 ) -> None:
-    """Measure what the command line asks for, print the figures and write them if wanted."""
+    """Measure what the command line asks for, print the figures, and write them with ``--json``."""
     arguments = parser.parse_args()
     if any(size < 64 or size % 64 for size in arguments.size):
         parser.error(f"--size: expected multiples of 64, found {tuple(arguments.size)}")

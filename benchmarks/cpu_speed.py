@@ -1,11 +1,11 @@
-"""Every speed figure of this CPU, in one file of its own, and the table of all CPUs measured.
+"""All speed figures of this CPU, in a file of their own, and a table of all measured CPUs.
 
 ``python -m benchmarks.cpu_speed [--rounds N]``  measures and writes ``results/cpus/NAME.json``
-``python -m benchmarks.cpu_speed --table``       prints the table of what is there
+``python -m benchmarks.cpu_speed --table``       prints a table of these files
 
-For both networks, and for each instruction set that the CPU has, ``runtime_speed`` runs in a
-process of its own: which instructions OpenVINO may use is settled when its library is loaded.
-Nothing else should run meanwhile.
+Runs ``runtime_speed`` for both networks and each instruction set of the CPU, each time in a new
+process, because OpenVINO's instruction set is fixed when its library is loaded. Run nothing else at
+the same time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HEADER = (
 
 
 def cpu() -> dict[str, Any]:
-    """What this CPU is."""
+    """The name and properties of this CPU."""
     fields, name = cpuinfo(), cpu_name()
     numbers = [fields[key] for key in ("cpu family", "model") if key in fields]
     return {

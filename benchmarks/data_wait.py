@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.data_wait [--config FILE] [--steps N] [--json FILE]``
 
-Trains the config's network for some steps in a folder of its own and takes the trainer's own clock:
-seconds in which no batch was ready over all seconds, after the first tenth of the steps (workers
-start, first pages are read). The data set must be there (``make demo`` makes one).
+Trains the config's network for some steps in a temporary folder. The figure comes from the
+trainer's own clock: the seconds in which no batch was ready, divided by all seconds. The first
+tenth of the steps does not count, because workers start and first pages are read. The data set must
+exist (``make demo`` makes one).
 """
 
 from __future__ import annotations

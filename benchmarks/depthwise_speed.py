@@ -1,9 +1,10 @@
-"""Depthwise convolutions beside copies of as many bytes, on this CPU.
+"""Speed of depthwise convolutions compared with copies of as many bytes, on this CPU.
 
-``python -m benchmarks.depthwise_speed`` prints, for each layer, the time of its instruction, of
-a copy that reads and writes as many bytes, and the first's bandwidth as a share of the second's.
-Both alternate, so that what else the machine does meets both; of each the quickest counts. Maps
-of two sizes: those of MobileNetV2, which stay in the caches, and maps of ``--bytes``.
+``python -m benchmarks.depthwise_speed`` prints, for each layer, the time of its instruction, the
+time of a copy that reads and writes as many bytes, and the bandwidth of the instruction as a share
+of that of the copy. The two alternate, so that other work on the machine affects both; the shortest
+time of each counts. Maps have two sizes: those of MobileNetV2, which stay in the caches, and
+``--bytes``.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def layer_program(
 def _copy_seconds(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], repeats: int, pool: Executor
 ) -> float:
-    """Of a copy from each second array to the first, all at the same time."""
+    """The seconds of a copy from each second array to the first, all at the same time."""
 
     def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
         for _ in range(repeats + 1):
@@ -95,7 +96,7 @@ def _copy_seconds(
 def measure(
     shape: tuple[int, int, int, int], stride: int, rounds: int, threads: int, pool: Executor
 ) -> dict[str, Any]:
-    """The quickest of ``rounds`` of one layer and of a copy of as many bytes, by ``threads``."""
+    """Shortest times in ``rounds`` of a layer and of a copy of as many bytes, on ``threads``."""
     program = layer_program(shape, stride)
     opcodes = [instruction.opcode for instruction in program.instructions]
     place = opcodes.index(Opcode.conv)
@@ -105,7 +106,7 @@ def measure(
     moved = math.prod(shape) + sum(math.prod(t.shape) for t in model.outputs)
     share = max(1, moved // 2 // threads)
     pairs = [(np.zeros(share, np.uint8), np.ones(share, np.uint8)) for _ in range(threads)]
-    repeats = max(1, int(2e5 / moved))  # a copy is shorter than the clock's steps are exact
+    repeats = max(1, int(2e5 / moved))  # a single copy is too short for the clock
     layer = copy = float("inf")
     for _ in range(rounds):
         _, counters = model.run_counted(inputs)

@@ -1,15 +1,15 @@
-"""Every executor of the project against the integer model, to the last output integer.
+"""Compares every executor of the project with the integer model: all output integers.
 
 ``python -m benchmarks.executors [--pairs N] [--size H W] [--json FILE]``
 
-The shipped lite network and the tutorial's full network, with random weights and calibrated on one
-smooth pair, get the board's uint8 YUV444 input. On the same images run the reference executor, the
-integer model, and the programs compiled for every machine: in ``horizon.runtime`` with each
-instruction set of this CPU, in ``hrt_model_exec``, and in its build for AArch64 under
-qemu-aarch64-static. Half the size in both directions has the slow executors of the full network,
-on the first pair; ``hrt_model_exec`` always has the first pair only. What cannot run here stands in
-the table as skipped. Prints the seconds to compile the full network as well. Exits with 1 if any
-integer differs.
+The networks are the shipped lite network and the tutorial's full network with random weights,
+calibrated on one smooth pair. Their input is the board's uint8 YUV444. On the same images run the
+reference executor, the integer model, and the programs compiled for every machine: in
+``horizon.runtime`` with each instruction set of this CPU, in ``hrt_model_exec``, and in its build
+for AArch64 under qemu-aarch64-static. The slow executors run the full network at half the size in
+both directions, on the first pair; ``hrt_model_exec`` always runs the first pair only. The table
+lists executors that cannot run here as skipped. Also prints the seconds to compile the full
+network. Exits with 1 if any integer differs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LITE = ROOT / "models" / "pwcnet_lite" / "int_infer-checkpoint-best.pth.tar"
 PROGRAMS = (("host", "O2"), ("edge256", "O2"), ("edge256", "O3"))
 THREADS = (1, 2)
-# Where this CPU lacks one of these, the table says so.
+# The table says so if this CPU lacks one of these.
 NATIVE = tuple(dict.fromkeys(("scalar", "avx2", "avx512", *available_kernels())))
 COLUMNS = ("network", "size", "machine", "executor", "threads", "pairs", "integers", "differing")
 CALIBRATION = (192, 256)
@@ -64,8 +64,8 @@ class Case:
 
     Attributes:
         images: uint8 (1, 6, H, W), the board's input.
-        slow: with the executors that take long?
-        wanted: the integer model's output for each, int32 (1, 2, H / 4, W / 4).
+        slow: whether the slow executors run too.
+        wanted: the integer model's output for each image, int32 (1, 2, H / 4, W / 4).
         files: the programs by machine and optimisation level.
     """
 
@@ -86,7 +86,7 @@ class Case:
         return resized(self.model.graph, 1, *self.size)
 
     def compile(self) -> dict[str, float]:
-        """Write the programs; seconds to compile each."""
+        """Compile and write the programs; returns the seconds of each compilation."""
         graph, seconds = self.graph(), {}
         for march, opt in PROGRAMS:
             started = time.perf_counter()
@@ -99,7 +99,7 @@ class Case:
 
 
 class Table:
-    """The rows, each of which is printed as soon as it is known."""
+    """The rows of the table; each is printed as soon as it is known."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -167,7 +167,7 @@ def native_tool() -> Tool:
 
 
 def emulated_tool() -> Tool:
-    """The build for AArch64, brought up to date."""
+    """The build for AArch64, built again if it is out of date."""
     command = ["qemu-aarch64-static", "-cpu", "max", str(ROOT / "build/aarch64/hrt_model_exec")]
     # Scalar takes most of a minute for the full network.
     kernels = {"neon": THREADS, "scalar": THREADS[-1:]}
@@ -183,7 +183,7 @@ def emulated_tool() -> Tool:
 
 @contextmanager
 def forced_kernels(name: str) -> Iterator[None]:
-    """Models that are made here use this instruction set: each asks the environment anew."""
+    """Within the block, new models use this instruction set, by an environment variable."""
     before = os.environ.get("HORIZON_KERNELS")
     os.environ["HORIZON_KERNELS"] = name
     try:
@@ -221,7 +221,7 @@ def compare(case: Case, tools: list[Tool], table: Table) -> None:
 
 
 def run_tool(case: Case, tool: Tool, table: Table) -> None:
-    """Every program and instruction set on the first pair, as many at a time as there are cores."""
+    """Run every program and instruction set on the first pair, one process per core at a time."""
     jobs = [
         (program, kernels, threads)
         for program in case.files

@@ -1,12 +1,12 @@
-"""Every stage of the lite network on the held-out pairs, and all executors against each other.
+"""Metrics of every stage of the lite network on the held-out pairs, and differing integers.
 
 ``python -m benchmarks.fixed_point_quality [--config FILE] [--exact-pairs N] [--json FILE]``
 
-Evaluates the checkpoints of the stages float, calibration, qat and int_infer (those in the
-config's ``ckpt_dir``, otherwise the shipped ones) on the whole validation set in one run. Counts
-the output integers in which int_infer and the evaluation of qat differ there; on the first
-``--exact-pairs`` pairs those in which the reference executor and ONNX Runtime (integer graph)
-differ from int_infer.
+Evaluates the checkpoints of the stages float, calibration, qat and int_infer on the whole
+validation set in one run. The checkpoints are those in the config's ``ckpt_dir``, otherwise the
+shipped ones. Counts the output integers in which int_infer and the evaluation of qat differ. On the
+first ``--exact-pairs`` pairs, also counts those in which the reference executor and ONNX Runtime
+(integer graph) differ from int_infer.
 """
 
 from __future__ import annotations

@@ -2,14 +2,15 @@
 
 ``python -m benchmarks.flow_model [--sizes HxW ...] [--rounds N] [--threads N] [--json FILE]``
 
-First flow: a new Python process from its start to its end, which computes one flow, with an empty
-cache and with the program in the cache. Then, in one process and in turn: the program of pairs
-alone, a call with two images, a frame of ``video``, and the programs that these run for a frame of
-a video: that of pairs, which computes the features of both images, and the one that keeps them.
-Times are lower quartiles over the rounds; ratios are medians of each round's ratio. Each is there
-by the clock and as the CPU time of the process, which other work on the machine delays less: with
-``--threads 1``, where no thread waits for another, the second one is the time on an idle machine.
-Stops unless a video's flow is that of its pairs.
+First flow: the time of a new Python process that computes one flow, from its start to its end, with
+an empty cache and with the program in the cache. Then these run in turn, in one process: a call
+with two images; a frame of ``video``; and the programs alone, both that of pairs, which computes
+the features of both images, and that of videos, which keeps the features of the previous frame.
+
+Times are lower quartiles over the rounds; ratios are medians of the rounds' ratios. Each figure is
+given by the clock and as CPU time of the process. Other work on the machine affects CPU time less:
+with ``--threads 1``, where no thread waits for another, it is the time on an idle machine. Stops
+unless a video's flow equals the flow of its pairs.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Times(NamedTuple):
 
 
 def first_flow(size: tuple[int, int], threads: int, folder: Path) -> Times:
-    """A process that computes one flow."""
+    """Seconds of a process that computes one flow."""
     code = FIRST.format(height=size[0], width=size[1], threads=threads)
     environment = {**os.environ, "HORIZON_FLOW_CACHE": str(folder)}
     started = time.perf_counter()
@@ -69,7 +70,7 @@ def first_flow(size: tuple[int, int], threads: int, folder: Path) -> Times:
 
 
 def first_flows(size: tuple[int, int], threads: int) -> dict[str, float]:
-    """Lower quartiles in seconds, for a size that is new and for one that was compiled before."""
+    """Lower quartiles in seconds, for a new size and for one whose program is in the cache."""
     new, compiled = [], []
     for _ in range(FIRST_ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +83,7 @@ def first_flows(size: tuple[int, int], threads: int) -> dict[str, float]:
 
 
 def frames(size: tuple[int, int]) -> list[np.ndarray]:
-    """A texture that moves."""
+    """Frames of a texture that moves."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (size[0] // 8 + 1, size[1] // 8 + 5, 3))
     texture = np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
@@ -90,13 +91,13 @@ def frames(size: tuple[int, int]) -> list[np.ndarray]:
 
 
 def quartiles(name: str, times: list[Times], factor: float, unit: str) -> dict[str, float]:
-    """The lower ones, by the clock and of the CPU."""
+    """Lower quartiles of the times, by the clock and of the CPU."""
     clock, cpu = np.quantile(times, 0.25, axis=0) * factor
     return {f"{name}, {unit}": clock, f"{name}, CPU {unit}": cpu}
 
 
 def in_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[Times]]:
-    """Times of each side in each round, after two to warm up."""
+    """Times of each side in each round, after two rounds to warm up."""
     times: dict[str, list[Times]] = {name: [] for name in sides}
     for round_ in range(rounds + 2):
         for name, side in sides.items():
@@ -109,7 +110,7 @@ def in_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[
 
 
 def speed(size: tuple[int, int], threads: int, rounds: int, folder: Path) -> dict[str, float]:
-    """Milliseconds and ratios of one size."""
+    """Milliseconds and ratios for images of one size."""
     model = FlowModel(threads=threads, cache_dir=folder)
     source = find_source("pwcnet_lite", threads, folder)
     program = source.program(size)

@@ -3,10 +3,10 @@
 ``python -m benchmarks.flow_pictures --textures BANK --output SHEET.png [--config FILE] [--ckpt-dir
 DIR]``
 
-Each row is a pair: image 1, the true flow, the integer network's, that of OpenCV's DIS medium, and
-the network's error. Of held-out generated pairs of all distributions, half of the rows are those of
-which the network explains most, the other half those of which it explains least: its end-point
-error over that of zero flow. ``--real FOLDER`` draws the real samples instead, all of them.
+Each row is a pair: image 1, the true flow, the flow of the integer network, that of OpenCV's DIS
+medium, and the network's error. The pairs are held-out generated pairs of all distributions. Half
+of the rows have the smallest, the other half the largest ratios of the network's end-point error to
+that of zero flow. ``--real FOLDER`` draws all real samples in the folder instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hat.registry import build_from_registry
 from hat.visualize.colours import colour_scale, error_colours, flow_colours
 
 WIDTH = 2.6  # inches of a picture
-LEAST_MOTION = 1.0  # px of mean speed: of less there is little to see
+LEAST_MOTION = 1.0  # px of mean speed; slower pairs show little
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""End-point error of trained networks, float and integer, and OpenCV's methods, set by set.
+"""End-point errors of trained networks (float and integer) and of OpenCV's methods, by data set.
 
 ``python -m benchmarks.flow_quality [--config FILE] [--ckpt-dir DIR] [--data DIR] [--json FILE]``
 
-The sets are the real samples where they are at hand, held-out generated pairs of each distribution
-of motions and, with ``--data``, a packed or raw folder. Every method sees the same images and is
-judged by the same metrics. The integer network gives the integers of the compiled program
-(``align_bpu_validation``); ``--program`` times that program beside DIS, on as many threads.
+The sets are the real samples if they are at hand, held-out generated pairs of each distribution of
+motions and, with ``--data``, a packed or raw folder. All methods get the same images and the same
+metrics. The integer network gives the integers of the compiled program (``align_bpu_validation``).
+``--program`` also measures the time of that program and of DIS on as many threads.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def opencv_methods() -> dict[str, Method]:
 
 
 def network_method(model: nn.Module, processor: BatchProcessor, enlarge: float = 1.0) -> Method:
-    """The flow of a network; ``enlarge``: of images so many times as large."""
+    """The flow of a network; ``enlarge`` is a factor on the size of its images."""
     device = torch.device("cpu")
 
     def evaluate(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
@@ -90,7 +90,7 @@ def network_method(model: nn.Module, processor: BatchProcessor, enlarge: float =
 
 
 def judge(pairs: Iterable[Pair], methods: dict[str, Method]) -> dict[str, dict[str, float]]:
-    """The metrics of every method over ``pairs``, and the median of its pixels' errors."""
+    """The metrics of every method over ``pairs``, and the median error of a pixel."""
     metrics = {method: FlowMetrics() for method in methods}
     errors: dict[str, list[torch.Tensor]] = {method: [] for method in methods}
     for first, second, flow in pairs:

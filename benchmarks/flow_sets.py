@@ -1,4 +1,4 @@
-"""Pairs with true flow to judge a network by: real ones where at hand, and generated ones."""
+"""Pairs with true flow to evaluate a network: real ones if at hand, and generated ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINTEL = ("alley_1_clean", "medium_clean")
 
 
 def real_sets(folder: Path = REAL) -> dict[str, list[Pair]]:
-    """The sample pairs of FlyingChairs and of Sintel below ``folder``, as far as they are there."""
+    """The sample pairs of FlyingChairs and of Sintel that exist below ``folder``."""
     sets: dict[str, list[Pair]] = {}
     chairs = folder / "FlyingChairs"
     if chairs.is_dir():

@@ -1,12 +1,12 @@
-"""The tutorial's full-size network in fixed point, in every executor, to the last bit.
+"""Compares all executors of the tutorial's full network in fixed point: all output integers.
 
 ``python -m benchmarks.full_size [--pairs N] [--steps N] [--json FILE]``
 
-Twice, with random weights and after ``--steps`` float steps and as many on fixed-point arithmetic:
-calibrates on a few pairs, converts (which proves that no accumulator overflows, or fails), and
-counts the output integers in which the evaluation of the trained model, the integer model, the
-reference executor and ONNX Runtime differ on held-out pairs of 384x512. Prints the largest proven
-bound of an accumulator as a share of 2**28 as well.
+Runs twice: with random weights, and after ``--steps`` float steps and as many steps of QAT. Each
+time it calibrates on a few pairs and converts, which proves that no accumulator overflows. Then it
+counts the output integers in which the evaluation of the QAT model, the integer model, the
+reference executor and ONNX Runtime differ on held-out pairs of 384x512. Also prints the largest
+proven bound of an accumulator as a share of 2**28.
 """
 
 from __future__ import annotations

@@ -1,24 +1,26 @@
-"""Trains a network on a machine with a GPU that one has for some minutes, and leaves a checkpoint.
+"""Trains a network for some minutes, usually on a GPU, and leaves a checkpoint.
 
     python -m benchmarks.gpu_session --minutes 10 --network small --out DIR
     python -m benchmarks.gpu_session --minutes 10 --network small --out DIR --resume   # ten more
     python -m benchmarks.gpu_session --minutes 10 --network small --out DIR --tests
 
-The minutes are those of the command. In them it
+``--minutes`` is the time of the whole command. Within this time it
 
-1. runs the tests that need a GPU (``--tests``; ``benchmarks.gpu_tests``), in a third of it at most;
-2. measures which type, memory format and batch size are quickest, in longer sessions whether
-   compilation pays, how long a pair takes to draw, and so how often each has to be used (``echo``);
-3. runs ``tools/train.py --stage float`` for the rest: all other cores draw pairs meanwhile, the
-   learning rate falls to zero with the time, and the averaged weights are validated and saved on
-   the way, ``last`` every minute.
+1. runs the tests that need a GPU (``--tests``; ``benchmarks.gpu_tests``), in at most a third of the
+   time;
+2. measures which type, memory format and batch size are fastest and, if the time is long enough,
+   whether compilation pays. It also measures how long it takes to draw a pair, which decides how
+   often each pair is used (``echo``);
+3. runs ``tools/train.py --stage float`` for the rest of the time. All other cores draw pairs, the
+   learning rate falls to zero at the end, and the averaged weights are validated and saved on the
+   way, ``last`` every minute.
 
-``DIR`` is the run's ``ckpt_dir``: ``float-checkpoint-{best,last}.pth.tar``, its logs, and
-``session.json``, which is written after each of these parts and says what was seen. A run that was
-killed goes on with ``--resume``, from its last minute. The other stages take the checkpoint:
-``tools/train.py --stage calibration --config CONFIG --opts ckpt_dir DIR``.
+``DIR`` is the run's ``ckpt_dir``, with ``float-checkpoint-{best,last}.pth.tar``, logs, and
+``session.json``, the results of each of the three parts. ``--resume`` continues a run that was
+killed from its last minute. The next stage starts from the checkpoint: ``tools/train.py --stage
+calibration --config CONFIG --opts ckpt_dir DIR``.
 
-Without a GPU it does the same on the CPU, where the tests are skipped.
+Without a GPU it does the same on the CPU and skips the tests.
 """
 
 from __future__ import annotations
@@ -61,8 +63,8 @@ RATE_AT_8, HIGHEST_RATE = 1e-3, 2e-3
 """Learning rate for batches of 8; it grows with the square root of the batch up to the highest."""
 TEST_SHARE, CHOICE_SHARE, COMPILE_SHARE = 1 / 3, 0.1, 0.1
 """Of the session's time, at most."""
-LEAST_SHARE = 0.25  # for training, however long the rest takes
-COMPILE_SECONDS = 60.0  # where that share is less, compilation is not tried
+LEAST_SHARE = 0.25  # of the time, at least, for training
+COMPILE_SECONDS = 60.0  # if COMPILE_SHARE of the time is less, compilation is not tried
 MOST_ECHO = 16.0
 EPOCHS = 40  # of a session: the curriculum moves on between epochs
 VALIDATIONS = 10  # of a session
@@ -70,7 +72,7 @@ START_SECONDS = 5.0  # from here to the first batch, and from the last to the en
 
 
 class Session:
-    """One sitting: its time, its folder and its report."""
+    """One run of the command: its time, its folder and its report."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -79,7 +81,7 @@ class Session:
         self.config = arguments.config or CONFIGS.format(arguments.network)
         self.out: Path = arguments.out
         self.opts = {**parse_opts(arguments.opts), "ckpt_dir": str(self.out)}
-        # The bank of textures, where there is none yet, is drawn while other things are measured.
+        # If there is no bank of textures yet, it is drawn during the other measurements.
         self.textures = get_context("spawn").Process(
             target=build_pairs, args=(self.config, self.opts), daemon=True
         )
@@ -90,7 +92,7 @@ class Session:
         }
 
     def left(self) -> float:
-        """Seconds."""
+        """The seconds that are left."""
         return self.budget - (monotonic() - self.started)
 
     def save(self, **parts: Any) -> None:
@@ -98,7 +100,7 @@ class Session:
         write_json(self.out / "session.json", self.report)
 
     def train(self) -> int:
-        """Choose, then train for the time that is left; the exit code of the training."""
+        """Choose, then train for the time that is left. Returns the exit code of the training."""
         earlier = earlier_minutes(self.out) if self.arguments.resume else 0.0
         sample = made_up_sample(self.config, self.opts)
         gpu = torch.cuda.is_available()
@@ -143,7 +145,7 @@ class Session:
         return code
 
     def data_choice(self, rate: float, gpu: bool) -> dict[str, Any]:
-        """How many workers draw, and how often a pair is used so that the network need not wait."""
+        """The number of workers, and how often to use a pair so that no step waits for data."""
         dataset = build_pairs(self.config, {**self.opts, "echo": 1.0})
         dataset.set_progress(1.0)
         draw = seconds_per_call(lambda index: dataset.dataset[index])
@@ -177,7 +179,7 @@ class Session:
         return {key: value for key, value in chosen.items() if key not in self.opts}
 
     def summary(self, code: int) -> dict[str, Any]:
-        """What the log of the run says."""
+        """A summary of the run's log."""
         log = self.out / "float-log.jsonl"
         lines = read_log(log) if log.is_file() and log.stat().st_size else []
         speeds = [line for line in lines if "samples_per_second" in line]
@@ -206,7 +208,7 @@ def build_pairs(config: str, opts: dict[str, Any]) -> Any:
 
 
 def earlier_minutes(out: Path) -> float:
-    """Of the run that is resumed."""
+    """The minutes that the resumed run has had."""
     content = load_checkpoint(
         checkpoint_path(out, "float", "last"), "leave out --resume to start a new run"
     )
@@ -222,7 +224,7 @@ def seconds_per_call(function: Any, calls: int = 12) -> float:
 
 
 def validation_seconds(config: str, opts: dict[str, Any], rate: float) -> float:
-    """How long the last validation takes at most: its pixels at a training step's rate."""
+    """Upper bound on the seconds of the last validation, from the pixel rate of training steps."""
     built = Config.fromfile(config, opts)
     dataset = built.val_data_loader["dataset"]
     height, width = dataset["stages"][-1]["size"]
@@ -236,7 +238,7 @@ def mean(values: Any) -> float:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot work before any time is spent.
+    """Refuse impossible arguments before any time is spent.
 
     Raises:
         InputError: another run is in the folder, or none to resume.

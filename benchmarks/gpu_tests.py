@@ -1,8 +1,8 @@
-"""The tests that need a GPU, and the full network's training step against its plain formulation.
+"""Runs the tests that need a GPU, and the full network's training step beside a plain one.
 
 ``python -m benchmarks.gpu_tests [--timeout SECONDS] [--json FILE]``
 
-Without a GPU every one of these tests is skipped, and the result says so.
+Without a GPU all of these tests are skipped, and the result says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATHS, MARK = ("tests/gpu",), "gpu"
 
 
 def run_tests(timeout: float, paths: Sequence[str] = PATHS) -> dict[str, Any]:
-    """Run the tests that are marked for a GPU; what became of each."""
+    """Run the tests that are marked for a GPU; the outcome of each."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -50,7 +50,7 @@ def run_tests(timeout: float, paths: Sequence[str] = PATHS) -> dict[str, Any]:
     kinds = list(results.values())
     failed = {name: said for name, said in results.items() if said not in ("passed", "skipped")}
     return {
-        # without a GPU none has passed: that is no success
+        # without a GPU no test has passed, which is not a success
         "passed": not failed and done.returncode == 0 and "passed" in kinds,
         "passed tests": kinds.count("passed"),
         "skipped tests": kinds.count("skipped"),
@@ -95,7 +95,7 @@ def training_step(timeout: float) -> dict[str, Any]:
 
 
 def run_all(timeout: float) -> dict[str, Any]:
-    """Both, in at most ``timeout`` seconds."""
+    """Run the tests and the training step, in at most ``timeout`` seconds."""
     started = time.monotonic()
     tests = run_tests(timeout)
     left = max(10.0, timeout - (time.monotonic() - started))

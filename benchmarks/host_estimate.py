@@ -1,16 +1,17 @@
-"""The estimate of this CPU against the time that programs take on it.
+"""Compares estimated and measured times of programs on this CPU.
 
 ``python -m benchmarks.host_estimate [--march NAME|FILE.toml] [--rounds N] [--json FILE]``
 
-The tutorial's full network, the lite one and two variants, with random weights, at several sizes,
-compiled for this machine. None of them was used to fit the description (``hat fit-host`` takes
-networks that it makes up). Every round runs all programs in an order that is drawn anew, each with
-as many threads as the description has workers, again and again until it has been busy for a while,
-and then times its instructions. A loop of VPDPBUSD on registers, where the CPU has it, runs on one
-core: how far that is from the description's clock says how much of an error is the clock's. Prints
-estimated and measured time of each program, the layers of the first two, and the median relative
-error of their layers. Measured is the lower quartile over all runs, of a program and of each layer,
-as in the fit: what else the system does delays some runs. The median is there as well.
+The programs are the tutorial's full network, the lite network and two variants, with random
+weights, at several sizes. None of them was used to fit the description (``hat fit-host`` uses
+networks that it makes up). Every round runs all programs in random order, each with as many threads
+as the description has workers. A program first runs repeatedly to warm up; then its instructions
+are timed. If the CPU has VPDPBUSD, a loop of it on registers runs on one core. The distance of its
+speed from the description's clock shows which part of an error is due to the clock.
+
+Prints the estimated and measured time of each program, the layers of the first two programs, and
+the median relative error of these layers. A measured time is the lower quartile over all runs, as
+in the fit, because other work on the system delays some runs. The median is printed too.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ CASES: tuple[tuple[str, tuple[int, int]], ...] = (
     ("lite", (256, 384)),
     ("lite", (768, 1024)),
 )
-DETAILED = 2  # so many cases have all their layers in the results
+DETAILED = 2  # number of cases whose layers are all in the results
 TOTAL_WITHIN, LAYER_WITHIN = 0.15, 0.25
-PRODUCTS = 64  # of a VPDPBUSD
+PRODUCTS = 64  # multiply-accumulates of one VPDPBUSD
 WARM_SECONDS, TIMED = 0.03, 3
 COLUMNS = (
     "network",
@@ -90,7 +91,7 @@ COLUMNS = (
 
 @dataclass
 class Case:
-    """A network at one size: its estimate, and the ns of its instructions in every round."""
+    """A network at one size, its estimate, and the ns of its instructions in every round."""
 
     network: str
     size: tuple[int, int]
@@ -100,11 +101,11 @@ class Case:
     nanoseconds: list[tuple[int, ...]] = field(default_factory=list)
 
     def measured(self, quantile: float = QUANTILE) -> float:
-        """Seconds of a run."""
+        """The measured seconds of a run."""
         return float(np.quantile(np.sum(self.nanoseconds, axis=1), quantile)) / 1e9
 
     def by_instruction(self) -> np.ndarray:
-        """Seconds of each."""
+        """The measured seconds of each instruction."""
         seconds: np.ndarray = np.quantile(self.nanoseconds, QUANTILE, axis=0) / 1e9
         return seconds
 
@@ -170,7 +171,7 @@ def make_cases(machine: Machine, cases: Sequence[tuple[str, tuple[int, int]]]) -
 
 
 def time_cases(cases: Sequence[Case], rounds: int) -> list[float]:
-    """Fills in the times of all cases; a core's VPDPBUSD in MAC/s in every round."""
+    """Set the times of all cases; returns the MAC/s of VPDPBUSD on one core in every round."""
     order, rng = random.Random(0), np.random.default_rng(0)
     images = [
         {t.name: rng.integers(0, 256, t.shape, np.uint8) for t in case.model.inputs}
@@ -181,7 +182,7 @@ def time_cases(cases: Sequence[Case], rounds: int) -> list[float]:
     for number in range(rounds):
         for place in order.sample(range(len(cases)), len(cases)):
             case, image = cases[place], images[place]
-            # Until its threads are awake and each has a core of its own, as after some frames.
+            # Warm up until all threads are awake and each has a core of its own.
             warm = time.perf_counter() + WARM_SECONDS
             while time.perf_counter() < warm:
                 case.model.run(image)

@@ -2,11 +2,11 @@
 
 ``python -m benchmarks.integer_forward [--size H W] [--rounds N] [--threads N] [--json FILE]``
 
-The tutorial's full network with random weights, calibrated on one smooth image pair, converted to a
-program and run by ``IntegerModel``, beside the float network in evaluation mode, as it is and with
-its batch normalisation folded. All sides run in this process on the same pair, in an order that is
-drawn anew for every round. Prints the median time of each and the median over the rounds of the
-integer side's ratios, by the clock and in CPU time, and checks that the program's integers are
+One side is the tutorial's full network with random weights, calibrated on one smooth image pair,
+converted to a program graph and run by ``IntegerModel``. The other sides are the float network in
+evaluation mode, as it is and with its batch normalisation folded. All sides run in this process on
+the same pair, in random order in every round. Prints the median time of each side and the median of
+the rounds' ratios, by the clock and in CPU time. Also checks that the integers of the program are
 those of the converted model.
 """
 

@@ -1,10 +1,11 @@
-"""Does every level of a network learn? Each level's error over that of zero flow, by samples seen.
+"""Shows whether every level of a network learns: each level's error divided by that of zero flow.
 
 ``python -m benchmarks.learning --config FILE [--motions spread] [--objects 0 0] [--steps N] ...``
 
-A network of a config starts from scratch on a stream of pairs that are drawn on the way. A ratio
-of 1 is a level that says nothing; below it, how much of the motion the level explains. It is taken
-on pairs of a second stream. ``dead``: the share of channels behind ReLUs that are 0 everywhere.
+Trains a config's network from scratch on a stream of pairs that are drawn during training. Prints
+the ratios by the number of pairs seen. A level with a ratio of 1 has learned nothing; a smaller
+ratio is better. The ratios are measured on pairs of a second stream. ``dead`` is the share of
+channels behind ReLUs that are 0 everywhere.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
 
 
 def one_scale(rng: np.random.Generator, side: int, background: bool) -> np.ndarray:
-    """Noise of one scale, 4 px: nothing of it is left at the coarse levels."""
+    """Noise of one scale, 4 px, which leaves no contrast at the coarse levels."""
     side = max(side, 32)
     grains = rng.integers(0, 256, (-(-side // 4), -(-side // 4), 3), dtype=np.uint8)
     return cv2.resize(grains, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def spectral(rng: np.random.Generator, side: int, background: bool) -> np.ndarray:
-    """Contrast at every scale, falling as 1 / frequency."""
+    """Noise with contrast at every scale, falling as 1 / frequency."""
     return spectral_texture(rng, max(side, 32))
 
 
@@ -55,7 +56,7 @@ TEXTURES: dict[str, TextureSource] = {
 
 
 class Stream:
-    """Prepared batches, one after the other, none twice."""
+    """A stream of prepared batches without repetition."""
 
     def __init__(self, arguments: argparse.Namespace, prepare: Any) -> None:
         source = TEXTURES.get(arguments.textures) or TextureBank(arguments.textures)
@@ -100,7 +101,7 @@ def dead_share(model: nn.Module, batch: dict[str, Any]) -> float:
 
 
 def ratios(model: nn.Module, batch: dict[str, Any], scale: float) -> list[float]:
-    """Each level's end-point error over the mean length of the true flow, finest first."""
+    """Each level's end-point error divided by the mean length of the true flow, finest first."""
     with torch.no_grad():
         flows = model(batch, all_levels=True)
     result = []

@@ -1,4 +1,4 @@
-"""What a machine is, and how busy it is meanwhile."""
+"""The hardware of this computer, and how busy it is during a measurement."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cpu_name() -> str:
 
 
 class MachineUse:
-    """How busy GPU and CPU are while the block runs; the CPU with all that the machine does."""
+    """How busy GPU and CPU are during the block; the CPU's load includes other processes."""
 
     def __enter__(self) -> MachineUse:
         self._cpu = cpu_ticks()
@@ -61,7 +61,7 @@ class MachineUse:
         self._lines.close()
 
     def summary(self) -> dict[str, Any]:
-        """Shares of the time, 0 to 1, and the GPU's memory at most; None where nothing was seen."""
+        """Shares of the time, 0 to 1, and the GPU's peak memory; None for what was not measured."""
         rows = [row.split(",") for row in self._rows]
         numbers = [
             (float(row[0]), float(row[1]))

@@ -1,13 +1,13 @@
-"""The programs for every machine: their integers, their DDR bytes, their estimated time.
+"""Checks the programs for every machine, their integers and DDR bytes, and prints their estimates.
 
 ``python -m benchmarks.machines [--opts O1 O2 O3] [--size H W] [--json FILE]``
 
 Compiles the tutorial's full network (random weights, calibrated on one smooth pair), the shipped
-lite network, and a one-level network without warps for machines that cannot warp. Each program
-runs on the executor, on board images; its integers are compared with the integer model's, and the
-bytes that its estimate counts with the executor's counters. Published times stand beside the
-estimates of the full network at 384x512. A second table has what the levels gain by the estimate.
-Exits with 1 if an integer or a byte differs.
+lite network, and a one-level network without warps for machines that cannot warp. Each program runs
+on the executor, on board images. Its integers are compared with those of the integer model, and the
+bytes of its estimate with the executor's counters. The table has published times beside the
+estimates of the full network at 384x512. A second table has the estimated gain of each level. Exits
+with 1 if an integer or a byte differs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from horizon.perf import as_json, estimate, html_page
 from horizon.quantization import IntegerModel
 from horizon.runtime import Model
 
-# Times of the full network at 384x512 that were published, in ms: a frame on each core.
+# Published times of the full network at 384x512 in ms, with a frame on each core.
 PUBLISHED = {("full", "bayes"): 12.4, ("full", "bayes-e"): 41.0}
 PUBLISHED_SIZE = (384, 512)
 ONE_LEVEL = {
@@ -94,7 +94,7 @@ class Comparison:
         self.wanted = [model.integers(torch.from_numpy(step)).numpy() for step in steps]
 
     def row(self, target: Machine, opt: str) -> dict[str, Any]:
-        """Compile, time, run."""
+        """Compile, estimate and run a network; returns its row."""
         started = time.perf_counter()
         compiled = compile_program(self.graph, target, opt=opt)
         verify_program(compiled)
@@ -123,7 +123,7 @@ class Comparison:
 
 
 def compare(comparison: Comparison, opts: list[str]) -> list[dict[str, Any]]:
-    """A row for each machine and level; a machine that refuses the network has one that says so."""
+    """A row for each machine and level, or one row with the reason if the machine refuses."""
     rows = []
     for name in horizon.march.available():
         for opt in opts:
@@ -139,7 +139,7 @@ def compare(comparison: Comparison, opts: list[str]) -> list[dict[str, Any]]:
 
 
 def print_gains(rows: list[dict[str, Any]], opts: list[str]) -> None:
-    """What each level gains over the one asked for first, by estimated time."""
+    """Print the estimated gain of each level over the first level of ``--opts``."""
     found = {(r["network"], r["machine"], r["opt"]): r["ms"] for r in rows if r["ms"]}
     table = []
     for network, name in dict.fromkeys((r["network"], r["machine"]) for r in rows if r["ms"]):

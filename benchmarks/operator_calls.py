@@ -1,4 +1,4 @@
-"""What torch calls the operators of ``benchmarks.operators``, each between two convolutions."""
+"""The operators of ``benchmarks.operators`` as calls of torch, each between two convolutions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Operator:
 
     Attributes:
         kind: its row of ``docs/operators.md``.
-        make: makes the call for maps of so many channels; a layer, or a function of two maps.
-        multiple: of which the channels are one.
-        even: whether rows and columns are even.
+        make: makes the call for a number of channels; a layer, or a function of two maps.
+        multiple: the number of channels must be a multiple of it.
+        even: whether rows and columns must be even.
     """
 
     kind: str
@@ -142,7 +142,7 @@ OPERATORS = (
 
 
 class Between(nn.Module):
-    """Two convolutions, an operator, and one that reads its result and sums up to int32."""
+    """Two convolutions, an operator, and a convolution that reads its result, with int32 output."""
 
     def __init__(self, operator: Operator, channels: int) -> None:
         super().__init__()

@@ -1,15 +1,20 @@
-"""Every operator in every executor, on tails and extremes: how many integers differ.
+"""Counts differing integers of every operator in every executor, on edge cases.
 
 ``python -m benchmarks.operators [--only NAME ...] [--json FILE]``
 
 Each operator of torch (``benchmarks.operator_calls``) stands between convolutions in small
-networks: 1, 3, 31 and 33 channels (or the next number that the operator can take), maps of 5x7, of
-one row and of 6x4. They are calibrated, trained for a step and converted. The training's evaluation
-is compared with the converted network and the integer model; the reference executor, on random
-inputs and on extremes, with the integer model, integer ONNX in ONNX Runtime, the programs for
-``host`` at O0 and O3 and for ``nash-e`` in ``horizon.runtime``, with each instruction set of this
-CPU and one and two threads, and in ``hrt_model_exec`` for AArch64 under qemu-aarch64-static, if it
-is installed. Exits with 1 if any integer differs.
+networks: with 1, 3, 31 and 33 channels (or the next number that the operator can take), and maps of
+5x7, of one row and of 6x4. These networks are calibrated, trained for a step and converted. The
+evaluation of QAT is compared with the converted network and the integer model. The reference
+executor is compared, on random inputs and on extreme values, with
+
+- the integer model;
+- integer ONNX in ONNX Runtime;
+- the programs for ``host`` at O0 and O3 and for ``nash-e`` in ``horizon.runtime``, with each
+  instruction set of this CPU and with one and two threads;
+- ``hrt_model_exec`` for AArch64 under qemu-aarch64-static, if it is installed.
+
+Exits with 1 if any integer differs.
 """
 
 from __future__ import annotations
@@ -50,7 +55,7 @@ PROGRAMS = (("host", "O0"), ("host", "O3"), ("nash-e", "O2"))
 
 
 class Count:
-    """Integers that were compared, and those that differ, by executor."""
+    """The number of compared integers and of differing integers, by executor."""
 
     def __init__(self) -> None:
         self.compared: dict[str, int] = {}
@@ -64,7 +69,7 @@ class Count:
 
 
 def sized(operator: Operator, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The next channels, rows and columns that an operator can take."""
+    """The next larger channels, rows and columns that an operator can take."""
     channels, height, width = shape
     side = 2 if operator.even else 1
     return (
@@ -75,7 +80,7 @@ def sized(operator: Operator, shape: tuple[int, int, int]) -> tuple[int, int, in
 
 
 def trained(operator: Operator, shape: tuple[int, int, int]) -> tuple[Any, torch.Tensor]:
-    """The network after a step of training on fixed-point arithmetic, and what it has seen."""
+    """The network after a step of QAT, and its input."""
     channels, height, width = shape
     torch.manual_seed(channels)
     network = Between(operator, channels)

@@ -1,9 +1,9 @@
-"""The most int8 multiply-accumulates per second that the cores can do, by instruction.
+"""Measures the peak int8 multiply-accumulates per second of the cores, by instruction.
 
 ``python -m benchmarks.peaks``
 
-Builds a loop of ``csrc/bench`` with g++ into a temporary folder and makes sure that it is what it
-is meant to be: one instruction on different registers, and no access to memory.
+Builds a loop of ``csrc/bench`` with g++ in a temporary folder. Checks that its machine code is what
+is intended: one instruction on different registers, and no access to memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FLAGS = ("-std=c++20", "-O3", "-shared", "-fPIC", "-pthread")
 
 @dataclass(frozen=True)
 class Loop:
-    """A source of ``csrc/bench``, and what its loop consists of."""
+    """A source of ``csrc/bench``, and the instructions of its loop."""
 
     name: str
     source: str
@@ -50,7 +50,7 @@ class Peak:
     """Calls the loop of an instruction that this CPU has; see :func:`peak_of`.
 
     Raises:
-        RuntimeError: the machine code is not the loop that was meant.
+        RuntimeError: the machine code is not the intended loop.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -63,13 +63,13 @@ class Peak:
         self._library.peak_macs_per_step.restype = ctypes.c_long
 
     def macs_per_second(self, threads: int) -> float:
-        """Of ``threads`` threads together, over some 50 ms."""
+        """The rate of ``threads`` threads together, over some 50 ms."""
         macs = threads * self.loop.steps * self._library.peak_macs_per_step()
         return macs / float(self._library.peak_seconds(threads, self.loop.steps))
 
 
 def build(loop: Loop, folder: Path) -> Path:
-    """The library of a loop, its machine code checked."""
+    """The library of a loop, whose machine code has been checked."""
     library = folder / f"{loop.instruction}.so"
     source = FOLDER / loop.source
     command = [shutil.which("g++") or "g++", *FLAGS, *loop.flags, "-o", library, source]
@@ -89,7 +89,7 @@ def build(loop: Loop, folder: Path) -> Path:
 
 
 def peak_of(kernels: str) -> Peak | None:
-    """What bounds the kernels of this name; None: no loop is written for their instruction."""
+    """The peak that bounds the kernels of this name; None if there is no loop for them."""
     loop = {"amx": AMX, "avx512": VNNI}.get(kernels)
     return None if loop is None or kernels not in available_kernels() else Peak(loop)
 

@@ -1,8 +1,8 @@
-"""PWC-Net as one writes it down first: the other side of ``training_step.py``.
+"""PWC-Net in its simplest form: the other side of ``training_step.py``.
 
-81 shifted products for the cost volume with autograd through them, warping by a normalised grid,
-every convolution a plain torch layer in the default memory format, one loop over the levels. The
-layers carry the names of ``hat.models``, so that both load the same weights.
+The cost volume is 81 shifted products with autograd through them. Warping uses a normalised grid.
+Every convolution is a plain torch layer in the default memory format. One loop runs over the
+levels. The layers have the names of ``hat.models``, so both networks load the same weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``runtime_speed`` says about the compiled program alone: layers, memory, image sizes."""
+"""The tables of ``runtime_speed`` about the program alone: layers, memory, image sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from horizon.runtime import Model
 
 SIZES = ((128, 192), (256, 384), (384, 512), (448, 1024), (768, 1024), (1088, 1920))
 LINEAR = 0.15
-# In a small process of its own: a new process counts what its parent had resident at the fork.
+# Runs in a small process of its own, because a new process inherits its parent's peak memory.
 RESIDENT = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
@@ -38,10 +38,10 @@ def layers(
 ) -> list[dict[str, Any]]:
     """Median time of every instruction over ``rounds`` runs, the longest first, and its bound.
 
-    The bound is the longer one of its products at the peak and its bytes at the bandwidth.
+    The bound is the longer of two times: its products at the peak, and its bytes at the bandwidth.
 
     Args:
-        peak: MAC/s; None: not known, then bytes alone bound.
+        peak: MAC/s; None if unknown, so that only the bytes bound.
     """
     inputs = {model.inputs[0].name: image}
     runs = [model.run_counted(inputs)[1].instruction_nanoseconds for _ in range(rounds)]
@@ -65,7 +65,7 @@ def layers(
 
 
 def by_kind(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Number of instructions, their ms, and the share of it that their bounds are, by opcode."""
+    """By opcode: number of instructions, their ms, and the share of it that their bounds take."""
     kinds: dict[str, dict[str, float]] = {}
     for row in rows:
         entry = kinds.setdefault(row["instruction"], {"instructions": 0, "ms": 0.0, "bound": 0.0})
@@ -105,8 +105,8 @@ def image_sizes(network: Network, threads: int, rounds: int) -> dict[str, Any]:
 
     Sizes are those above, or the next larger ones that the network can have.
 
-    Distances are relative: from time proportional to the pixels (the median of time per pixel),
-    and from a straight line, which also has a constant part, fitted to relative errors.
+    Distances are relative. The first is from a time proportional to the pixels (by the median time
+    per pixel), the second from a straight line with a constant part, fitted to relative errors.
     """
     rows = []
     multiple = int(network.integer.graph.attributes.get("size_multiple", 1))
@@ -150,7 +150,7 @@ def image_sizes(network: Network, threads: int, rounds: int) -> dict[str, Any]:
 
 
 def products_share(rows: list[dict[str, Any]], peak: float, largest: int | None = None) -> float:
-    """Products per second of the convolutions, of ``largest`` only if given, over ``peak``."""
+    """Products per second of the convolutions (of ``largest`` only, if given) over ``peak``."""
     convolutions = sorted(
         (row for row in rows if row["instruction"] == "conv"), key=lambda row: -row["MMAC"]
     )[:largest]

@@ -1,16 +1,17 @@
-"""Time of a training step of the fixed-point network against that of the float network.
+"""Compares the time of a QAT step with that of a training step of the float network.
 
 ``python -m benchmarks.qat_step [--batch-size N] [--size H W] [--rounds N] [--no-brevitas] ...``
 
-The tutorial's full network with everything quantised, once for each choice of what training does
-with the scales, beside the float network and, where the package ``brevitas`` is there, the same
-network with Brevitas' convolutions and ReLUs (see ``brevitas_pwcnet.py``). All sides start from the
-same weights, have the same batch, loss and optimizer, and run in this process, in an order that is
-drawn anew for every round: what a step finds in caches and allocator depends on the one before it.
+The sides are the tutorial's full network with everything quantised, once for each value of
+``qat_scale``; the float network; and, if the package ``brevitas`` is installed, the same network
+with Brevitas' convolutions and ReLUs (see ``brevitas_pwcnet.py``). All sides start from the same
+weights and have the same batch, loss and optimizer. They run in this process, in random order in
+every round, because the state of caches and allocator depends on the previous step.
+
 A step is forward, loss, backward and optimizer. Prints the median time of each side in float32 and
-with bfloat16 autocast, and the median over the rounds of its ratio to the float step of the same
-precision in the same round: to the float network as it is trained, and, because fixed point trains
-with batch normalisation folded, to the float network with that folded too.
+with bfloat16 autocast, and the medians of the rounds' ratios to the float step of the same
+precision. There are two ratios: to the float network as it is trained, and to the float network
+with batch normalisation folded, because QAT trains with it folded.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ WARM_UP = 2
 
 
 def settled_network(batch: tuple[Tensor, list[Tensor]]) -> nn.Module:
-    """The tutorial's network with random weights, of which every layer has something to do.
+    """The tutorial's network with random weights and activations of normal size in every layer.
 
-    Its BN layers get the batch's statistics, because with the initial ones the activations die out
-    on the way. The layers that give flow are scaled down: a random flow of tens of pixels would
-    warp everything out of the image.
+    Its BN layers get the batch's statistics, because with the initial statistics the activations
+    would vanish. The layers that give flow are scaled down, because a random flow of tens of pixels
+    would warp everything out of the image.
     """
     torch.manual_seed(0)
     network = tutorial_network().to(batch[0].device).train()
@@ -59,7 +60,7 @@ def settled_network(batch: tuple[Tensor, list[Tensor]]) -> nn.Module:
 
 
 def fixed_point_network(network: nn.Module, image: Tensor, qat_scale: str) -> nn.Module:
-    """``network`` calibrated on ``image`` and prepared for training; ``network`` stays."""
+    """A copy of ``network``, calibrated on ``image`` and prepared for training."""
     result: Any = copy.deepcopy(network)
     result.fuse_model()
     result.set_qconfig(qat_scale=qat_scale)

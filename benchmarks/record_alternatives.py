@@ -1,9 +1,9 @@
-"""What the codecs of packed records were chosen from: bytes kept and milliseconds to decode.
+"""Alternatives to the codecs of packed records: compressed size and milliseconds to decode.
 
 ``python -m benchmarks.record_alternatives [--data DIR]``
 
-Images are the six channels of a pair, flow its float32 field; every alternative gives its input
-back bit for bit. Times are CPU time on one thread, the median over turns.
+Images are the six channels of a pair, flow is its float32 field. Every alternative is lossless.
+Times are medians of CPU time on one thread.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Packed records against records of two PNGs and a float64 flow: bytes and decoding time.
+"""Compares packed records with records of two PNGs and a float64 flow: bytes, decoding time.
 
 ``python -m benchmarks.record_speed [--data DIR] [--json FILE]``
 
-Both are decoded on one thread, in turns, and judged by the median of the CPU time that a pair
-takes. The PNGs are OpenCV's at its default level. They are counted twice: as decoded (two images,
-float32 flow), and as the sample that a packed record gives (one array with six channels), joined in
-the quickest way that OpenCV has.
+Both are decoded on one thread, in turns; the figure is the median CPU time of a pair. OpenCV writes
+the PNGs at its default level. The PNGs have two figures: for decoding only (two images, float32
+flow), and for the sample that a packed record gives (one array with six channels), joined in
+OpenCV's fastest way.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PngRecord(NamedTuple):
 
 
 def png_record(pair: Pair) -> PngRecord:
-    """Encode a pair the plain way."""
+    """Encode a pair as two PNGs and a float64 flow."""
     images, flow = pair
     first, second = (
         cv2.imencode(".png", np.ascontiguousarray(images[..., i : i + 3]))[1].tobytes()
@@ -75,7 +75,7 @@ def decode_pngs_to_sample(record: PngRecord) -> Pair:
 def interleaved_medians(
     contestants: Sequence[tuple[Callable[[Any], object], Sequence[Any]]], repeats: int
 ) -> list[float]:
-    """Median CPU milliseconds per call; everybody has a turn before anybody has the next."""
+    """Median CPU milliseconds per call; the functions take turns, one call each."""
     times: list[list[float]] = [[] for _ in contestants]
     for _ in range(repeats):
         for (function, arguments), found in zip(contestants, times, strict=True):

@@ -1,8 +1,8 @@
-"""All comparisons, one after the other; figures go to ``benchmarks/results/*.json``.
+"""Runs all comparisons, one after the other; writes ``benchmarks/results/*.json``.
 
 ``python -m benchmarks.run_all [NAME ...]``
 
-Nothing else should run meanwhile. Every script compares both sides in one run, interleaved, and
+Run nothing else at the same time. Every script compares its sides in one run, interleaved, and
 prints ratios.
 """
 
@@ -37,7 +37,7 @@ NAMES = (
     "flow_model",
     "ways_out",
 )
-OWN_FILES = {"cpu_speed"}  # that name their results themselves, one for each CPU
+OWN_FILES = {"cpu_speed"}  # scripts that name their result files themselves, one for each CPU
 
 
 def main() -> int:

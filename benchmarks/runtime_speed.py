@@ -1,20 +1,24 @@
-"""Time of a compiled program beside other runtimes on the same network, and the CPU's limits.
+"""Compares the time of a compiled program with other runtimes and with the CPU's limits.
 
 ``python -m benchmarks.runtime_speed [--network full|lite] [--kernels NAME] [--size H W] [--sizes]``
 
-The tutorial's full network with random weights, or the lite one as it is shipped, calibrated on one
-smooth image pair, batch 1. In one process and in an order that is drawn anew for every round: the
-program compiled for this machine, on all threads and on one; ONNX Runtime and, where the package
-``openvino`` is there, OpenVINO on the file with QuantizeLinear and DequantizeLinear that this
-project exports of the same integers, and OpenVINO on the float network in bfloat16; the float
-network in PyTorch, batch normalisation folded, in both memory formats; OpenCV's DIS; and a loop of
-the instruction that multiplies, on registers alone, which nothing on this CPU can beat.
+The network is the tutorial's full network with random weights, or the shipped lite network,
+calibrated on one smooth image pair; the batch is 1. In one process, in random order in every round,
+run
 
-``--kernels`` holds the program to an instruction set (``HORIZON_KERNELS``) and OpenVINO to the same
-one. ``--sizes`` adds the program's time at six image sizes. Prints the median time of each, the
-median over the rounds of the program's ratio to each, the time of every instruction beside its
-bound, and the peak memory of ``hrt_model_exec``. Stops if the program's integers are not those of
-the integer model. ``python -m benchmarks.cpu_speed`` runs all that belong to one CPU.
+- the program compiled for this machine, on all threads and on one;
+- ONNX Runtime and, if the package ``openvino`` is installed, OpenVINO, both on this project's QDQ
+  ONNX export of the same network;
+- OpenVINO on the float network in bfloat16;
+- the float network in PyTorch, with batch normalisation folded, in both memory formats;
+- OpenCV's DIS;
+- a loop of the multiplying instruction on registers only, which gives the peak of this CPU.
+
+``--kernels`` forces an instruction set for the program (``HORIZON_KERNELS``) and for OpenVINO.
+``--sizes`` adds the program's time at six image sizes. Prints the median time of each side, the
+median of the program's ratios to it, the time of every instruction beside its bound, and the peak
+memory of ``hrt_model_exec``. Stops if the program's integers are not those of the integer model.
+``python -m benchmarks.cpu_speed`` runs all combinations for one CPU.
 """
 
 from __future__ import annotations
@@ -141,7 +145,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def check(network: Network, model: Model, sides: dict[str, Run]) -> dict[str, float]:
-    """Mean distance of every side from the program; exits unless its integers are the model's."""
+    """Mean distance of every side from the program. Exits if the program's integers are wrong."""
     expected = network.integer.integers(network.image).numpy()
     found = model.run({model.inputs[0].name: network.board_image()})[model.outputs[0].name]
     different = int(np.count_nonzero(found != expected))
@@ -155,7 +159,7 @@ def check(network: Network, model: Model, sides: dict[str, Run]) -> dict[str, fl
 def timed(
     sides: dict[str, Run], peak: Peak | None, threads: int, rounds: int
 ) -> tuple[dict[str, list[float]], list[float]]:
-    """Seconds of every side, and the peak in MAC/s, in every round."""
+    """The seconds of every side and the peak in MAC/s, for every round."""
     order = random.Random(0)
     times: dict[str, list[float]] = {name: [] for name in sides}
     peaks: list[float] = []
@@ -168,7 +172,9 @@ def timed(
                 if round_ >= WARM_UP:
                     peaks.append(rate)
                 continue
-            sides[name]()  # its weights into the caches, and the side before's threads to rest
+            sides[
+                name
+            ]()  # brings its weights into the caches; lets the previous side's threads sleep
             started = time.perf_counter()
             sides[name]()
             if round_ >= WARM_UP:
@@ -178,7 +184,7 @@ def timed(
 
 
 def ratios(times: dict[str, list[float]]) -> dict[str, float]:
-    """The program's time over each side's, of float over the better one's."""
+    """The program's time over that of each side; for float, over that of the faster format."""
 
     def ratio(other: str) -> float:
         pairs = zip(times[PROGRAM], times[other], strict=True)

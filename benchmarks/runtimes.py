@@ -1,5 +1,7 @@
-"""A network as every runtime takes it, for ``runtime_speed``: each a function without arguments
-that runs one image pair and returns the flow in px, (1, 2, H / 4, W / 4).
+"""The sides of ``runtime_speed``: one network in each runtime.
+
+Each side is a function without arguments that runs one image pair and returns the flow in px,
+(1, 2, H / 4, W / 4).
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Network:
     """A network, calibrated on one smooth pair.
 
     Attributes:
-        image: that pair on the grid of the board's input, float32 (1, 6, H, W).
+        image: that pair, quantised like the board's input, float32 (1, 6, H, W).
         floating: the float network with its batch normalisation folded.
         integer: the integer model.
     """
@@ -65,7 +67,7 @@ class Network:
         return program
 
     def board_image(self) -> np.ndarray:
-        """The pair as uint8 (1, 6, H, W)."""
+        """The image pair as the board's input, uint8 (1, 6, H, W)."""
         return (self.image.numpy() * 128 + 128).astype(np.uint8)
 
     def write_qdq(self, path: Path) -> None:
@@ -82,7 +84,7 @@ def host_program(model: Model, image: np.ndarray) -> Run:
 
 
 def onnx_runtime(path: Path, image: np.ndarray, threads: int) -> Run:
-    """All of its graph optimisations are on, as by default."""
+    """ONNX Runtime with all of its graph optimisations, its default."""
     runtime = session(path, threads)
     name = runtime.get_inputs()[0].name
 
@@ -123,7 +125,7 @@ class OpenVino:
     """OpenVINO on an ONNX file, tuned for latency: one stream, its threads bound to cores.
 
     Args:
-        precision: of what the file does not say, "bf16" or "f32".
+        precision: for operators that the file does not quantise, "bf16" or "f32".
     """
 
     def __init__(self, path: Path, image: np.ndarray, threads: int, precision: str) -> None:
@@ -164,7 +166,7 @@ class OpenVino:
 
 
 def float_convolutions(kinds: dict[str, dict[str, float]]) -> list[str]:
-    """Those kinds of convolution that do not compute in int8."""
+    """The kinds of convolution that do not compute in int8."""
     return [
         name for name in kinds if "onvolution" in name and not name.lower().endswith(("_i8", "_u8"))
     ]

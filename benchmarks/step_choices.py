@@ -1,9 +1,10 @@
-"""How fast a training step of a config is, by type, memory format, compilation and batch size.
+"""Speed of a config's training step, by type, memory format, compilation and batch size.
 
 ``python -m benchmarks.step_choices --config FILE [--steps N] [--choice JSON] [--json FILE]``
 
-Each choice is the engine's own trainer on one pair of noise in memory, so that no data are waited
-for; pairs per second are those of the quickest step. ``benchmarks.gpu_session`` chooses by it.
+Each choice runs the engine's own trainer on one pair of noise in memory, so that no step waits for
+data. The pairs per second are those of the fastest step. ``benchmarks.gpu_session`` uses the result
+to choose.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ENOUGH = 0.8
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to take the same step."""
+    """Settings of a training step."""
 
     enable_amp: bool = False
     channels_last: bool = False
@@ -46,7 +47,7 @@ class Choice:
     batch_size: int = 8
 
     def opts(self) -> dict[str, Any]:
-        """For :meth:`hat.config.Config.fromfile`, and for ``--opts``."""
+        """The options for :meth:`hat.config.Config.fromfile`, and for ``--opts``."""
         return {
             "enable_amp": self.enable_amp,
             "float_trainer.channels_last": self.channels_last,
@@ -57,11 +58,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a choice came to.
+    """The result of a choice.
 
     Attributes:
-        pairs_per_second: of the quickest step; None where it failed.
-        first_step: seconds, with whatever is compiled or chosen then.
+        pairs_per_second: of the fastest step; None if the choice failed.
+        first_step: seconds, including compilation and the choice of kernels.
         failed: why there is no rate.
     """
 
@@ -76,7 +77,7 @@ class Measured:
 
 
 class OnePair(Dataset):
-    """The same sample as often as wanted."""
+    """A data set that repeats one sample."""
 
     def __init__(self, sample: dict[str, Any], length: int) -> None:
         self.sample, self.length = sample, length
@@ -91,7 +92,7 @@ class OnePair(Dataset):
 class StepTimes(Callback):
     """Seconds of each step, from the batch in host memory to the new weights.
 
-    After ``limit`` seconds the run ends with its second step, or a later one.
+    After ``limit`` seconds the run ends, but not before its second step.
     """
 
     def __init__(self, limit: float) -> None:
@@ -144,7 +145,7 @@ def measure(
 def measure_apart(
     config: str, opts: dict[str, Any], choice: Choice, steps: int, timeout: float
 ) -> Measured:
-    """The same in a process of its own that may take ``timeout`` seconds."""
+    """Measure in a process of its own that may take ``timeout`` seconds."""
     words = ["--config", config, "--steps", str(steps), "--choice", json.dumps(asdict(choice))]
     extra = [word for key, value in opts.items() for word in (key, repr(value))]
     command = [sys.executable, "-m", "benchmarks.step_choices", *words]
@@ -167,11 +168,11 @@ def choose(
     steps: int,
     limit: float,
 ) -> tuple[Choice, list[Measured]]:
-    """The quickest type and memory format, then the smallest batch that is nearly as quick as any.
+    """Choose the fastest type and memory format, then the smallest batch that is nearly as fast.
 
     Args:
-        batch_sizes: rising; type and format are compared at the first.
-        limit: seconds after which nothing more is begun; what was best by then is taken.
+        batch_sizes: in ascending order; type and format are compared at the first size.
+        limit: seconds after which no other measurement begins; the best choice so far is taken.
     """
     end = time.monotonic() + limit
     found: list[Measured] = []
@@ -205,7 +206,7 @@ def choose(
 
 
 def made_up_sample(config: str, opts: dict[str, Any]) -> dict[str, Any]:
-    """Noise in the form of a sample of ``train_size``, which nobody has to draw first."""
+    """A sample of noise of the size ``train_size``, without any data set."""
     height, width = Config.fromfile(config, opts).train_size
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (6, height, width), dtype=torch.uint8, generator=generator)

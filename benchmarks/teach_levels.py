@@ -1,13 +1,15 @@
-"""Teach a network's new levels the features that a trained one sees in larger or smaller images.
+"""Teaches new levels the features that a trained network computes from images of another size.
 
 ``python -m benchmarks.teach_levels --config FILE --ckpt FILE --teacher-config FILE --teacher FILE
 --output FILE [--minutes M]``
 
-The teacher's features of level l in an image of twice the size have as many pixels as those of
-level l - 1 in the image itself, and in one of half the size as many as those of level l + 1. Its
-decoder reads the flow from them. The network, to which ``hat widen`` has given finer or coarser
-levels, learns to see them in the image as it is; its other layers stay as they are. Then it is
-trained as a whole (``train.py --stage float --ckpt``). Both networks have a MatchPyramid.
+The teacher is the trained network, the pupil the same network with finer or coarser levels, which
+``hat widen`` added. In an image of twice the size, the teacher's features of level l have as many
+pixels as features of level l - 1 in the image itself; in an image of half the size, as many as
+those of level l + 1. The teacher's decoder can read the flow from these features. The pupil's new
+levels learn to compute them from the original image; its other layers do not change. Afterwards,
+train the pupil as a whole (``train.py --stage float --ckpt``). Both networks must have a
+MatchPyramid.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ REPORTS = 10
 
 
 def images(config: Config) -> Iterator[Tensor]:
-    """Prepared images (2 BATCH, 3, H, W) of the config's training pairs, for ever."""
+    """An endless stream of prepared images (2 BATCH, 3, H, W) of the config's training pairs."""
     dataset = build_from_registry(config.drawn_before, "drawn_before")
     prepare = [build_from_registry(t, "image_transforms") for t in config.image_transforms]
     for epoch in count():
@@ -73,10 +75,10 @@ def new_layers(pupil: MatchPyramid, teacher: MatchPyramid) -> nn.ModuleList:
 def teach(
     pupil: MatchPyramid, teacher: MatchPyramid, stream: Iterator[Tensor], minutes: float
 ) -> None:
-    """Train the layers of the pupil's new levels for a time.
+    """Train the layers of the pupil's new levels for some minutes.
 
-    Prints of each level the squared distance to the teacher's features over their variance: 1 is a
-    level that has learnt nothing.
+    Prints for each level the squared distance to the teacher's features divided by their variance.
+    A level at 1 has learned nothing.
     """
     learning = new_layers(pupil, teacher).train().requires_grad_(True)
     wanted_levels = lessons(pupil, teacher)
@@ -112,7 +114,9 @@ def teach(
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    common.add_config_arguments(parser, stages=None)  # of the network with the new levels
+    common.add_config_arguments(
+        parser, stages=None
+    )  # the config of the network with the new levels
     parser.add_argument("--ckpt", required=True, type=Path, help="what hat widen gave it")
     parser.add_argument("--teacher-config", required=True)
     parser.add_argument("--teacher", required=True, type=Path, help="its float checkpoint")
@@ -128,7 +132,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    """What the command line asks for; the output is written when all of it is done."""
+    """Carry out the command line; writes the output at the end."""
     config, other = common.load_config(args), Config.fromfile(args.teacher_config)
     read = {"config": config.path, "--ckpt": args.ckpt, "--teacher": args.teacher}
     check_outputs([args.output], read, "--output")

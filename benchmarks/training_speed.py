@@ -1,16 +1,16 @@
-"""Samples per second of training: the first lite network as it was, and today's on its own terms.
+"""Samples per second in training: the first lite network, and the present one.
 
 ``python -m benchmarks.training_speed [--size H W] [--batch-size N] [--rounds N] [--json FILE]``
 
-Steps (forward, loss, backward, AdamW) on random pairs, without data loading. Every side is one or
-two processes with threads of their own, run in turns, and the ratios are those of one turn:
+Each side takes steps (forward, loss, backward, AdamW) on random pairs, without data loading. A side
+is one or two processes. The sides run in turns; ratios are those within one turn:
 
   one process, two threads      the first network, cost volume and warp by torch's operators
   two processes, one thread     the same
-  two processes, one thread     today's network, with both compiled
+  two processes, one thread     the present network, with compiled cost volume and warp
 
-By CPU time the figures hold on a machine that does other work meanwhile: pairs per second of CPU
-time of a process, times the processes or threads that it has.
+The figures by CPU time are valid even if the machine does other work at the same time. They are the
+pairs per second of CPU time of a process, times its number of processes or threads.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Side:
     """One way to train.
 
     Attributes:
-        compiled: take the compiled cost volume and warp; torch's operators otherwise.
+        compiled: use the compiled cost volume and warp, otherwise torch's operators.
     """
 
     name: str
@@ -56,7 +56,7 @@ SIDES = (
 
 
 def train(side: Side, size: tuple[int, int], batch_size: int, steps: int) -> tuple[float, float]:
-    """Seconds of a step by the clock and by CPU time; the quickest of ``steps``."""
+    """Seconds of the fastest of ``steps`` steps, by the clock and by CPU time."""
     torch.set_num_threads(side.threads)
     torch.manual_seed(0)
     model = build_from_registry(Config.fromfile(side.config).model, "model").train()

@@ -1,12 +1,13 @@
-"""Time of a training step of the full network against a plain formulation of it.
+"""Compares the time of a training step of the full network with that of a plain formulation.
 
 ``python -m benchmarks.training_step [--batch-size N] [--size H W] [--threads N] [--json FILE]``
 
-Both sides have the same weights, batch, loss and optimizer (Adam) and run in turn in this process,
-so that whatever else the machine does meets both alike. A step is forward, loss, backward and
-optimizer. Prints the median time of each side, in float32 and with bfloat16 autocast, by the clock
-and in CPU time (which other processes disturb less; with one thread, hardly), the ratios, and the
-distance of both sides' gradients, in every precision, from the plain side's in float64.
+Both sides have the same weights, batch, loss and optimizer (Adam). They run in turn in this
+process, so that other work on the machine affects both equally. A step is forward, loss, backward
+and optimizer. Prints the median time of each side in float32 and with bfloat16 autocast, by the
+clock and in CPU time, and the ratios. Other processes affect CPU time less, and with one thread
+hardly at all. Also prints the distance of both sides' gradients, in every precision, from the plain
+side's gradients in float64.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def tutorial_network() -> nn.Module:
 
 
 def smooth_pair(images: int, height: int, width: int) -> tuple[Tensor, list[Tensor]]:
-    """Image pairs with some structure, and flow for every level."""
+    """Smooth image pairs, and flow for every level."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(images, 6, height // 8, width // 8, generator=generator)
     image = nn.functional.interpolate(coarse, (height, width), mode="bicubic") / 2
@@ -65,7 +66,7 @@ def smooth_pair(images: int, height: int, width: int) -> tuple[Tensor, list[Tens
 
 
 def losses(task: Any, image: Tensor, truth: list[Tensor]) -> list[Tensor]:
-    """What a training step adds up: the losses of the levels of a ``PwcnetTask``."""
+    """The losses of the levels of a ``PwcnetTask``, which a training step adds up."""
     batch = {"img": image, "gt_flow_levels": truth}
     found: list[Tensor] = task.compute_losses(task(batch, all_levels=True), batch)["losses"]
     return found
@@ -115,8 +116,8 @@ def make_sides(device: torch.device) -> tuple[Side, Side]:
 def gradient_distances(device: torch.device) -> dict[str, dict[str, float]]:
     """Relative distance of the gradients from those of the plain side in float64.
 
-    The layers that give flow are scaled down: untrained ones predict a random flow of tens of
-    pixels, and warping by it amplifies any rounding, on both sides, beyond comparison.
+    The layers that give flow are scaled down. Without that, untrained layers would predict a random
+    flow of tens of pixels, and warping by it would amplify roundings on both sides too much.
     """
     image, truth = smooth_pair(2, 192, 256)
     gradients: dict[str, tuple[Tensor, Tensor]] = {}
@@ -179,7 +180,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(times: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians, and medians over the rounds of the ratios within a round."""
+    """Medians of the times, and medians of the rounds' ratios."""
 
     def ratio(slow: str, fast: str) -> float:
         return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))

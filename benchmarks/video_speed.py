@@ -1,12 +1,12 @@
-"""A video to a video by ``hat infer`` against its parts alone: decoder, program, encoder.
+"""Compares ``hat infer`` from video to video with its parts alone: decoder, program, encoder.
 
 ``python -m benchmarks.video_speed [--frames N] [--rounds N] [--json FILE]``
 
-In turns: the decoder reads all frames of a generated video of 640x480; the program computes the
-flows between them; the encoder writes the frames of the video with flow beside the image; and the
-command does all of that and draws, as a process of its own, from its start to its end. The program
-is compiled before. The smallest time of each counts, because others may use the machine; the
-processors' time is told too, because it depends less on them.
+These run in turns: the decoder reads all frames of a generated video of 640x480; the program
+computes the flows between them; the encoder writes the frames of the video with flow beside the
+image; and the command does all of that and draws, as a process of its own, from its start to its
+end. The program is compiled before. The shortest time of each counts, because other work may run on
+the machine. CPU time is printed too, because it depends less on other work.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMMAND = "hat infer"
 
 
 def write_scene(path: Path, frames: int) -> None:
-    """A camera that moves over a texture, and a square that moves by itself."""
+    """Write a video of a camera that moves over a texture, and a square that moves by itself."""
     height, width = SIZE
     noise = np.random.default_rng(0).normal(0, 1, (height + 200, width + 200, 3))
     layers = [cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (1, 3, 9, 27)]
@@ -53,7 +53,7 @@ def write_scene(path: Path, frames: int) -> None:
 
 
 def seconds(function: Callable[[], Any]) -> tuple[float, float]:
-    """Of the clock and of the processors, processes that have ended included."""
+    """Seconds by the clock and of CPU time, including processes that have ended."""
     started, used = time.perf_counter(), os.times()
     function()
     now = os.times()
@@ -68,7 +68,7 @@ def encode(images: list[np.ndarray], path: Path) -> None:
 
 
 def measure(folder: Path, frames: int, rounds: int) -> dict[str, Any]:
-    """Seconds of each part and of the command, the smallest of ``rounds``."""
+    """The least seconds of each part and of the command in ``rounds`` rounds."""
     source, result = folder / "scene.mp4", folder / "flow.mp4"
     write_scene(source, frames)
     command = [sys.executable, "-m", "hat.cli.main", "infer", str(source), "-o", str(result)]
@@ -100,7 +100,7 @@ def measure(folder: Path, frames: int, rounds: int) -> dict[str, Any]:
 
 
 def compared(smallest: dict[str, float]) -> dict[str, float]:
-    """The parts, the command, and the command by the sum of the parts."""
+    """The times of the parts and of the command, and the command's over the sum of the parts."""
     alone = sum(value for name, value in smallest.items() if name != COMMAND)
     figures = {**smallest, "parts together": alone, f"{COMMAND} / parts": smallest[COMMAND] / alone}
     return {name: round(value, 3) for name, value in figures.items()}

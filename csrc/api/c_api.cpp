@@ -45,7 +45,7 @@ hrt_status fail(hrt_status status, const char* message) noexcept {
   return status;
 }
 
-// Carries out `body`, whose exceptions become a status and the calling thread's last error.
+// Runs `body`. Its exceptions become a status and the calling thread's last error.
 template <class Body>
 hrt_status guarded(Body body) noexcept {
   try {

@@ -31,7 +31,7 @@ bool both(const std::int32_t (&pair)[2], std::int32_t value) {
   return pair[0] == value && pair[1] == value;
 }
 
-// Fields without a use have one value only, so that a program has one form.
+// A field that the opcode does not use must have its default, so that a program has only one form.
 void check_unused(const InstructionRecord& i) {
   const bool conv = i.opcode == Opcode::conv, correlation = i.opcode == Opcode::correlation,
              warp = i.opcode == Opcode::warp;

@@ -1,4 +1,4 @@
-// Every check of one instruction that needs no other instruction.
+// The checks of an instruction that need no other instruction.
 #pragma once
 
 #include <cstddef>

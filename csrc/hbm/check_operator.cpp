@@ -25,7 +25,7 @@ void check_limits(const InstructionRecord& i) {
   }
 }
 
-// A multiplier of negative values: of magnitude `largest`, which is 0 where it has no use.
+// A multiplier of negative values. Its magnitude is at most `largest`, which is 0 if it is unused.
 void check_negative(std::int32_t value, std::int32_t largest, const char* name, std::uint32_t c) {
   if (value < -largest || value > largest) {
     refuse(text_of("channel ", c, ": negative ", name, " ", value),
@@ -194,7 +194,7 @@ void check_elementwise(const InstructionRecord& i) {
   }
 }
 
-// Every value that an entry can have is one of the output's type.
+// The table's bytes are inside the constants. Any entry is a valid value of the output's type.
 void check_lookup(const InstructionRecord& i, std::span<const std::byte> constants) {
   if (i.a.type != Type::int8) refuse(text_of("a: ", name_of(i.a.type)), "int8");
   require_narrow(i.out, "out");
@@ -218,7 +218,7 @@ void check_mul(const InstructionRecord& i) {
   }
 }
 
-// Of a pooling: every window has an element of a.
+// Every window of a pooling has an element of `a`.
 void check_windows(const InstructionRecord& i) {
   check_sides(i.a, "a");
   check_sides(i.out, "out");
@@ -227,8 +227,8 @@ void check_windows(const InstructionRecord& i) {
   require_range(i.stride, "stride", 1, kLargestStep);
   require_range(i.pad, "pad", -kLargestPad, kLargestPad);
   for (int axis = 0; axis < 2; ++axis) {
-    // Later windows begin later: it is enough that the first does not end before the map and the
-    // last does not begin behind it.
+    // Later windows begin later, so it is enough to check that the first one does not end before
+    // the map and the last one does not begin behind it.
     const std::int64_t first_end = std::int64_t{i.kernel[axis]} - i.pad[axis];
     const std::int64_t last_begin =
         (std::int64_t{i.out.shape[1 + axis]} - 1) * i.stride[axis] - i.pad[axis];
@@ -260,7 +260,7 @@ void check_avg_pool(const InstructionRecord& i) {
   }
 }
 
-// Which numbers of rows (axis 0) or columns the windows have in a and its margin: by number.
+// found[n]: whether a window has n rows (axis 0) or columns (axis 1) in `a` and its margin.
 std::vector<bool> window_sides(const InstructionRecord& i, int axis) {
   std::vector<bool> found(static_cast<std::size_t>(i.kernel[axis]) + 1);
   const std::int64_t margin = i.margin[axis], end = i.a.shape[1 + axis] + margin;
@@ -272,7 +272,7 @@ std::vector<bool> window_sides(const InstructionRecord& i, int axis) {
   return found;
 }
 
-// One entry serves all windows; otherwise each number of elements has its own.
+// Either one entry serves all windows, or each number of elements has an entry of its own.
 void check_counts(const InstructionRecord& i, std::span<const std::byte> constants) {
   if (i.table_count == 1) return require_range(i.margin, "margin with one entry", 0, 0);
   std::vector<std::int32_t> counts;

@@ -1,4 +1,4 @@
-// Checks of the instructions that compute: conv, correlation, warp, rescale and add.
+// Checks of the instructions that compute: all but load, store and copy.
 #pragma once
 
 #include <cstddef>

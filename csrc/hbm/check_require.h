@@ -1,4 +1,4 @@
-// What the checks of operators ask of views and fields.
+// Conditions on views and fields that the checks of several operators share.
 #pragma once
 
 #include <cstdint>

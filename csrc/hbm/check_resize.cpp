@@ -8,7 +8,7 @@
 namespace horizon {
 namespace {
 
-// What an output pixel reads along an axis: places of the whole input.
+// The places of the whole input that an output pixel reads along an axis.
 struct Source {
   std::int64_t first, last;
 };
@@ -18,7 +18,7 @@ Source source_of(const InstructionRecord& i, int axis, std::int64_t pixel) {
   const std::int64_t down = place / divisor - (place % divisor < 0 ? 1 : 0);
   const std::int64_t end = std::int64_t{i.last[axis]} << i.fraction_bits;
   const std::int64_t first = std::clamp<std::int64_t>(down, 0, end) >> i.fraction_bits;
-  // Without a fraction there is nothing to take from the neighbour.
+  // Without fraction bits (nearest), the neighbour is not read.
   const std::int64_t next = i.fraction_bits == 0 ? first : first + 1;
   return {first, std::min<std::int64_t>(next, i.last[axis])};
 }

@@ -5,7 +5,8 @@
 
 namespace horizon {
 
-// Operands and parameters; every place that it reads is inside `a`. Throws InvalidProgram.
+// Checks operands and parameters, and that every place that the resize reads is inside `a`. Throws
+// InvalidProgram.
 void check_resize(const InstructionRecord& instruction);
 
 }  // namespace horizon

@@ -50,7 +50,7 @@ void check_tensor(const TensorRecord& tensor, std::span<const std::byte> constan
     refuse(text_of("layout ", static_cast<int>(tensor.layout)), "0 or 1");
   }
   if (tensor.zero0 != 0 || tensor.zero1 != 0) refuse("a reserved field that is not 0", "0");
-  // A load subtracts 128 from uint8, nothing is ever subtracted from the other types.
+  // A load subtracts 128 from uint8; nothing is subtracted from other types.
   const std::int32_t zero_point = tensor.type == Type::uint8 ? 128 : 0;
   if (tensor.zero_point != zero_point) {
     refuse(text_of("zero point ", tensor.zero_point), text_of(zero_point));

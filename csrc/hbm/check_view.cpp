@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kDimensions = 4;
 
-// Bytes of the view's memory.
+// The number of bytes of the view's memory.
 std::uint64_t size_of_space(const View& view, const char* name, const Memory& memory) {
   const bool is_tensor = view.space == Space::input || view.space == Space::output;
   if (!is_tensor && view.index != 0) refuse(text_of(name, ": index ", view.index), "0");
@@ -81,17 +81,17 @@ Box box_of(const View& view) {
   return box;
 }
 
-// `stride` times `low`..`high`: the difference of two views' positions along a dimension.
+// `stride` times a number in `low`..`high`: the distance of two views' positions along a dimension.
 struct Term {
   std::int64_t stride, low, high;
 };
 
-// Sorted by falling stride, one term for each. Sums of two intervals of integers are an interval
-// again, so that dimensions with the same stride become one, whichever view they come from.
+// The terms, one for each stride, sorted by falling stride. The sum of two intervals of integers is
+// an interval, so dimensions with the same stride become one term, whichever view they belong to.
 class Terms {
  public:
   void add(std::int64_t stride, std::int64_t low, std::int64_t high) {
-    if (stride == 0) return;  // the same element again and again
+    if (stride == 0) return;  // the same element for every index
     int place = count_;
     while (place > 0 && terms_[place - 1].stride < stride) --place;
     if (place > 0 && terms_[place - 1].stride == stride) {
@@ -110,10 +110,10 @@ class Terms {
   int count_ = 0;
 };
 
-// Whether one choice of multiples brings `distance` + their sum into the open range (-before,
-// after). Terms are sorted by falling stride, so each leaves few multiples that the rest can still
-// mend. True also if there are many: then the views are not slices of one buffer, and the answer is
-// not worth the search.
+// Whether some choice of multiples brings `distance` + their sum into the open range (-before,
+// after). Terms are sorted by falling stride, so for each term only few multiples leave a distance
+// that the remaining terms can cover. If there are many such multiples, the views are not slices of
+// one buffer; the result is then true without a search.
 bool can_meet(std::span<const Term> terms, std::int64_t distance, std::int64_t before,
               std::int64_t after) {
   if (terms.empty()) return -before < distance && distance < after;
@@ -236,7 +236,8 @@ bool overlap(const View& a, const View& b) {
     terms.add(second.steps[i].first, -static_cast<std::int64_t>(second.steps[i].second), 0);
   }
   const auto distance = static_cast<std::int64_t>(a.offset) - static_cast<std::int64_t>(b.offset);
-  // Bytes begin at a.offset + x and b.offset + y; they share some if -width(a) < x - y < width(b).
+  // Elements begin at a.offset + x and b.offset + y. With d the difference of these addresses (a's
+  // minus b's), they share a byte if -width(a) < d < width(b).
   return can_meet(terms.all(), distance, static_cast<std::int64_t>(first.width),
                   static_cast<std::int64_t>(second.width));
 }

@@ -1,4 +1,4 @@
-// The error of everything that reads a compiled program.
+// The error that all code that reads a compiled program throws.
 #pragma once
 
 #include <sstream>
@@ -7,16 +7,16 @@
 
 namespace horizon {
 
-// A file that is no program, or not one that may run. The message of Program::open and
-// Program::from_bytes names the file, the section or the instruction and its layer, what was found,
-// what was expected, and the next step. The checks below them only know what was found and
-// expected; Program puts the rest around it.
+// A file that is not a program, or a program that must not run. The message of Program::open and
+// Program::from_bytes names the file, the section or the instruction with its layer, what was
+// found, what was expected, and the next step. The checks only know what was found and expected;
+// Program adds the rest.
 class InvalidProgram : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Numbers and texts in a row.
+// Concatenates numbers and texts.
 template <typename... Values>
 std::string text_of(const Values&... values) {
   std::ostringstream stream;

@@ -18,8 +18,9 @@ namespace {
 
 constexpr const char* kNextStep = "; compile the model again with 'hat compile-perf'";
 
-// Records in place. Sections begin at multiples of 64 of an aligned file, their types have no bits
-// without a meaning of their own, and enumerations with a fixed type can hold what is unknown.
+// The records, used where they lie in the file. That is valid: sections begin at multiples of 64 of
+// an aligned file, the records have no padding, and enumerations with a fixed type can hold unknown
+// values.
 template <typename Record>
 std::span<const Record> records_in(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const Record*>(bytes.data()), bytes.size() / sizeof(Record)};
@@ -58,7 +59,7 @@ void check_record(const ProgramRecord& record, std::size_t tensors) {
   }
 }
 
-// Counts the instructions of each unit up to where the list has been followed.
+// Counts the instructions of each unit that the list has had so far.
 class Waits {
  public:
   void follow(const InstructionRecord& i) {
@@ -134,7 +135,8 @@ void Program::check_tensors() const {
   }
 }
 
-// The scales of all tensors lie behind the other constants, in their order, up to the end.
+// The scales of all tensors lie behind the other constants, in the order of the tensors, up to the
+// end of the section.
 void Program::check_scales() {
   const std::uint64_t begin = inputs_.front().scale_offset;
   if (begin % kAlignment != 0) {

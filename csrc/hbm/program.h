@@ -1,18 +1,20 @@
 // A compiled program, read from a .hbm file and validated.
 //
-// Nothing in the file is trusted. Whoever holds a Program knows, without checking again:
+// Nothing in the file is trusted. For a Program, code can rely on the following without checks:
 //   - every view lies inside its memory, its shape is positive, offset and strides are multiples of
 //     its element's size, and the elements of an output are distinct;
 //   - shapes, types and spaces of an instruction's operands agree with its opcode; an output does
 //     not overlap the operands that it is computed from;
 //   - in operators (all but load, store and copy) the innermost stride is the element's size and
 //     coordinates such as y * stride + ky * dilation - pad fit an int32;
-//   - weights hold no -128 and their filling is 0; no accumulator of a convolution or a correlation
+//   - no weight is -128, and unused room in a weight layout is 0; no accumulator of a convolution
+//   or a correlation
 //     reaches 2^28 (fixed point, "Numbers");
-//   - carried out in the order of the list, no instruction waits for a later one;
+//   - if instructions are executed in the order of the list, none waits for a later one;
 //   - scales are behind all other constants, and no instruction reads them;
-//   - every output is stored to. That it is stored to completely is the compiler's proof.
-// The bytes are CRC-32 checked; this finds accidents, not forgery, hence the checks above.
+//   - every output is stored to. Only the compiler's verifier proves that every byte is stored.
+// The CRC-32 of the bytes is checked too. A CRC finds accidents, not forgery, so the checks above
+// are needed.
 #pragma once
 
 #include <array>
@@ -32,7 +34,7 @@ class Storage;
 
 class Program {
  public:
-  // Maps the file read only; constants are used where they lie in it. The file must not be
+  // Maps the file read-only; constants are used where they lie in it. The file must not be
   // overwritten in place as long as the Program lives (replacing it by renaming is fine).
   // Throws InvalidProgram, also if the file cannot be read.
   static Program open(const std::string& path);
@@ -53,11 +55,11 @@ class Program {
   std::span<const TensorRecord> inputs() const { return inputs_; }
   std::span<const TensorRecord> outputs() const { return outputs_; }
   std::span<const InstructionRecord> instructions() const { return instructions_; }
-  // With the scales, which no instruction reads.
+  // Includes the scales, which no instruction reads.
   std::span<const std::byte> constants() const { return constants_; }
   std::string_view metadata() const { return metadata_; }
 
-  // Whether the metadata say so, in the compact form in which they are written.
+  // Whether the metadata contain "weights":"random", in the compact form that the writer uses.
   bool has_random_weights() const {
     return metadata_.find("\"weights\":\"random\"") != std::string_view::npos;
   }
@@ -87,7 +89,7 @@ class Program {
   std::string_view metadata_;
 };
 
-// Size of a tensor's buffer.
+// The bytes of a tensor's buffer.
 std::uint64_t bytes_of(const TensorRecord& tensor);
 
 }  // namespace horizon

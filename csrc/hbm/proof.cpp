@@ -9,8 +9,8 @@
 namespace horizon {
 namespace {
 
-// How often a program may give the same constants to convolutions of different shapes, on average.
-// A compiler has no reason to do it at all; a forged program could keep the loader busy for hours.
+// How often a program may use the same constants for convolutions of different shapes, on average.
+// A compiler has no reason to do so; a forged program could keep the loader busy for hours.
 constexpr std::uint64_t kMostReadings = 64;
 
 bool is_dense_row(const View& view) {
@@ -45,7 +45,7 @@ void Proof::prove(const InstructionRecord& i) {
   const std::uint64_t largest = largest_of(i.a.type);
   for (std::uint32_t o = 0; o < i.out.shape[3]; ++o) {
     const std::int64_t bias = channel_of(i, constants_, o).bias;
-    // The sum has less than 40 bits: 2^16 taps of 2^16 inputs and 7 bits.
+    // The sum has less than 40 bits: 2^16 taps times 2^16 inputs times 2^7.
     const std::uint64_t bound = sums[o] * largest + static_cast<std::uint64_t>(std::llabs(bias));
     if (bound >= kAccumulatorLimit) {
       refuse(text_of("channel ", o, ": an accumulator that can reach ", bound),

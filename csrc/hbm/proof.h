@@ -1,8 +1,8 @@
 // Proof that no accumulator of a convolution reaches 2^28, from the weights in the file:
 // sum |w| * max |x| + |bias| of each output channel (fixed point, "Numbers").
 //
-// Weights in sram are known if loads brought them there from the constants and nothing has been
-// written over them since; otherwise the program is refused.
+// Weights in sram must have been loaded from the constants and not overwritten since; otherwise the
+// program is refused.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ class Proof {
  public:
   explicit Proof(std::span<const std::byte> constants) : constants_(constants) {}
 
-  // To be called for every instruction in list order, after check_instruction. Throws
+  // Call it for every instruction in the order of the list, after check_instruction. Throws
   // InvalidProgram.
   void follow(const InstructionRecord& instruction);
 

@@ -28,7 +28,7 @@ std::optional<std::uint64_t> Resident::find(std::uint64_t begin, std::uint64_t e
   const std::uint64_t first = copy->first, constant = copy->second.constant;
   std::uint64_t known = copy->second.end;
   if (known <= begin) return std::nullopt;
-  while (known < end) {  // a copy in several transfers is one copy
+  while (known < end) {  // several transfers can make up one copy
     if (++copy == copies_.end() || copy->first != known ||
         copy->second.constant != constant + (known - first)) {
       return std::nullopt;

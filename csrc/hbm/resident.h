@@ -1,4 +1,4 @@
-// Which bytes of the sram are copies of constants, followed through the instructions in list order.
+// Tracks which bytes of the sram are copies of constants, instruction by instruction.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ class Resident {
   // Bytes begin..end-1 now hold the constants from `constant` on.
   void remember(std::uint64_t begin, std::uint64_t end, std::uint64_t constant);
 
-  // The offset of the constants that bytes begin..end-1 hold; none if they hold no such copy.
+  // The offset of the constants of which bytes begin..end-1 are a copy; none if they are not one.
   std::optional<std::uint64_t> find(std::uint64_t begin, std::uint64_t end) const;
 
  private:

@@ -11,7 +11,7 @@
 namespace horizon {
 namespace {
 
-// Bytes of one record; of a section without records, 1.
+// Bytes of one record; 1 for a section without records.
 constexpr std::uint64_t kRecordBytes[kSections] = {
     sizeof(ProgramRecord), 1, sizeof(TensorRecord), sizeof(InstructionRecord), 1, 1};
 
@@ -52,8 +52,8 @@ void check_header(std::span<const std::byte> file, Header& header) {
   }
 }
 
-// A section begins at the first multiple of 64 behind the one before. So they neither overlap nor
-// leave room for bytes that nobody checks.
+// A section begins at the first multiple of 64 after the end of the previous section. So sections
+// neither overlap nor leave room for unchecked bytes.
 std::span<const std::byte> check_section(std::span<const std::byte> file, const Section& section,
                                          std::size_t index, std::uint64_t end_before) {
   const std::string where = text_of("section ", kSectionNames[index], ": ");

@@ -9,9 +9,9 @@
 
 namespace horizon {
 
-// The bytes of each section in the order of SectionKind. Checked are magic, version, sizes,
-// checksums, places and counts; the sections' contents are not. Throws InvalidProgram with section,
-// found and expected.
+// The bytes of each section in the order of SectionKind. Checks magic, version, sizes, checksums,
+// places and counts, but not the contents of the sections. The message of InvalidProgram has the
+// section, what was found and what was expected.
 struct Sections {
   std::array<std::span<const std::byte>, kSections> bytes;
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kGivePath = "give the path of a compiled .hbm file";
 
-// A file that is closed at the end of the scope; a mapping outlives it.
+// A file that is closed at the end of the scope. A mapping of the file stays valid.
 struct Descriptor {
   int number;
   ~Descriptor() {
@@ -49,7 +49,8 @@ Storage::~Storage() {
 }
 
 std::unique_ptr<Storage> Storage::map(const std::string& path) {
-  // Not blocking: a pipe without a writer would hang before fstat can tell that it is one.
+  // Non-blocking: otherwise opening a pipe without a writer would hang, before fstat can show that
+  // the file is a pipe.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.number < 0) refuse_file(path, reason(), kGivePath);
   struct stat status {};

@@ -12,7 +12,8 @@ namespace horizon {
 
 class Storage {
  public:
-  // Both throw InvalidProgram with a complete message: the file cannot be read, too little memory.
+  // Both throw InvalidProgram with a complete message if the file cannot be read or memory is
+  // short.
   static std::unique_ptr<Storage> map(const std::string& path);
   static std::unique_ptr<Storage> copy(std::span<const std::byte> bytes);
 
@@ -27,7 +28,7 @@ class Storage {
   Storage(std::string name, std::span<const std::byte> bytes, bool mapped);
 
   std::string name_;                  // for messages
-  std::span<const std::byte> bytes_;  // at a multiple of kAlignment
+  std::span<const std::byte> bytes_;  // aligned to kAlignment
   bool mapped_;
 };
 

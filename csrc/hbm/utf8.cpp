@@ -5,7 +5,8 @@
 namespace horizon {
 namespace {
 
-// Bytes that follow the first, and the range of the second; that of all further ones is 80..BF.
+// The number of bytes after the first one, and the range of the second byte. All further bytes are
+// in 80..BF.
 struct Form {
   std::size_t following;
   unsigned char low, high;

@@ -9,10 +9,10 @@ namespace horizon {
 namespace {
 
 constexpr std::uint64_t kBlock = 64;
-// 512 * 127 fits the 16 bits that the inner loop adds in.
+// 512 * 127 fits the 16-bit sums of the inner loop.
 constexpr std::uint64_t kRun = 512;
 
-// Adds the magnitudes of `count` blocks of 64 weights, place by place.
+// Adds the magnitudes of `count` blocks of 64 weights: one sum for each of the 64 places.
 void add_blocks(const std::int8_t* weights, std::uint64_t count, std::uint64_t (&sums)[kBlock]) {
   std::uint8_t lowest = 0;
   for (std::uint64_t begin = 0; begin < count; begin += kRun) {

@@ -19,12 +19,12 @@ struct WeightShape {
 // Bytes of the weights in their layout.
 std::uint64_t packed_bytes(const WeightShape& shape);
 
-// sum |w| of each output channel. `weights` has packed_bytes(shape) bytes.
-// Throws InvalidProgram: a weight of -128, or filling that is not 0.
+// sum |w| of each output channel. `weights` has packed_bytes(shape) bytes. Throws InvalidProgram
+// for a weight of -128, or if unused room in the layout is not 0.
 std::vector<std::uint64_t> weight_sums(std::span<const std::int8_t> weights,
                                        const WeightShape& shape);
 
-// Of a convolution. An output of a depthwise one has one input.
+// The shape of a convolution's weights. An output of a depthwise convolution has one input.
 WeightShape weight_shape(const InstructionRecord& instruction);
 
 }  // namespace horizon

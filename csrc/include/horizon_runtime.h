@@ -16,7 +16,7 @@
  * Threads: a model may be used by many threads at once, a session by one at a time. Make one
  * session for each frame that is in flight. Results depend neither on the number of threads nor on
  * the instruction set, which the environment variable HORIZON_KERNELS can force (scalar, avx2,
- * avx512, neon).
+ * avx512, amx, neon).
  */
 #ifndef HORIZON_RUNTIME_H_
 #define HORIZON_RUNTIME_H_

@@ -1,4 +1,4 @@
-// What horizon_flow calls: pictures to planes, and flow to the size of its picture.
+// The functions that horizon_flow calls: pictures to planes, and flow to the size of its picture.
 #pragma once
 
 #include <nanobind/nanobind.h>

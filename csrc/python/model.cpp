@@ -29,7 +29,7 @@ std::vector<Pointer> pointers(const std::vector<Array>& arrays,
 
 Model::Model(Program program, int threads)
     : program_(std::move(program)), threads_(checked_threads(threads)) {
-  session();  // so that too little memory shows now
+  session();  // fails now, not at the first run, if memory is short
 }
 
 Idle<Session>::Loan Model::session() {

@@ -30,9 +30,9 @@ class Model {
   const Program& program() const { return program_; }
   int threads() const { return threads_; }
 
-  // C-contiguous arrays in the program's order, of exactly the tensors' bytes;
-  // std::invalid_argument otherwise. Runs without the interpreter's lock, in a session of its own
-  // if all are busy.
+  // Takes C-contiguous arrays in the program's order, of exactly the tensors' bytes; otherwise
+  // throws std::invalid_argument. Runs without the interpreter's lock, in an idle session or else a
+  // new one.
   Measured run(const std::vector<Input>& inputs, const std::vector<Output>& outputs, bool profile);
 
  private:

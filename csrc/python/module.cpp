@@ -1,5 +1,5 @@
-// The extension module horizon._native. What it raises is horizon.errors.InputError, MemoryError or
-// a plain Python error; horizon/runtime puts the user's words around it.
+// The extension module horizon._native. It raises horizon.errors.InputError, MemoryError or a plain
+// Python error; horizon/runtime adds the context for the user.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>

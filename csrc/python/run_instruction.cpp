@@ -31,7 +31,8 @@ Type type_of(const Array& array, const char* name) {
                               ": expected int8, int16, int32 or uint8");
 }
 
-// A stand-in for the array in a memory of `used` bytes, which grows by it.
+// The view of an array that is placed behind the first `used` bytes of a memory; adds its bytes to
+// `used`.
 template <class Array>
 View view_of(const Array& array, const char* name, std::uint64_t& used) {
   View view{};
@@ -41,7 +42,7 @@ View view_of(const Array& array, const char* name, std::uint64_t& used) {
   const std::int64_t size = size_of(view.type);
   std::uint64_t extent = static_cast<std::uint64_t>(size);
   for (std::size_t axis = 0; axis < 4; ++axis) {
-    // the stride of an axis of one element means nothing, and numpy puts anything there
+    // the stride of an axis of one element has no meaning, and numpy sets it to any value
     const bool single = array.shape(axis) == 1;
     const std::int64_t stride = single ? (axis == 3 ? size : 0) : array.stride(axis) * size;
     if (stride < 0 || stride > std::numeric_limits<std::uint32_t>::max() ||
@@ -77,7 +78,7 @@ void run_instruction(nb::bytes record, const View4& out, const ReadView4& a,
                                 " and a multiple of " + std::to_string(entry_bytes));
   }
 
-  // the instruction as it would stand in a program: arrays in sram, weights and table in constants
+  // the instruction as in a program: arrays in sram, weights and table in constants
   std::uint64_t sram = 0;
   instruction.a = view_of(a, "a", sram);
   instruction.b = b ? view_of(*b, "b", sram) : View{};

@@ -1,4 +1,4 @@
-// What training calls: operators on float32 arrays, with their gradients.
+// The functions that training calls: operators on float32 arrays, with their gradients.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -29,7 +29,7 @@ const char* npy_type(Type type) {
   return "";
 }
 
-// The dictionary as numpy writes it, without the filling behind it.
+// The dictionary as numpy writes it, without the padding behind it.
 std::string npy_dictionary(const TensorRecord& tensor) {
   return std::string("{'descr': ") + npy_type(tensor.type) +
          ", 'fortran_order': False, 'shape': " + shape_text(tensor) + ", }";
@@ -37,7 +37,7 @@ std::string npy_dictionary(const TensorRecord& tensor) {
 
 bool is_npy(const std::string& path) { return path.ends_with(".npy"); }
 
-// By the first bytes: JPEG, PNG, PPM, GIF, BMP and WebP.
+// Recognises JPEG, PNG, PPM, GIF, BMP and WebP by their first bytes.
 bool is_picture(const std::string& path) {
   char begin[12] = {};
   std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
@@ -59,7 +59,7 @@ std::string expectation(const TensorRecord& tensor) {
          name_of(tensor.layout);
 }
 
-// Where the data begins in a .npy file that holds just such a tensor.
+// The offset of the data in a .npy file that holds an array of this tensor's type and shape.
 std::size_t npy_data_offset(const std::string& path, const Bytes& file,
                             const TensorRecord& tensor) {
   const char* const text = reinterpret_cast<const char*>(file.data());

@@ -1,4 +1,5 @@
-// A tensor's data in a file: raw little-endian values, or numpy's .npy where the name ends in that.
+// A tensor's data in a file: numpy's format if the name ends in .npy, otherwise raw little-endian
+// values.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +12,14 @@ namespace horizon {
 
 using Bytes = std::vector<std::byte>;
 
-// Exactly the tensor's data, in its layout. Throws UsageError for another size, type or shape.
+// Reads exactly the tensor's data, in its layout. Throws UsageError for another size, type or
+// shape.
 Bytes read_array(const std::string& path, const TensorRecord& tensor);
 
 // Throws UsageError if the file cannot be written.
 void write_array(const std::string& path, const TensorRecord& tensor, const Bytes& data);
 
-// The files of all inputs. Throws UsageError if their number differs.
+// Reads the files of all inputs. Throws UsageError if there are more or fewer files than inputs.
 std::vector<Bytes> read_inputs(const std::string& list, const Program& program);
 
 }  // namespace horizon

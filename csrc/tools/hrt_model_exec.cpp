@@ -1,7 +1,7 @@
 // hrt_model_exec: shows, runs and times a compiled program on this CPU.
 //
-// The options are those of the tool of that name on the boards. Exit code 0, or 2 with a message
-// on standard error.
+// It takes the options of the tool of the same name on the boards. The exit code is 0, or 2 with a
+// message on standard error.
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -32,10 +32,10 @@ perf        runs it many times
   --input_file A[,B]   data of each input (default: noise)
   --profile_path DIR   writes DIR/profiler.log, the time of every instruction, as JSON
 
-The environment variable HORIZON_KERNELS forces an instruction set: scalar, avx2, avx512, neon.
+The environment variable HORIZON_KERNELS forces an instruction set: scalar, avx2, avx512, amx, neon.
 )";
 
-// What concerns one command: the first paragraph, the command's own and the last.
+// The part of the usage for one command: the first line, the command's own and the last paragraph.
 std::string usage_of(std::string_view command) {
   const std::string_view all = kUsage;
   std::size_t start = std::string_view::npos;

@@ -39,7 +39,7 @@ std::int32_t value_at(const Bytes& data, Type type, std::size_t index) {
   return value;
 }
 
-// Least, greatest and mean value of each channel, as real numbers.
+// Prints the least, greatest and mean value of each channel, as real numbers.
 void print_summary(const Program& program, std::size_t index, const Bytes& data) {
   const TensorRecord& tensor = program.outputs()[index];
   const auto scales = program.scales(tensor);
@@ -74,7 +74,7 @@ void print_summary(const Program& program, std::size_t index, const Bytes& data)
   if (shown < channels) std::printf("  and %zu more channels\n", channels - shown);
 }
 
-// A tensor's name as part of a file's name.
+// A tensor's name in a form that can be part of a file name.
 std::string file_name(std::string_view name) {
   std::string safe(name);
   for (char& c : safe) {
@@ -116,7 +116,7 @@ void infer(std::span<char* const> arguments) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     print_summary(program, i, outputs[i]);
     if (!directory) continue;
-    std::error_code error;  // a directory that cannot be made shows when the file is written
+    std::error_code error;  // if it cannot be made, writing the file fails with a message
     std::filesystem::create_directories(*directory, error);
     const std::string path = *directory + "/model_infer_output_" + std::to_string(i) + "_" +
                              file_name(program.text(program.outputs()[i].name)) + "." + format;

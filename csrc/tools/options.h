@@ -18,22 +18,22 @@ class UsageError : public std::runtime_error {
 
 class Options {
  public:
-  // Every key must be among `known`, and stand once.
+  // Throws UsageError for a key that is not among `known` or occurs twice.
   Options(std::span<char* const> arguments, const std::vector<std::string>& known);
 
   std::optional<std::string> text(const std::string& key) const;
   std::string required(const std::string& key) const;
-  // A whole number in low..high.
+  // The value as a whole number in low..high.
   int number(const std::string& key, int otherwise, int low, int high) const;
-  // Of threads, 1..kMaxThreads. More than the CPUs that this process may use are cut down to those,
-  // and standard error says so.
+  // The value as a number of threads, 1..kMaxThreads. A number above the CPUs that this process may
+  // use is reduced to theirs, with a message on standard error.
   int cpus(const std::string& key, int otherwise) const;
 
  private:
   std::map<std::string, std::string> values_;
 };
 
-// The parts between commas.
+// Splits a text at commas.
 std::vector<std::string> split(const std::string& list);
 
 }  // namespace horizon

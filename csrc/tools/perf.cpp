@@ -31,7 +31,7 @@ std::uint64_t since(Clock::time_point start) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
 }
 
-// The same values in every call.
+// Noise, with the same values in every call.
 std::vector<Bytes> noise(const Program& program) {
   std::mt19937 random(1);
   std::vector<Bytes> inputs;
@@ -42,7 +42,7 @@ std::vector<Bytes> noise(const Program& program) {
   return inputs;
 }
 
-// Threads that are made afterwards stay on this core too.
+// Pins this thread to a core. Threads that it makes afterwards stay on this core too.
 void pin(int core) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -83,7 +83,8 @@ PerfResult measure(const Program& program, const std::vector<Bytes>& inputs, int
   std::vector<std::unique_ptr<Lane>> lanes;
   for (int i = 0; i < frames_in_flight; ++i) {
     lanes.push_back(std::make_unique<Lane>(program, cores, profile));
-    lanes.back()->session.run(in, lanes.back()->out);  // touches the memory once, not measured
+    lanes.back()->session.run(
+        in, lanes.back()->out);  // not measured; touches the memory for the first time
   }
 
   std::atomic<int> left{frames};
@@ -140,7 +141,7 @@ void perf(std::span<char* const> arguments) {
       measure(program, inputs, frames, frames_in_flight, cores, profile_path.has_value());
   print(result);
   if (profile_path) {
-    std::error_code error;  // a directory that cannot be made shows when the file is written
+    std::error_code error;  // if it cannot be made, writing the file fails with a message
     std::filesystem::create_directories(*profile_path, error);
     const std::string path = *profile_path + "/profiler.log";
     std::ofstream stream(path, std::ios::trunc);

@@ -20,7 +20,7 @@ double mean(const PerfResult& result) {
   return sum / static_cast<double>(result.latencies.size());
 }
 
-// Nearest rank.
+// The percentile by nearest rank.
 double percentile(const PerfResult& result, std::size_t percent) {
   const std::size_t count = result.latencies.size();
   return milliseconds(result.latencies[(count * percent + 99) / 100 - 1]);
@@ -55,7 +55,7 @@ std::string quoted(std::string_view text) {
   return json + '"';
 }
 
-// One instruction, or all of a layer.
+// The figures of one instruction, or of all instructions of a layer.
 struct Share {
   std::uint64_t nanoseconds = 0, macs = 0, load_bytes = 0, store_bytes = 0;
 };

@@ -1,4 +1,4 @@
-// What has to be known of a program before its values are used.
+// A warning for programs whose values mean nothing, because their weights are random.
 #pragma once
 
 #include <cstdio>
@@ -10,7 +10,7 @@ namespace horizon {
 inline constexpr const char* random_weights_text =
     "random: times and memory are those of the trained network, its values mean nothing";
 
-// On standard error, so that what scripts read stays the same.
+// Prints to standard error, so the output that scripts read stays the same.
 inline void warn_of_random_weights(const Program& program) {
   if (program.has_random_weights()) {
     std::fprintf(stderr, "warning: the program's weights are %s\n", random_weights_text);

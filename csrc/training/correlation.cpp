@@ -14,7 +14,7 @@ constexpr int lanes = 16;    // pixels of a row at a time
 constexpr int together = 4;  // channels of a gradient at a time
 typedef float Pixels __attribute__((vector_size(lanes * sizeof(float))));
 
-// Vectors never leave a function that is inlined: how they would be passed does not matter.
+// Vectors are only passed to inlined functions, so the calling convention for them does not matter.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 __attribute__((always_inline)) inline Pixels load(const float* from) {
@@ -23,7 +23,8 @@ __attribute__((always_inline)) inline Pixels load(const float* from) {
   return value;
 }
 
-// Planes of one image with zeros around: `reach` on each side, and whole groups of pixels per row.
+// The planes of one image with `reach` zeros on each side. Rows are filled up to whole groups of
+// pixels.
 class Padded {
  public:
   Padded(const float* from, int planes, int height, int width, int reach)
@@ -56,7 +57,7 @@ __attribute__((always_inline)) inline void store(float* to, const Pixels& value,
     std::memcpy(to, &value, count * sizeof(float));
 }
 
-// All displacements of one row distance at once: side = 2 reach + 1 sums of `lanes` pixels.
+// All displacements with the same dy at once: side = 2 reach + 1 sums of `lanes` pixels.
 template <int side>
 HORIZON_FOR_EACH_CPU void volume_row(const float* first, std::ptrdiff_t first_plane,
                                      const float* second, std::ptrdiff_t second_plane, int channels,
@@ -79,8 +80,8 @@ void volume_row_of_any_side(int side, const float* first, std::ptrdiff_t first_p
                   to + dx * volume_plane, volume_plane, count);
 }
 
-// sum over d of gradient[d] * partner[c] for `together` channels. In each row of displacements both
-// operands move by a fixed distance from one entry to the next.
+// Sum over d of gradient[d] * partner[c] for `together` channels. In each row of displacements,
+// both operands move by a fixed distance from one displacement to the next.
 HORIZON_FOR_EACH_CPU void gradient_row(const float* gradient, std::ptrdiff_t gradient_row_step,
                                        std::ptrdiff_t gradient_step, const float* partner,
                                        std::ptrdiff_t partner_row_step, std::ptrdiff_t partner_step,
@@ -161,8 +162,8 @@ void correlation_backward(const CorrelationShape& shape, const float* first, con
                 gradient_row(slope.at(0, y, x), side * slope.plane(), slope.plane(),
                              two.at(channel, y - reach, x - reach), row, 1, two.plane(), side, some,
                              factor, to_first + to, plane, count);
-              // Pixel p of the second map met pixel p - d of the first: both operands move against
-              // d.
+              // Pixel p of the second map was multiplied by pixel p - d of the first, so both
+              // operands move in the direction opposite to d.
               if (to_second)
                 gradient_row(slope.at(0, y + reach, x + reach), side * slope.plane() - row,
                              slope.plane() - 1, one.at(channel, y + reach, x + reach), -row, -1,

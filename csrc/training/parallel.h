@@ -1,5 +1,5 @@
-// What the training operators share: vectors of pixels, several instruction sets, a thread per
-// image.
+// Code that the training operators share: vectors of pixels, compilation for several instruction
+// sets, one thread per image.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-// The same source compiled for several instruction sets; the loader chooses.
+// Compiles the same source for several instruction sets; the dynamic loader chooses one.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define HORIZON_FOR_EACH_CPU \
@@ -18,7 +18,8 @@
 
 namespace horizon::training {
 
-// work(image) for every image, each in one thread: what it writes depends on no other image.
+// Calls work(image) for every image, each in one thread. The results for an image must not depend
+// on other images.
 inline void for_each_image(int images, int threads, const std::function<void(int)>& work) {
   threads = std::clamp(threads, 1, std::max(images, 1));
   auto share = [&](int thread) {

@@ -10,14 +10,15 @@
 namespace horizon::training {
 namespace {
 
-// The four pixels around a place, clockwise from the upper left: where they are and what they
-// weigh. A tap outside of the map has no place.
+// The four pixels (taps) around a place, row by row: their positions and
+// weights. A tap outside the map has no position.
 struct Taps {
   std::ptrdiff_t place[4];
   float weight[4], along_x, along_y;
 
   Taps(const WarpShape& shape, float x, float y) {
-    // Two pixels outside nothing is seen any more; NaN becomes such a place too.
+    // Two pixels outside the map all taps are 0, so places are clamped there; NaN becomes such a
+    // place.
     x = x >= -2 ? std::min(x, static_cast<float>(shape.width + 1)) : -2;
     y = y >= -2 ? std::min(y, static_cast<float>(shape.height + 1)) : -2;
     const float left = std::floor(x), top = std::floor(y);
@@ -36,9 +37,9 @@ struct Taps {
   }
 };
 
-// Planes lie a power of two apart, as a rule: to write a pixel's channels one by one would put them
-// all into the same few lines of the cache. A group of pixels writes a line of each plane at a
-// time.
+// The distance of two planes is usually a power of two. Writing a pixel's channels one by one would
+// use the same few cache lines for all of them, so a group of pixels is written at once: one cache
+// line of each plane.
 constexpr int group = 16;
 
 HORIZON_FOR_EACH_CPU void forward_image(const WarpShape& shape, const float* feature,

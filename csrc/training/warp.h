@@ -1,9 +1,10 @@
-// Sampling a feature map at shifted places, in float32, and its exact gradients, for CPUs.
+// Sampling of a feature map at shifted places in float32 and its exact gradients, for training on
+// CPUs.
 //
 //   out[n, c, y, x] = feature[n, y + offset[n, 1, y, x], x + offset[n, 0, y, x], c]
 //
-// bilinear between pixels; a tap outside of the map is 0. The map has its channels innermost, as
-// the taps of a pixel are read together; everything else is (images, channels, height, width).
+// The sampling is bilinear; a tap outside of the map is 0. The map has its channels innermost, so
+// the channels of a tap are read together. All other arrays are (images, channels, height, width).
 #pragma once
 
 namespace horizon::training {
@@ -15,7 +16,7 @@ struct WarpShape {
 void warp_forward(const WarpShape& shape, const float* feature, const float* offset, float* out,
                   int threads);
 
-// Gradients of a sum over out * gradient; both results are overwritten.
+// The gradients of sum(out * gradient). Both results are overwritten.
 void warp_backward(const WarpShape& shape, const float* feature, const float* offset,
                    const float* gradient, float* to_feature, float* to_offset, int threads);
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 ROWS = "on maps of one row, (N, C, 1, L) instead of (N, C, L)"
 FRAMES = "with the frames as channels or as a batch"
 NORM = (
-    "nn.BatchNorm2d behind a convolution, whose statistics stand still after training: what "
-    "divides by the statistics of each image has no fixed-point form"
+    "nn.BatchNorm2d behind a convolution, whose statistics are constant after training; a division "
+    "by the statistics of each image has no fixed-point form"
 )
-# The first entry that is a part of the class's name, so that variants are covered.
+# The first entry whose text is part of the class's name applies, so variants are covered.
 LAYERS = (
-    ("AdaptiveMaxPool", "nn.MaxPool2d of a fixed kernel and stride"),
+    ("AdaptiveMaxPool", "nn.MaxPool2d with a fixed kernel and stride"),
     ("MaxPool", "nn.MaxPool2d, or nn.Conv2d with stride 2"),
     ("AvgPool", "nn.AvgPool2d or nn.AdaptiveAvgPool2d"),
     ("LPPool", "nn.Conv2d with stride 2"),
@@ -27,22 +27,22 @@ LAYERS = (
     ("Transpose1d", f"nn.ConvTranspose2d with a kernel of 1xk, {ROWS}"),
     ("Conv3d", f"nn.Conv2d, {FRAMES}"),
     ("Transpose3d", f"nn.ConvTranspose2d, {FRAMES}"),
-    ("Softmax", "the logits: end with a DeQuantStub and apply it on the CPU"),
-    ("Dropout", "nn.Dropout, which does nothing outside of training"),
-    ("Flatten", "a convolution as large as the map, or what follows on the CPU"),
+    ("Softmax", "the logits: end with a DeQuantStub and apply the softmax on the CPU"),
+    ("Dropout", "nn.Dropout, which does nothing in evaluation"),
+    ("Flatten", "a convolution as large as the map; or end with a DeQuantStub before it"),
 )
 ACTIVATIONS = ("RReLU",)
 ACTIVATION = "nn.ReLU, nn.LeakyReLU, nn.PReLU or nn.ReLU6, fused with the convolution before it"
 OTHERWISE = "convolutions and layers of horizon.nn; or end with a DeQuantStub before it"
-AXES = "rows and columns, or channels, as the axes, with keepdim=True"
+AXES = "the axes of rows and columns (2, 3) or of channels (1), with keepdim=True"
 SHAPE = (
-    "a form in which batch, channels, rows and columns stay what they are; flatten on the CPU, "
+    "a form that keeps batch, channels, rows and columns as the four axes; flatten on the CPU, "
     "behind a DeQuantStub"
 )
 SCALAR = "the bias of the convolution before or behind it"
 PRODUCT = "a number, a constant of one value or one per channel, or a quantised tensor"
 QUOTIENT = f"as the divisor {PRODUCT}"
-# By the names of functions and methods of torch; "_" at the end (in place) does not count.
+# By the names of functions and methods of torch, without the "_" of in-place methods.
 CALLS = {
     **dict.fromkeys(("sum", "mean", "amax"), AXES),
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "local_response_norm"), NORM),
@@ -63,7 +63,7 @@ CALLS = {
     "linear": "nn.Conv2d of 1x1",
     "batch_norm": "nn.BatchNorm2d right behind a convolution, named with it in fuse_model()",
     "pad": "the padding of the convolution behind it",
-    "softmax": "the logits: end with a DeQuantStub and apply it on the CPU",
+    "softmax": "the logits: end with a DeQuantStub and apply the softmax on the CPU",
     "grid_sample": "horizon.nn.GridSample, with offsets in pixels",
     **dict.fromkeys(
         ("sub", "subtract", "rsub"),
@@ -73,11 +73,11 @@ CALLS = {
     **dict.fromkeys(("div", "divide", "true_divide"), QUOTIENT),
     "matmul": "nn.Conv2d of 1x1",
     "rrelu": ACTIVATION,
-    "add": "an addition of two quantised tensors of one shape",
+    "add": "an addition of two quantised tensors of the same shape",
 }
 EXAMPLE = (
-    "hand the example input of prepare_qat or prepare_calibration, by which such calls are found "
-    "and get a scale"
+    "pass an example input to prepare_qat or prepare_calibration, which finds such calls and gives "
+    "them a scale"
 )
 
 

@@ -1,5 +1,4 @@
-"""Two stages of a network compared layer by layer (fixed_point.md, "Training on the same
-arithmetic": the debug tools)."""
+"""Two stages of a network compared layer by layer, for the model profiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of a float network, to find what becomes a layer and what cannot be quantised."""
+"""A survey runs a float network once and finds which calls need layers, and what is unsupported."""
 
 from horizon.quantization.survey.found import CONTAINERS, TRANSPARENT, Finding, Survey
 from horizon.quantization.survey.run import survey

@@ -1,4 +1,4 @@
-"""The calls between the layers of a float network: what each would be in fixed point."""
+"""The calls between the layers of a float network, and what each becomes in fixed point."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from horizon.quantization.survey.source_line import line_of_caller
 FIRST_SCALE = 1.0
 NEXT_SCALE = 1.0 + 2.0**-13
 NO_CONSTANT = (
-    "a plain tensor that is no constant (an input of the network, or what a DeQuantStub gave) "
-    "meets a quantised one; send what enters the quantised part through a QuantStub"
+    "a plain tensor that is not a constant (an input of the network, or the output of a "
+    "DeQuantStub) meets a quantised one; send the inputs of the quantised part through a QuantStub"
 )
 
 
 class Calls:
-    """Answers the calls, and keeps what was found.
+    """Carries out the calls of torch during a survey, and collects the findings.
 
     Attributes:
-        found: so far.
-        origins: of plain tensors.
+        found: the findings so far.
+        origins: the origins of plain tensors.
         running: the modules whose forward runs, outermost first, with their names.
-        qconfigs: what counts for each module.
+        qconfigs: the qconfig that applies to each module.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -100,7 +100,7 @@ class Calls:
         reason: str,
         line: str,
     ) -> Any:
-        """What the function gives of real numbers; that it is refused is written down."""
+        """Note that a call is refused; return its result on real numbers."""
         _, path, _ = self.running[-1]
         name = function_name(function)
         self._refuse(path, "call", reason, line, name, instead_of_call(name))
@@ -157,7 +157,7 @@ class Calls:
     def _with_values(
         self, moved: Any, function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        """``moved`` with the real numbers that the function gives."""
+        """``moved`` with the function's result on real numbers as its values."""
         if not isinstance(moved, QTensor):
             return moved
         values = function(*tree_map(copies_of, tuple(args)), **tree_map(copies_of, dict(kwargs)))
@@ -173,10 +173,10 @@ class Calls:
 
 
 def values_of(x: Any) -> Any:
-    """The real numbers of a quantised tensor; anything else as it is."""
+    """The real numbers of a quantised tensor; any other object unchanged."""
     return x.values if isinstance(x, QTensor | Rearranged) else x
 
 
 def copies_of(x: Any) -> Any:
-    """Real numbers that may change in place: a quantised tensor never does."""
+    """Like :func:`values_of`, but a copy, which a call may change in place."""
     return x.values.clone() if isinstance(x, QTensor | Rearranged) else x

@@ -1,4 +1,4 @@
-"""What a survey of a float network finds."""
+"""The findings of a survey of a float network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ MOVING = (
     *(nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
 )
 TRANSPARENT = (*HARMLESS, *MOVING, *CONTAINERS)
-"""Modules of torch that need no fixed-point form of their own: it is seen what they call."""
+"""Modules of torch that need no fixed-point form of their own; the survey looks at their calls."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A place that fixed point does not cover.
+    """A place of a network that has no fixed-point form, or a costly one.
 
     Attributes:
         layer: name of the module.
         kind: "unfused", "unquantised" or, for a call, "call".
         message: what was found and what to do.
-        is_error: whether the network cannot be prepared.
-        line: the source line, where an example input showed it.
-        found, instead: what it is, and what to use in its place.
+        is_error: whether the network cannot be prepared because of it.
+        line: the source line, if a run on an example input found the place.
+        found, instead: the class or function, and its replacement.
     """
 
     layer: str
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass
 class SiteUse:
-    """A call that needs a layer: what makes the float one, where it stands, how often it runs."""
+    """A call that needs a layer: its float layer, its module's path, and the number of its runs."""
 
     source: nn.Module
     path: str
@@ -60,7 +60,7 @@ class Survey:
 
     Attributes:
         uses: how often each module got quantised tensors.
-        plain: modules that got only plain tensors.
+        plain: how often each module got only plain tensors.
         sites: the calls that need layers, by the module that makes them.
     """
 
@@ -74,7 +74,7 @@ class Survey:
 
 
 def is_opaque(module: nn.Module) -> bool:
-    """Whether a module is a layer: one of torch's own or one that has a twin, no container."""
+    """Whether a module is a layer: one of torch's own, or one with a twin, but not a container."""
     if isinstance(module, (*TRANSPARENT, *expansions.MODULES)) or type(module) is nn.Module:
         return False
     of_torch = type(module).__module__.startswith("torch.nn.modules.")

@@ -15,10 +15,10 @@ MARK = "_horizon_origin"
 
 
 class Origins(TorchFunctionMode):
-    """Within the block, what functions of torch give has the origin of their arguments.
+    """Within the block, the results of torch's functions get the origin of their arguments.
 
-    Where arguments differ the later one of ``ORDER`` counts. Tensors that other code than torch's
-    functions makes have none.
+    If arguments have several origins, the last of them in ``ORDER`` counts. Tensors that other code
+    than torch's functions makes have no origin.
     """
 
     def __init__(self, model: nn.Module) -> None:

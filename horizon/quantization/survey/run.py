@@ -1,8 +1,8 @@
-"""One run of a float network, to find what becomes a layer and what cannot be quantised.
+"""The run of a survey, which finds which calls need layers and what cannot be quantised.
 
-The network runs in evaluation mode on real numbers; from a QuantStub to a DeQuantStub these are in
-a :class:`QTensor`, each with a made-up scale by which those from one layer are told from others.
-What its modules and the calls in between would be in fixed point is asked of their twins.
+The network runs in evaluation mode on real numbers. Between a QuantStub and a DeQuantStub, these
+are in a :class:`QTensor` with a made-up scale, which differs from layer to layer and so identifies
+the layer. The twins of the modules and calls decide what these become in fixed point.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from horizon.quantization.survey.source_line import line_of_caller, line_of_erro
 
 
 def survey(model: nn.Module, example: Any) -> Survey:
-    """Run ``model`` on ``example``; its modes and weights are as before afterwards.
+    """Run ``model`` on ``example``; afterwards its modes and weights are as before.
 
-    Whatever the float network itself raises is raised.
+    Exceptions of the float network itself are not caught.
     """
     modes = {module: module.training for module in model.modules()}
     runner = _Runner(model)
@@ -69,15 +69,15 @@ class _Runner(Calls):
                 self._refuse(
                     "",
                     "call",
-                    "in fixed point the output would be another: somewhere a tensor is changed in "
-                    "place (x += y, relu_, inplace=True) that is used under another name as well; "
-                    "write x = x + y, and use what the call returns",
+                    "in fixed point the output would be different: a tensor that is also used "
+                    "under another name is changed in place (x += y, relu_, inplace=True); write "
+                    "x = x + y, and use what the call returns",
                     "",
                     "output",
                 )
 
     def _run(self, example: Any) -> Any:
-        """The output; None where ``forward`` could not be carried out."""
+        """The output; None if ``forward`` could not be carried out."""
         plain = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, example)
         for x in tree_leaves(plain):
             self.origins.mark_input(x)
@@ -86,7 +86,7 @@ class _Runner(Calls):
                 output = call_with(self.model, plain)
         except Exception as error:
             self.remove_hooks()
-            call_with(self.model, example)  # what the network itself raises is for the user
+            call_with(self.model, example)  # the user gets an exception of the network itself
             module, path, _ = self.running[-1] if self.running else (self.model, "", None)
             line = line_of_error(error)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -102,9 +102,9 @@ class _Runner(Calls):
             )
         if not self.found.uses and not self.found.findings:
             raise InputError(
-                "prepare: the example input reached no QuantStub and DeQuantStub, so that nothing "
-                "would be quantised; send what enters the quantised part through a "
-                "horizon.nn.QuantStub and what leaves it through a DeQuantStub"
+                "prepare: the example input reached no QuantStub and DeQuantStub, so nothing would "
+                "be quantised; send the inputs of the quantised part through a "
+                "horizon.nn.QuantStub and its outputs through a DeQuantStub"
             )
         return output
 
@@ -114,7 +114,7 @@ class _Runner(Calls):
         self.handles.clear()
 
     def _hook(self, module: nn.Module, path: str, qconfig: QConfig | None) -> None:
-        """Hook the layers below ``module``, and the modules in whose forward calls may stand."""
+        """Hook the layers below ``module``, and the modules whose forward may have calls."""
         if module in self.qconfigs:
             return
         qconfig = getattr(module, "qconfig", qconfig)
@@ -132,7 +132,7 @@ class _Runner(Calls):
             for name, child in module.named_children():
                 self._hook(child, f"{path}.{name}" if path else name, qconfig)
 
-    # Modules that are looked into.
+    # Modules that are no layers: the survey sees their calls.
 
     def _before_module(self, module: nn.Module, path: str, args: Any, kwargs: Any) -> None:
         self.running.append((module, path, SiteCounter()))
@@ -140,7 +140,7 @@ class _Runner(Calls):
     def _after_module(self, module: nn.Module, path: str, output: Any) -> None:
         self.running.pop()
 
-    # Layers: their calls are not looked into.
+    # Layers: the survey does not see their calls.
 
     def _before_layer(self, module: nn.Module, path: str, args: Any, kwargs: Any) -> Any:
         self.running.append((module, path, SiteCounter()))
@@ -165,7 +165,7 @@ class _Runner(Calls):
                 self._refuse_layer(module, path)
             elif qconfig is None:
                 message = (
-                    f"{kind} has qconfig None and stays in float, and a quantised tensor reaches "
+                    f"{kind} has qconfig None and stays in float, but a quantised tensor reaches "
                     "it; give it a qconfig, or place a DeQuantStub before it"
                 )
                 self._refuse(path, "unquantised", message, line_of_caller(), kind)
@@ -173,8 +173,9 @@ class _Runner(Calls):
                 try:
                     if kwargs:
                         raise InputError(
-                            f"{kind} is called with {', '.join(kwargs)} by name; pass by position, "
-                            "or make it a setting of the layer (output_padding for output_size)"
+                            f"{kind} is called with {', '.join(kwargs)} by name; pass it by "
+                            "position, or use a setting of the layer instead (output_padding for "
+                            "output_size)"
                         )
                     if not form.ends:
                         refuse_rearranged(path, *leaves)
@@ -207,9 +208,9 @@ class _Runner(Calls):
                 self._refuse(
                     path,
                     "call",
-                    "what a DeQuantStub gave enters a QuantStub: the integer program would end "
-                    "there and a second one begin; leave both out, or split the network in two "
-                    "models",
+                    "the output of a DeQuantStub enters a QuantStub: the integer program would end "
+                    "there and a second one would begin; remove both stubs, or split the network "
+                    "into two models",
                     line_of_caller(),
                     "QuantStub",
                 )
@@ -217,8 +218,8 @@ class _Runner(Calls):
                 self._refuse(
                     path,
                     "call",
-                    "a constant (a parameter, a buffer, or what is made of them) enters a "
-                    "QuantStub, which would make it an input of the program; hand it to the "
+                    "a constant (a parameter, a buffer, or a tensor computed from them) enters a "
+                    "QuantStub, which would make it an input of the program; pass it to the "
                     "network as an input, or make it part of a convolution's weights or bias",
                     line_of_caller(),
                     "QuantStub",

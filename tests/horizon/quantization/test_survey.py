@@ -244,7 +244,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        (lambda m, x: m.b(m.quant(m.dequant(m.a(x)))[:, :4]), "a second one begin"),
+        (lambda m, x: m.b(m.quant(m.dequant(m.a(x)))[:, :4]), "a second one would begin"),
         (lambda m, x: x + m.other(torch.ones(1, 4, 8, 8)), "a constant .* enters a QuantStub"),
         (lambda m, x: x + m.other(m.table), "a constant .* enters a QuantStub"),
         (lambda m, x: x + m.table, "a plain tensor"),
@@ -258,7 +258,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: x / 0, "divided by 0"),
         (lambda m, x: x / torch.zeros(4, 1, 1), "a constant with zeros in it"),
         (lambda m, x: x + torch.full((1, 4, 1, 1), float("nan")), "a constant that is not finite"),
-        (lambda m, x: x + m.dequant(x).mean(), "plain tensor that is no constant"),
+        (lambda m, x: x + m.dequant(x).mean(), "plain tensor that is not a constant"),
         (lambda m, x: functional.glu(x, 2), "torch.glu along axis 2"),
         (lambda m, x: functional.group_norm(x, 2), "nn.BatchNorm2d behind a convolution"),
         (lambda m, x: nn.LayerNorm(8)(x), "nn.BatchNorm2d behind a convolution"),
@@ -352,7 +352,7 @@ def test_a_network_without_stubs():
 
 def test_without_an_example_the_message_says_how_to_give_one():
     prepared = prepare_calibration(BasicBlock())
-    with pytest.raises(InputError, match="hand the example input of prepare_qat"):
+    with pytest.raises(InputError, match="pass an example input to prepare_qat"):
         prepared(images(1, 4, 4))
     chain = nn.Sequential(QuantStub(), nn.Softmax(1))
     chain.qconfig = MINMAX
