@@ -1,4 +1,4 @@
-// Checks of the instructions that compute: conv, correlation, warp, rescale and add.
+// Checks of the instructions that compute.
 #pragma once
 
 #include <cstddef>
