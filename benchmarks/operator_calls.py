@@ -70,6 +70,29 @@ ARITHMETIC: dict[str, Call] = {
     "c - x": lambda x, y: 1 - x,
     "clamp": lambda x, y: x.clamp(-0.5, 0.25),
 }
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, C, H, W) as matrices (N, H * W, C)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def _attention(x: Tensor, y: Tensor) -> Tensor:
+    """Of two heads, by a sigmoid."""
+    n, c, h, w = x.shape
+    q, k = (part.reshape(n, 2, c // 2, h * w) for part in (x, y))
+    scores = torch.sigmoid(q.transpose(-2, -1) @ k)
+    return (k @ scores.transpose(-2, -1)).reshape(n, c, h, w)
+
+
+MATRICES: dict[str, Call] = {
+    "all pairs": lambda x, y: (_rows(x) @ y.flatten(2)).transpose(1, 2).unflatten(2, x.shape[2:]),
+    "all pairs, other order": lambda x, y: (_rows(x) @ y.flatten(2)).unflatten(2, x.shape[2:]),
+    "einsum": lambda x, y: torch.einsum("bchw,bcij->bijhw", x, y).flatten(1, 2),
+    "linear attention": lambda x, y: (
+        (x.flatten(2) @ _rows(y)).transpose(1, 2) @ x.flatten(2)
+    ).unflatten(2, x.shape[2:]),
+}
 POOLING: dict[str, Call] = {
     "max_pool2d": lambda x, y: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
     "avg_pool2d": lambda x, y: F.avg_pool2d(x, 3, 2, 1),
@@ -133,6 +156,8 @@ OPERATORS = (
     _call("activations", "glu", lambda x, y: F.glu(x, 1), 2),
     *(_call("functions by table", name, call) for name, call in FUNCTIONS.items()),
     *(_call("arithmetic", name, call) for name, call in ARITHMETIC.items()),
+    *(_call("matrix products", name, call) for name, call in MATRICES.items()),
+    _call("matrix products", "attention", _attention, 2),
     *(_call("movement", name, call) for name, call in MOVEMENT.items()),
     _call("movement", "pixel_shuffle", lambda x, y: F.pixel_shuffle(x, 2), 4),
     _call("movement", "pixel_unshuffle", lambda x, y: F.pixel_unshuffle(x, 2), 1, True),

@@ -62,6 +62,12 @@ std::uint64_t taps_along(const InstructionRecord& i, int axis) {
   return static_cast<std::uint64_t>(total);
 }
 
+// Products of one element of the output.
+std::uint64_t products_of_matmul(const InstructionRecord& i) {
+  const std::uint64_t pixels = std::uint64_t{i.b.shape[1]} * i.b.shape[2];
+  return i.transposed != 0 ? i.a.shape[3] / (i.out.shape[3] / pixels) : pixels;
+}
+
 }  // namespace
 
 Tensor tensor_at(const View& view, std::byte* data) {
@@ -114,6 +120,16 @@ Step prepare(const InstructionRecord& i, const Operands& at) {
                      *at.table,
                      i.lo,
                      i.hi};
+    case Opcode::matmul:
+      return MatMulArgs{tensor_at(i.out, at.out),
+                        tensor_at(i.a, at.a),
+                        tensor_at(i.b, at.b),
+                        *at.table,
+                        i.transposed != 0,
+                        i.lo,
+                        i.hi};
+    case Opcode::transpose:
+      return TransposeArgs{tensor_at(i.out, at.out), tensor_at(i.a, at.a)};
     case Opcode::max_pool:
       return PoolArgs{tensor_at(i.out, at.out),
                       tensor_at(i.a, at.a),
@@ -159,6 +175,8 @@ std::uint64_t macs(const InstructionRecord& i) {
              taps_along(i, 0) * taps_along(i, 1);
     case Opcode::correlation:
       return elements(i.out) * i.a.shape[3];
+    case Opcode::matmul:
+      return elements(i.out) * products_of_matmul(i);
     case Opcode::warp:
       return elements(i.out) * 4;
     case Opcode::resize:

@@ -32,8 +32,8 @@ using Step = VariantOfRest<void HORIZON_OPERATORS(HORIZON_ARGUMENTS, HORIZON_ARG
 Tensor tensor_at(const View& view, std::byte* data);
 Step prepare(const InstructionRecord& instruction, const Operands& operands);
 
-// Multiply-accumulates of a conv or correlation; four for each value of a warp or bilinear resize;
-// otherwise 0.
+// Multiply-accumulates of a conv, correlation or matmul; four for each value of a warp or bilinear
+// resize; otherwise 0.
 std::uint64_t macs(const InstructionRecord& instruction);
 // Bytes of the output; what a LOAD or STORE moves.
 std::uint64_t out_bytes(const InstructionRecord& instruction);

@@ -41,7 +41,8 @@ double steps_of(const InstructionRecord& i) {
   if (i.opcode == Opcode::conv) {
     return places * i.kernel[0] * i.kernel[1] * std::max(i.out.shape[3], i.a.shape[3]);
   }
-  return i.opcode == Opcode::correlation ? places * i.a.shape[3] : places;
+  const bool pairs = i.opcode == Opcode::correlation || i.opcode == Opcode::matmul;
+  return pairs ? places * i.a.shape[3] : places;
 }
 
 bool is_small(const Program& program) {

@@ -36,8 +36,9 @@ void check_unused(const InstructionRecord& i) {
   const bool conv = i.opcode == Opcode::conv, correlation = i.opcode == Opcode::correlation,
              warp = i.opcode == Opcode::warp;
   const bool slopes = conv || correlation || i.opcode == Opcode::rescale || i.opcode == Opcode::add;
-  const bool average = i.opcode == Opcode::avg_pool, mul = i.opcode == Opcode::mul;
-  const bool clamps = slopes || mul || average;
+  const bool average = i.opcode == Opcode::avg_pool, mul = i.opcode == Opcode::mul,
+             matmul = i.opcode == Opcode::matmul;
+  const bool clamps = slopes || mul || matmul || average;
   if (i.zero0 != 0 || i.zero1 != 0 || i.zero2 != 0) {
     refuse("a reserved field that is not 0", "0");
   }
@@ -49,10 +50,10 @@ void check_unused(const InstructionRecord& i) {
   }
   if (!conv) {
     require_default(both(i.dilation, 1), "dilation");
-    require_default(i.transposed == 0, "transposed");
     require_default(i.weight_layout == WeightLayout::blocked, "weight layout");
     check_missing(i.weight, "weight");
   }
+  if (!conv && !matmul) require_default(i.transposed == 0, "transposed");
   if (!windows && !correlation && !resize) require_default(both(i.pad, 0), "pad");
   if (!correlation) require_default(i.reach == 0, "reach");
   if (!warp && !resize) {
@@ -71,7 +72,7 @@ void check_unused(const InstructionRecord& i) {
   if (!clamps && !warp && i.opcode != Opcode::lookup) {
     require_default(i.table == 0 && i.table_count == 0, "table");
   }
-  const bool two = conv || correlation || warp || mul || i.opcode == Opcode::add;
+  const bool two = conv || correlation || warp || mul || matmul || i.opcode == Opcode::add;
   if (!two) check_missing(i.b, "b");
 }
 

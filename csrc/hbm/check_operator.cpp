@@ -218,6 +218,50 @@ void check_mul(const InstructionRecord& i) {
   }
 }
 
+void check_matmul(const InstructionRecord& i) {
+  check_operand(i.b, "b");
+  require_narrow(i.a, "a");
+  require_narrow(i.b, "b");
+  check_sides(i.a, "a");
+  check_sides(i.b, "b");
+  check_sides(i.out, "out");
+  require_range({i.transposed, i.transposed}, "transposed", 0, 1);
+  require_shape(i.out, "out", i.a.shape[0], i.a.shape[1], i.a.shape[2], i.out.shape[3]);
+  require_shape(i.b, "b", i.a.shape[0], i.b.shape[1], i.b.shape[2],
+                i.transposed != 0 ? i.a.shape[3] : i.out.shape[3]);
+  const std::uint64_t pixels = std::uint64_t{i.b.shape[1]} * i.b.shape[2];
+  const std::uint64_t channels = i.transposed != 0 ? i.out.shape[3] : i.a.shape[3];
+  const std::uint64_t groups = channels / pixels;
+  if (groups * pixels != channels || groups == 0 || i.b.shape[3] % groups != 0) {
+    refuse(text_of(channels, " channels of ", i.transposed != 0 ? "out" : "a", " for b of ",
+                   shape_of(i.b)),
+           text_of(pixels, " for each of some equal groups of b's channels"));
+  }
+  const std::uint64_t bound = i.a.shape[3] / groups * largest_of(i.a.type) * largest_of(i.b.type);
+  if (bound >= kAccumulatorLimit) {
+    refuse(text_of("an accumulator that can reach ", bound),
+           text_of("less than ", kAccumulatorLimit));
+  }
+}
+
+void check_transpose(const InstructionRecord& i) {
+  require_signed(i.a, "a");
+  if (i.out.type != i.a.type) {
+    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
+  }
+  check_sides(i.a, "a");
+  check_sides(i.out, "out");
+  const std::uint64_t pixels = std::uint64_t{i.a.shape[1]} * i.a.shape[2];
+  const std::uint64_t made = std::uint64_t{i.out.shape[1]} * i.out.shape[2];
+  const std::uint64_t groups = i.out.shape[3] / pixels;
+  if (i.out.shape[0] != i.a.shape[0] || groups == 0 || groups * pixels != i.out.shape[3] ||
+      i.a.shape[3] % groups != 0 || i.a.shape[3] / groups != made) {
+    refuse(text_of("out of ", shape_of(i.out), " for a of ", shape_of(i.a)),
+           text_of("one batch, ", pixels, " channels of out and ", made,
+                   " of a for each of equal groups"));
+  }
+}
+
 // Every window of a pooling has an element of `a`.
 void check_windows(const InstructionRecord& i) {
   check_sides(i.a, "a");
@@ -310,6 +354,10 @@ void check_operator(const InstructionRecord& i, std::span<const std::byte> const
     check_warp(i);
   } else if (i.opcode == Opcode::mul) {
     check_mul(i);
+  } else if (i.opcode == Opcode::matmul) {
+    check_matmul(i);
+  } else if (i.opcode == Opcode::transpose) {
+    return check_transpose(i);  // neither limits nor a table
   } else if (i.opcode == Opcode::max_pool) {
     return check_max_pool(i);  // neither limits nor a table
   } else if (i.opcode == Opcode::avg_pool) {

@@ -75,7 +75,9 @@ enum class Opcode : std::uint8_t {
   max_pool = 10,
   lookup = 11,
   mul = 12,
-  avg_pool = 13
+  avg_pool = 13,
+  matmul = 14,
+  transpose = 15
 };
 
 enum class WeightLayout : std::int32_t {
@@ -86,7 +88,7 @@ enum class WeightLayout : std::int32_t {
 
 inline constexpr int kUnits = 6;
 inline constexpr std::size_t kSections = 6;
-inline constexpr std::size_t kOpcodes = 13;
+inline constexpr std::size_t kOpcodes = 15;
 
 // clang-format off
 // By opcode - 1.
@@ -104,6 +106,8 @@ inline constexpr Unit kUnitOf[] = {
     Unit::vector,
     Unit::vector,
     Unit::vector,
+    Unit::tensor,
+    Unit::transform,
 };
 inline constexpr const char* kOpcodeNames[] = {
     "load",
@@ -119,6 +123,8 @@ inline constexpr const char* kOpcodeNames[] = {
     "lookup",
     "mul",
     "avg_pool",
+    "matmul",
+    "transpose",
 };
 
 // By number.
@@ -238,7 +244,7 @@ struct InstructionRecord {
   std::int32_t pad[2];       // (top, left), may be negative
   std::int32_t lo;           // lower limit of the output
   std::int32_t hi;           // upper limit of the output
-  std::int32_t transposed;   // 0 or 1: whether it is a transposed convolution
+  std::int32_t transposed;   // 0 or 1: a transposed convolution; matmul: b is transposed
   WeightLayout weight_layout;
   std::int32_t reach;          // largest displacement
   std::int32_t fraction_bits;  // fraction bits of a sampling position

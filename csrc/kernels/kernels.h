@@ -90,6 +90,17 @@ struct MulArgs {
   std::int32_t lo, hi;
 };
 
+// The pixels of b, counted through its rows and columns as j, and its channels in groups:
+// transposed: acc[n, y, x, g*J + j] = sum_c a[n, y, x, g*I + c] b[n, j, g*I + c],  I channels a
+// group otherwise:  acc[n, y, x, g*O + o] = sum_j a[n, y, x, g*J + j] b[n, j, g*O + o],  O channels
+// a group a, b: int8 or int16; innermost strides are the types' sizes. Sums stay below 2^28.
+struct MatMulArgs {
+  Tensor out, a, b;
+  Channel table;
+  bool transposed;
+  std::int32_t lo, hi;
+};
+
 // Any strides. From uint8 to int8 128 is subtracted; otherwise the types are the same.
 struct CopyArgs {
   Tensor out, in;
@@ -133,6 +144,13 @@ struct ResizeArgs {
   std::int32_t origin[2], pad[2];
 };
 
+// Groups of C = out rows * columns channels of `in`, with P pixels, are transposed as matrices:
+// out[n, c / W, c % W, g*P + p] = in[n, p, g*C + c], W the columns of out. Both types are the same,
+// and the innermost strides are their size.
+struct TransposeArgs {
+  Tensor out, in;
+};
+
 // The operators: OPERATOR(function, arguments), or WITH_SCRATCH if a part needs scratch; then the
 // function NAME_scratch gives its bytes. The functions of each instruction set, their tables, the
 // steps of a session and the calls are generated from this list.
@@ -147,7 +165,9 @@ struct ResizeArgs {
   WITH_SCRATCH(max_pool, PoolArgs)                \
   WITH_SCRATCH(avg_pool, AvgPoolArgs)             \
   WITH_SCRATCH(resize, ResizeArgs)                \
-  OPERATOR(lookup, LookupArgs)
+  OPERATOR(lookup, LookupArgs)                    \
+  WITH_SCRATCH(matmul, MatMulArgs)                \
+  OPERATOR(transpose, TransposeArgs)
 
 struct Kernels {
   const char* name;

@@ -27,7 +27,9 @@ enum Place : std::size_t {
   kResidual,  // a convolution with a residual
   kRescale,
   kAdd,
-  kMul,  // by one factor for each channel
+  kMul,     // by one factor for each channel
+  kMatMul,  // of all pixels with those of two rows
+  kTranspose,
   kMaxPool,
   kResize,   // bilinear, to twice the size
   kSlopes,   // a rescale with two slopes
@@ -246,6 +248,17 @@ inline void SmallProgram::add_all() {
   mul.b.shape[1] = mul.b.shape[2] = 1;
   set_limits(mul);
   set_table(mul, 1, {0, 1 << 23, 0, 24});
+
+  const View scores = sram(kInt32, {1, kHeight, kWidth, 2 * kWidth});
+  InstructionRecord& matmul = add(Opcode::matmul, Unit::tensor, "matmul", scores, warped);
+  matmul.b = feature;
+  matmul.b.shape[1] = 2;
+  matmul.transposed = 1;
+  set_limits(matmul);
+  set_table(matmul, 1, {0, 1 << 23, 0, 24});
+
+  const View exchanged = sram(kInt32, {1, 3, 4, kHeight * kWidth});
+  add(Opcode::transpose, Unit::transform, "transpose", exchanged, scores);
 
   const View pooled = sram(kInt8, {1, kHeight / 2, kWidth / 2, 5});
   InstructionRecord& pool = add(Opcode::max_pool, Unit::vector, "pool", pooled, warped);

@@ -12,8 +12,10 @@
 #include "tests/avg_pool_case.h"
 #include "tests/kernel_cases.h"
 #include "tests/lookup_case.h"
+#include "tests/matmul_case.h"
 #include "tests/max_pool_case.h"
 #include "tests/resize_case.h"
+#include "tests/transpose_case.h"
 
 namespace horizon {
 namespace {
@@ -30,6 +32,7 @@ constexpr Operator kOperators[] = {
     {"mul", mul_case},           {"max_pool", max_pool_case},
     {"resize", resize_case},     {"lookup", lookup_case},
     {"avg_pool", avg_pool_case}, {"depthwise", depthwise_case},
+    {"matmul", matmul_case},     {"transpose", transpose_case},
 };
 
 constexpr std::size_t kGuard = 256;

@@ -185,6 +185,59 @@ void test_mul() {
   }
 }
 
+void test_matmul() {
+  refused(kMatMul, "out: shape 1x3x6x12; expected 1x4x6x12", [](auto& i) { i.out.shape[1] = 3; });
+  refused(kMatMul, "b: in none", [](auto& i) { i.b = View{}; });
+  refused(kMatMul, "b: shape 1x2x6x4; expected 1x2x6x5", [](auto& i) { i.b.shape[3] = 4; });
+  refused(kMatMul, "12 channels of out for b of 1x3x6x5; expected 18 for each of some equal groups",
+          [](auto& i) { i.b.shape[1] = 3; });
+  refused(kMatMul, "12 channels of out for b of 1x1x6x5; expected 6 for each of some equal groups",
+          [](auto& i) { i.b.shape[1] = 1; });
+  refused(kMatMul, "transposed 2; expected 0..1", [](auto& i) { i.transposed = 2; });
+  refused(kMatMul, "b: shape 1x2x6x5; expected 1x2x6x12", [](auto& i) { i.transposed = 0; });
+  refused(kMatMul, "pad: a value that this operation does not use", [](auto& i) { i.pad[0] = 1; });
+  refused(kMatMul, "two slopes: a value that this operation does not use",
+          [](auto& i) { i.two_slopes = 1; });
+  refused(kMatMul, "a table of 12 channels; expected 1", [](auto& i) { i.table_count = 12; });
+  refused_channel(kMatMul, "bias 1", [](auto& c) { c.bias = 1; });
+  refused(kMul, "transposed: a value that this operation does not use",
+          [](auto& i) { i.transposed = 1; });
+  accepted("a group for each channel", [](auto& p) {
+    InstructionRecord& i = p.instructions[kMatMul];
+    i.b.shape[1] = 1;
+    i.b.shape[2] = 2;
+    i.a.shape[3] = i.b.shape[3] = 4;
+    i.out.shape[3] = 8;
+  });
+  accepted("without transposition", [](auto& p) {
+    InstructionRecord& i = p.instructions[kMatMul];
+    i.transposed = 0;
+    i.b.shape[1] = 1;
+    i.b.shape[2] = i.a.shape[3];
+    i.out.shape[3] = i.b.shape[3];
+  });
+}
+
+void test_transpose() {
+  refused(kTranspose, "out of 1x3x3x24 for a of 1x4x6x12; expected one batch, 24 channels of out",
+          [](auto& i) { i.out.shape[2] = 3; });
+  refused(kTranspose, "and 12 of a for each of equal groups", [](auto& i) { i.a.shape[3] = 11; });
+  refused(kTranspose, "30 channels of out", [](auto& i) { i.a.shape[1] = 5; });
+  refused(kTranspose, "out: int16; expected the type of a, int32", [](auto& i) {
+    i.out.type = Type::int16;
+    i.out.stride[3] = 2;
+  });
+  refused(kTranspose, "limits: a value that this operation does not use",
+          [](auto& i) { i.hi = 1; });
+  refused(kTranspose, "b: an operand that this", [](auto& i) { i.b = i.a; });
+  accepted("groups of channels", [](auto& p) {
+    InstructionRecord& i = p.instructions[kTranspose];
+    i.a.shape[1] = 2;
+    i.out.shape[1] = 1;
+    i.out.shape[2] = 6;
+  });
+}
+
 void test_weights() {
   refused("instruction 3", "weight: a value of -128",
           [](auto& p) { weights_of(p, kConv)[0] = -128; });
@@ -280,6 +333,8 @@ int run() {
   test_conv();
   test_matching();
   test_mul();
+  test_matmul();
+  test_transpose();
   test_weights();
   test_readings();
   test_bounds();

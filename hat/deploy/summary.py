@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 from horizon.hbm.records import IoTensor, Opcode, Program, View
+from horizon.isa.instructions import INSTRUCTIONS
 from horizon.perf.work import products
 
 
@@ -24,12 +25,12 @@ def summary(program: Program) -> list[tuple[str, str]]:
     rows.append(("memory", ", ".join(f"{name} {size(value)}" for name, value in memory)))
     loaded, stored = ddr_bytes(program)
     rows.append(("DDR per run", f"{loaded:,} bytes loaded, {stored:,} bytes stored"))
-    convolutions, correlations = (
-        sum(products(i) for i in program.instructions if (i.weight is not None) == weighted)
-        for weighted in (True, False)
-    )
+    convolutions = sum(products(i) for i in program.instructions if i.weight is not None)
+    matrices = sum(products(i) for i in program.instructions if INSTRUCTIONS[i.opcode].matrices)
+    correlations = sum(map(products, program.instructions)) - convolutions - matrices
     text = f"{convolutions / 1e9:.2f} GMAC in convolutions ({convolutions:,})"
-    rows.append(("work", f"{text}, {correlations / 1e9:.2f} in correlations"))
+    text += f", {correlations / 1e9:.2f} in correlations"
+    rows.append(("work", text + (f", {matrices / 1e9:.2f} in matrix products" if matrices else "")))
     return rows
 
 

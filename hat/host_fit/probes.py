@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from horizon.hbir import Graph, Node, TensorInfo, verify
-from horizon.isa.bounds import MAX_STEP
+from horizon.isa.bounds import MAX_SIDE, MAX_STEP
 
 MAPS = (
     (6, 8),
@@ -40,6 +40,7 @@ DILATIONS = (1, 1, 1, 1, 2, 4, 8, 16)
 # Multiply-accumulates of one layer. Larger layers would only take longer.
 SMALLEST_MACS, LARGEST_MACS = 2e5, 3e8
 LARGEST_ELEMENTS = 4e6
+MOST_PAIRED = 512  # pixels, each with each
 PER_GRAPH = 12
 MULTIPLIER = 3 << 22
 SHIFTS = {"int8": 34, "int16": 28, "int32": 26}
@@ -192,6 +193,19 @@ class _Chain:
     def mul(self, a: TensorInfo, b: TensorInfo) -> TensorInfo:
         return self.add_node("mul", [a, b], a.shape, "int8", _ratio("int8") | _limits("int8"))
 
+    def matmul(self, a: TensorInfo, b: TensorInfo, transposed: bool) -> TensorInfo:
+        batch, height, width, _ = a.shape
+        channels = b.shape[1] * b.shape[2] if transposed else b.shape[3]
+        values = {"heads": 1, "transposed": int(transposed), **_ratio("int8"), **_limits("int8")}
+        return self.add_node("matmul", [a, b], (batch, height, width, channels), "int8", values)
+
+    def exchange(self, x: TensorInfo) -> TensorInfo:
+        """Pixels and channels exchanged."""
+        batch, height, width, channels = x.shape
+        shape = (batch, 1, channels, height * width)
+        values = {"heads": 1, "size": (1, channels)}
+        return self.add_node("transpose", [x], shape, x.dtype, values)
+
     def pool(self, x: TensorInfo, kernel: int, stride: int) -> TensorInfo:
         batch, height, width, channels = x.shape
         padding = kernel // 2 if kernel % 2 else 0
@@ -321,7 +335,7 @@ def _matching(chain: _Chain) -> None:
 
 
 def _elementwise(chain: _Chain) -> None:
-    """Rescales, sums, products, copies, loads and stores."""
+    """Rescales, sums, products, also of matrices, copies, loads and stores."""
     channels = chain.pick(_fitting(chain, CHANNELS[1:14]))
     few = chain.convolution(chain.last, chain.pick((1, 2, 3, 6)))
     x = chain.convolution(chain.last, channels, dtype=chain.pick(("int8", "int8", "int16")))
@@ -339,6 +353,10 @@ def _elementwise(chain: _Chain) -> None:
     chain.end(chain.pool(w, *((2, 2), (3, 2), (3, 1))[kind]))
     chain.end(chain.lookup(w, ("int8", "int16", "int8")[kind]))
     chain.end(chain.mul(w, chain.channel(y) if kind == 0 else y))
+    if w.shape[1] * w.shape[2] <= MOST_PAIRED:
+        chain.end(chain.matmul(chain.matmul(w, w, transposed=True), w, transposed=False))
+    if w.shape[1] * w.shape[2] < MAX_SIDE:
+        chain.end(chain.exchange(w))
     chain.end(chain.average(w, *((3, 1), (2, 2), (3, 2))[kind]))
     if max(w.shape[1:3]) <= MAX_STEP:
         chain.end(chain.mean(w))

@@ -16,6 +16,7 @@ from horizon.compiler.geometry import Interval, tensor_part, whole_map
 from horizon.compiler.layout import Buffer, Place, PlacedGraph, dense_strides
 from horizon.compiler.plan import overlap
 from horizon.compiler.tasks import Operand, Task
+from horizon.hbir.operators import operator_of
 from horizon.hbm.records import Space
 
 
@@ -54,10 +55,12 @@ class Group:
     def is_possible(self) -> bool:
         """Whether the group can be cut into stripes of rows.
 
-        It cannot if a task needs the whole map of an inner buffer, or if a task uses only some
-        images, rows or columns of one.
+        It cannot if a task makes or needs only whole maps of an inner buffer, or if a task uses
+        only some images, rows or columns of one.
         """
         for task in self.tasks:
+            if task.node is not None and not operator_of(task.node).cuts_map:
+                return False
             for name, operand in task.operands.items():
                 if operand.place.buffer not in self.inner:
                     continue

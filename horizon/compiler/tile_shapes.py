@@ -168,8 +168,10 @@ def _options(task: Task, types: dict[str, DataType], axis: int) -> list[int]:
     """Tile sizes along an axis, largest first: the side divided by 1, 2, 3, ..., rounded up."""
     side = task.out.shape[axis]
     step = 1
-    if axis == 3 and task.node is not None and not operator_of(task.node).cuts_channels:
-        return [side]
+    if task.node is not None:
+        operator = operator_of(task.node)
+        if axis and not (operator.cuts_channels if axis == 3 else operator.cuts_map):
+            return [side]
     if axis == 3 and task.weighted:
         together = block_outputs(weight_layout(task.computed, types["a"].name))
         if together is None:

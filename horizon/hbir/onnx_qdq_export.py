@@ -90,6 +90,12 @@ class QdqExport:
             return self.real(name), float(self.scales(name))
         return self.dequantise(name, unit=True), 1.0
 
+    def moved_operand(self, name: str, stored: str) -> tuple[str, float]:
+        """``operand`` of an int8 or int16 tensor whose quantised form was moved to ``stored``."""
+        info = self.tensors[name]
+        scale = self.scales(name) if one_scale(info) else np.array(1.0)
+        return self.linear(stored, scale, info.dtype), float(scale)
+
     def real(self, name: str) -> str:
         """A tensor as real numbers."""
         return self.dequantise(name, unit=False)

@@ -22,7 +22,7 @@ class Instruction:
         pad: (top, left), may be negative.
         lo: lower limit of the output.
         hi: upper limit of the output.
-        transposed: 0 or 1: whether it is a transposed convolution.
+        transposed: 0 or 1: a transposed convolution; matmul: b is transposed.
         reach: largest displacement.
         fraction_bits: fraction bits of a sampling position.
         origin: (y, x) of the output's first pixel in the map.

@@ -184,6 +184,42 @@ def _check_correlation(instruction: Instruction, where: str) -> None:
     require(bound < ACCUMULATOR_LIMIT, where, found, f"less than {ACCUMULATOR_LIMIT}")
 
 
+def _check_matmul(instruction: Instruction, where: str) -> None:
+    out, a, b = instruction.out, instruction.a, instruction.b
+    assert b is not None
+    _check_sides(instruction, where)
+    one = out.shape[:3] == a.shape[:3] and b.shape[0] == a.shape[0]
+    found = f"out is {out.shape}, a is {a.shape}, b is {b.shape}"
+    require(one, where, found, "out with the pixels of a, and one batch")
+    pixels = b.shape[1] * b.shape[2]
+    # Of the two that have b's pixels as channels and those that have b's channels.
+    grouped, same = (out, a) if instruction.transposed else (a, out)
+    groups, rest = divmod(grouped.shape[3], pixels)
+    fits = not rest and same.shape[3] == b.shape[3] and b.shape[3] % groups == 0
+    names = ("a", "out") if instruction.transposed else ("out", "a")
+    expected = (
+        f"{names[0]} with {b.shape[3]} channels, {names[1]} with {pixels} for each of some equal "
+        "groups of these"
+    )
+    require(fits, where, found, expected)
+    bound = a.shape[3] // groups
+    for view in (a, b):
+        bound *= -LIMITS[view.dtype.name][0]
+    found = f"an accumulator that can reach {bound}"
+    require(bound < ACCUMULATOR_LIMIT, where, found, f"less than {ACCUMULATOR_LIMIT}")
+
+
+def _check_transpose(instruction: Instruction, where: str) -> None:
+    out, a = instruction.out, instruction.a
+    _check_sides(instruction, where)
+    require(out.dtype == a.dtype, where, f"out is {out.dtype.name}", f"a's {a.dtype.name}")
+    pixels, made = (view.shape[1] * view.shape[2] for view in (a, out))
+    groups = out.shape[3] // pixels
+    fits = (out.shape[0], out.shape[3], a.shape[3]) == (a.shape[0], groups * pixels, groups * made)
+    expected = f"one batch, {pixels} channels of out and {made} of a for each of equal groups"
+    require(groups > 0 and fits, where, f"out is {out.shape}, a is {a.shape}", expected)
+
+
 def _check_warp(instruction: Instruction, where: str) -> None:
     out, a, b = instruction.out, instruction.a, instruction.b
     assert b is not None
@@ -295,6 +331,8 @@ _CHECKS = {
     Opcode.rescale: _check_rescale,
     Opcode.add: _check_add,
     Opcode.mul: _check_mul,
+    Opcode.matmul: _check_matmul,
+    Opcode.transpose: _check_transpose,
     Opcode.max_pool: _check_max_pool,
     Opcode.avg_pool: _check_avg_pool,
     Opcode.resize: _check_resize,

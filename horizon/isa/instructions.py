@@ -26,6 +26,8 @@ class Opcode(IntEnum):
     lookup = 11
     mul = 12
     avg_pool = 13
+    matmul = 14
+    transpose = 15
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Operation:
         fields: of ``InstructionRecord``, those that it uses.
         computes: channels of its operands lie side by side; otherwise strides are free.
         looks_up: its table has results, one for each value of ``a``, and no channel entries.
+        matrices: ``b`` takes the place of weights, for each of several groups of channels.
     """
 
     unit: Unit
@@ -53,6 +56,7 @@ class Operation:
     fields: tuple[str, ...] = ()
     computes: bool = True
     looks_up: bool = False
+    matrices: bool = False
 
 
 NARROW = frozenset({DataType.int8, DataType.int16})
@@ -133,4 +137,11 @@ INSTRUCTIONS: dict[Opcode, Operation] = {
         {"out": _signed, "a": _narrow},
         ("kernel", "stride", "pad", *CLAMP, "margin", *TABLE),
     ),
+    Opcode.matmul: Operation(
+        Unit.tensor,
+        {"out": _signed, "a": _narrow, "b": _narrow},
+        (*CLAMP, "transposed", *TABLE),
+        matrices=True,
+    ),
+    Opcode.transpose: Operation(Unit.transform, {"out": _signed, "a": _signed}),
 }

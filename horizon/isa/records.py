@@ -202,7 +202,7 @@ _INSTRUCTION = (
     _pair("pad", "(top, left), may be negative", 0, -MAX_PAD, MAX_PAD),
     _number("lo", "lower limit of the output", -(2**31), 2**31 - 1),
     _number("hi", "upper limit of the output", -(2**31), 2**31 - 1),
-    _flag("transposed", "0 or 1: whether it is a transposed convolution"),
+    _flag("transposed", "0 or 1: a transposed convolution; matmul: b is transposed"),
     Field("weight_layout", "WeightLayout", form="enum"),
     _number("reach", "largest displacement", 0, MAX_STEP),
     _number("fraction_bits", "fraction bits of a sampling position", 0, MAX_FRACTION_BITS),

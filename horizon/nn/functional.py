@@ -44,8 +44,8 @@ class Functional(nn.Module):
         return self("add_scalar", x, number)
 
     def matmul(self, x: Any, y: Any) -> Any:
-        """``x @ y``: in real numbers only."""
-        return self("matmul", x, y)
+        """``x @ y``. Quantised, it gets a layer where it is called, as ``torch.matmul`` does."""
+        return torch.matmul(x, y)
 
     def cat(self, tensors: Sequence[Any], dim: int = 1) -> Any:
         """The tensors one after another along ``dim`` (channels unless said otherwise)."""
@@ -57,7 +57,7 @@ class Functional(nn.Module):
 
 
 class FloatFunctional(Functional):
-    """One operation on two tensors (add, sub, mul, maximum, minimum), or one concatenation.
+    """One operation on two tensors (add, sub, mul, matmul, maximum, minimum), or one concatenation.
 
     A quantised network needs a scale for the result of every such operation, and the instance's
     name is the name of the operation in every later stage. An instance that is called in several
@@ -76,8 +76,6 @@ class FloatFunctional(Functional):
         if operation == "add_relu":
             x, y = operands
             return torch.relu(x + y)
-        if operation == "matmul":
-            return torch.matmul(*operands)
         if operation == "cat":
             tensors, dim = operands
             return torch.cat(list(tensors), dim=dim)

@@ -116,14 +116,15 @@ def _compute_cycles(instruction: Instruction, machine: Machine) -> tuple[float, 
 
 
 def array_cycles(instruction: Instruction, array: Array, steps_per_step: float) -> float:
-    """Cycles of a convolution or correlation on an array."""
-    outputs = -(-instruction.out.shape[3] // array.outputs)
+    """Cycles of a convolution, correlation or matrix product on an array."""
+    groups = work.groups_of(instruction)
+    outputs = groups * -(-(instruction.out.shape[3] // groups) // array.outputs)
     inputs = -(-work.inputs_of(instruction) // array.inputs)
     cycles = 0.0
     for rows, columns, taps in work.phases(instruction):
-        groups = rows * -(-columns // array.pixels) * outputs
+        tiles = rows * -(-columns // array.pixels) * outputs
         steps = taps * inputs * array.step_cycles * steps_per_step
-        cycles += groups * (steps + array.drain_cycles)
+        cycles += tiles * (steps + array.drain_cycles)
     return cycles
 
 

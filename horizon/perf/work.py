@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from horizon.hbir.products import phases as _phases
 from horizon.hbm.records import DataType, Instruction, Opcode, Space, Unit, View, WeightLayout
+from horizon.isa.instructions import INSTRUCTIONS
 
 # All memories but the SRAM, in which units compute, are in DDR.
 ON_BUS = frozenset({Space.constant, Space.input, Space.output, Space.ddr})
@@ -41,6 +42,8 @@ def array_of(instruction: Instruction) -> str | None:
     """Name of the array (of ``march.TensorUnit``) that multiplies; None without products."""
     if instruction.unit is not Unit.tensor:
         return None
+    if INSTRUCTIONS[instruction.opcode].matrices:
+        return "conv"  # The second operand takes the place of the weights.
     if instruction.weight is None:
         return "correlation"
     return ARRAY_OF[instruction.weight_layout]
@@ -67,9 +70,20 @@ def is_wide(instruction: Instruction) -> bool:
 
 
 def inputs_of(instruction: Instruction) -> int:
-    """Channels of the input that one output of a convolution or correlation reads."""
+    """Channels of the input that one output of a convolution, correlation or product reads."""
+    if INSTRUCTIONS[instruction.opcode].matrices:
+        return instruction.a.shape[3] // groups_of(instruction)
     depthwise = instruction.weight_layout is WeightLayout.depthwise
     return 1 if depthwise else instruction.a.shape[3]
+
+
+def groups_of(instruction: Instruction) -> int:
+    """Groups of channels that a matrix product multiplies by themselves; otherwise 1."""
+    if not INSTRUCTIONS[instruction.opcode].matrices:
+        return 1
+    assert instruction.b is not None
+    many = instruction.out if instruction.transposed else instruction.a
+    return many.shape[3] // (instruction.b.shape[1] * instruction.b.shape[2])
 
 
 def phases(instruction: Instruction) -> Iterator[tuple[int, int, int]]:

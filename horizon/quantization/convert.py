@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
+from horizon.nn.functional import FloatFunctional, Functional
 from horizon.quantization.calls import watch_passes
 from horizon.quantization.examples import call_with
 from horizon.quantization.layers.converted import QuantizedUses
@@ -67,7 +68,8 @@ def convert(model: nn.Module, example: Any = None, inplace: bool = False) -> nn.
 def _converted(layer: QATLayer, calls: list[nn.Module]) -> nn.Module:
     """The module that replaces ``layer``, from the converted layers of its calls in order."""
     if not calls:
-        return nn.Identity()
+        # A matrix product of a FloatFunctional is a call of the module around it.
+        return FloatFunctional() if isinstance(layer, Functional) else nn.Identity()
     if all(call is calls[0] for call in calls):
         return calls[0]
     return QuantizedUses(layer.layer, calls)

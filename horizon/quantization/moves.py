@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from horizon.errors import InputError
 from horizon.quantization.calls import last_resort
 from horizon.quantization.movement.functions import REARRANGING
+from horizon.quantization.movement.matrices import PRODUCTS
 from horizon.quantization.movement.rearranged import Rearranged, rearranged, refuse_rearranged
 from horizon.quantization.qtensor import NHWC, QTensor, same_scale
 from horizon.quantization.remedies import EXAMPLE, instead_of_call
@@ -32,7 +33,7 @@ def move(function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         InputError: it is none, or not with these arguments.
     """
     moved = MOVES.get(function) or REARRANGING.get(function)
-    if moved is None or function not in TAKE_REARRANGED:
+    if function not in TAKE_REARRANGED:
         refuse_rearranged(shown(function), *tree_leaves((args, dict(kwargs))))
     if moved is None:
         raise InputError(refusal(function, args))
@@ -254,6 +255,7 @@ MOVES: dict[Callable, Callable[..., Any]] = {
 CUTTING = (_index, _narrow, _split, _chunk, _copy, _clone)
 TAKE_REARRANGED = {
     *REARRANGING,
+    *(*PRODUCTS, torch.einsum),
     *(function for function, moved in MOVES.items() if moved in CUTTING),
     *(torch.Tensor.size, torch.Tensor.numel, torch.numel, torch.Tensor.stride),
 }

@@ -52,15 +52,16 @@ def _operator(function: Any, swapped: bool = False) -> Callable[..., Any]:
 
 
 BINARY = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
-    "truediv": torch.div,
-    "floordiv": torch.floor_divide,
-    "mod": torch.remainder,
-    "pow": torch.pow,
-    "matmul": torch.matmul,
+    torch.add: "add",
+    torch.sub: "sub",
+    torch.mul: "mul",
+    torch.div: "truediv",
+    torch.floor_divide: "floordiv",
+    torch.remainder: "mod",
+    torch.pow: "pow",
+    torch.matmul: "matmul",
 }
+"""Python's operators of two operands, by the function of torch that each is."""
 OTHERS = {
     "neg": torch.neg,
     "abs": torch.abs,
@@ -103,7 +104,7 @@ class Intercepted:
         return operate(function, args, kwargs or {})
 
 
-for _name, _function in BINARY.items():
+for _function, _name in BINARY.items():
     setattr(Intercepted, f"__{_name}__", _operator(_function))
     setattr(Intercepted, f"__r{_name}__", _operator(_function, swapped=True))
 for _name, _function in OTHERS.items():

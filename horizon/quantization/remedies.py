@@ -34,6 +34,10 @@ LAYERS = (
 ACTIVATIONS = ("RReLU",)
 ACTIVATION = "nn.ReLU, nn.LeakyReLU, nn.PReLU or nn.ReLU6, fused with the convolution before it"
 OTHERWISE = "convolutions and layers of horizon.nn; or end with a DeQuantStub before it"
+MATRICES = (
+    "for a constant matrix nn.Linear or nn.Conv2d of 1x1; a product of two quantised tensors has a "
+    "layer where pixels of a map are one side of each matrix and its channels the other"
+)
 AXES = "the axes of rows and columns (2, 3) or of channels (1), with keepdim=True"
 SHAPE = (
     "a form that keeps batch, channels, rows and columns as the four axes; flatten on the CPU, "
@@ -71,7 +75,7 @@ CALLS = {
     ),
     **dict.fromkeys(("mul", "multiply"), PRODUCT),
     **dict.fromkeys(("div", "divide", "true_divide"), QUOTIENT),
-    "matmul": "nn.Conv2d of 1x1",
+    **dict.fromkeys(("matmul", "bmm", "einsum"), MATRICES),
     "rrelu": ACTIVATION,
     "add": "an addition of two quantised tensors of the same shape",
 }

@@ -64,6 +64,7 @@ class Tracer:
     ) -> Graph:
         """The recorded program, checked."""
         made = self._finished_outputs()
+        self._leave_out_unread(made)
         names = [
             output_names[index] if index < len(output_names) else f"output{index}"
             for index in range(len(made))
@@ -119,6 +120,17 @@ class Tracer:
             self._mark(x, x.name)
             made.append(x.name)
         return made
+
+    def _leave_out_unread(self, outputs: Sequence[str]) -> None:
+        """Drop the nodes that no output needs, such as a movement that the next one undoes."""
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if node.output in needed:
+                needed.update(node.inputs)
+                kept.append(node)
+            else:
+                del self.tensors[node.output]
+        self.nodes = kept[::-1]
 
     def _numbered(self, name: str) -> str:
         """``name`` with the first number that no tensor has yet."""

@@ -22,6 +22,8 @@ OPCODES = {
     "conv2d": Opcode.conv,
     "conv_transpose2d": Opcode.conv,
     "correlation": Opcode.correlation,
+    "matmul": Opcode.matmul,
+    "transpose": Opcode.transpose,
     "warp": Opcode.warp,
     "rescale": Opcode.rescale,
     "add": Opcode.add,
@@ -61,6 +63,8 @@ def reads(part: Part) -> dict[str, Quad]:
     read = {
         Opcode.conv: _conv,
         Opcode.correlation: _correlation,
+        Opcode.matmul: _matmul,
+        Opcode.transpose: _transpose,
         Opcode.warp: _warp,
         Opcode.rescale: lambda part: {"a": part.start},
         Opcode.add: lambda part: {"a": part.start, "b": part.start},
@@ -129,6 +133,40 @@ def _correlation(part: Part) -> dict[str, Quad]:
         needed = np.arange(place - reach, place + side + reach)
         _check_halo("b", needed, begin[axis], instruction.b, part.shapes[1], axis)
     return {"a": (n, top, left, 0), "b": (n, begin[0], begin[1], 0)}
+
+
+def _matmul(part: Part) -> dict[str, Quad]:
+    """Pixels of a; all of b, all channels, and so all channels of the output."""
+    (n, top, left, first), (whole, other) = part.start, part.shapes
+    heads = part.node.attributes["heads"]
+    channels = heads * other[1] * other[2] if part.node.attributes["transposed"] else other[3]
+    assert part.instruction.b is not None
+    for name, view, sides in (
+        ("out", part.instruction.out, (channels,)),
+        ("a", part.instruction.a, whole[3:]),
+        ("b", part.instruction.b, other[1:]),
+    ):
+        if view.shape[-len(sides) :] != sides:
+            raise Wrong(f"operand {name}", f"a part of {view.shape}", f"the whole, {sides}")
+    if first != 0:
+        raise Wrong("operand out", f"channels from {first} on", "all of them")
+    return {"a": (n, top, left, 0), "b": (n, 0, 0, 0)}
+
+
+def _transpose(part: Part) -> dict[str, Quad]:
+    """Whole maps with all their channels."""
+    (n, *place), whole = part.start, part.shapes[0]
+    values = part.node.attributes
+    made = (*values["size"], values["heads"] * whole[1] * whole[2])
+    for name, view, sides in (
+        ("out", part.instruction.out, made),
+        ("a", part.instruction.a, whole[1:]),
+    ):
+        if view.shape[1:] != sides:
+            raise Wrong(f"operand {name}", f"a part of {view.shape}", f"the whole, {sides}")
+    if any(place):
+        raise Wrong("operand out", f"a part from {place} on", "the whole")
+    return {"a": (n, 0, 0, 0)}
 
 
 def _check_halo(

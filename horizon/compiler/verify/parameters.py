@@ -32,6 +32,7 @@ ATTRIBUTES: dict[Opcode, tuple[str | None, ...]] = {
     Opcode.warp: (None, "offset_multiplier", None, "offset_shift", None, None),
     Opcode.rescale: (None, "multiplier", None, "shift", "negative_multiplier", None),
     Opcode.mul: (None, "multiplier", None, "shift", None, None),
+    Opcode.matmul: (None, "multiplier", None, "shift", None, None),
     Opcode.add: (
         *(None, "multiplier_a", "multiplier_b", "shift"),
         *("negative_multiplier_a", "negative_multiplier_b"),
@@ -157,6 +158,8 @@ def _fields(part: Part) -> dict[str, Any]:
         fields["stride"] = values["stride"]
         fields["dilation"] = values.get("dilation", (1, 1))
         fields["transposed"] = part.node.op == "conv_transpose2d"
+    elif opcode is Opcode.matmul:
+        fields["transposed"] = values["transposed"] == 1
     elif opcode is Opcode.correlation:
         fields["reach"] = values["max_displacement"]
     elif opcode is Opcode.max_pool:

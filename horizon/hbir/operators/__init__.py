@@ -13,12 +13,14 @@ from horizon.hbir.operators.conv2d import Conv2d
 from horizon.hbir.operators.conv_transpose2d import ConvTranspose2d
 from horizon.hbir.operators.correlation import Correlation
 from horizon.hbir.operators.lookup import Lookup
+from horizon.hbir.operators.matmul import MatMul
 from horizon.hbir.operators.max_pool2d import MaxPool2d
 from horizon.hbir.operators.mul import Mul
 from horizon.hbir.operators.operator import Moves, Operator, Products
 from horizon.hbir.operators.rescale import Rescale
 from horizon.hbir.operators.resize import Resize
 from horizon.hbir.operators.slice import Slice
+from horizon.hbir.operators.transpose import Transpose
 from horizon.hbir.operators.warp import Warp
 
 __all__ = ["OPERATORS", "Moves", "Operator", "Products", "operator_of"]
@@ -33,12 +35,14 @@ OPERATORS: dict[str, Operator] = {
         Rescale(),
         Add(),
         Mul(),
+        MatMul(),
         MaxPool2d(),
         AdaptiveMaxPool2d(),
         AvgPool2d(),
         AdaptiveAvgPool2d(),
         Resize(),
         Lookup(),
+        Transpose(),
         Concat(),
         Slice(),
     )

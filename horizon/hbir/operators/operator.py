@@ -46,6 +46,7 @@ class Products(Enum):
 
     WEIGHTS = "constants, the same for all pixels"
     PAIRS = "its second input, pixel by pixel"
+    MATRIX = "its second input, all of it for each pixel"
 
 
 class Operator(ABC):
@@ -68,6 +69,7 @@ class Operator(ABC):
         slopes: the attributes that are multipliers, each with the attribute that takes its place
             where the sum is negative. These are optional; with them there are two slopes.
         cuts_channels: whether parts of the output's channels can be computed by themselves.
+        cuts_map: whether parts of its rows and columns can.
         limits: what machines may limit (:meth:`limit_values`), besides the types of inputs.
         typed_inputs: so many inputs, from the first, have types that machines may limit.
         without_unit: what to do where a machine lacks the unit; ``{others}`` are machines with it.
@@ -89,6 +91,7 @@ class Operator(ABC):
     entry_per_channel: ClassVar[bool] = True
     slopes: ClassVar[Mapping[str, str]] = {}
     cuts_channels: ClassVar[bool] = True
+    cuts_map: ClassVar[bool] = True
     limits: ClassVar[tuple[str, ...]] = ("input_channels", *MAP_LIMITS)
     typed_inputs: ClassVar[int] = 2
     without_unit: ClassVar[str] = "choose a machine that has it ({others})"

@@ -19,6 +19,7 @@ from torch.nn import functional
 from horizon.hbir.fixed_point import offset_fraction_bits
 from horizon.nn.correlation import banded_products
 from horizon.nn.dilated_conv import dilated_conv2d
+from horizon.nn.map_product import map_product
 from horizon.nn.narrow_conv import WIDE, narrow_conv2d, narrow_conv_transpose2d
 from horizon.quantization.weight_order import WeightOrder
 
@@ -229,6 +230,25 @@ def correlate(first: Tensor, second: Tensor, max_displacement: int) -> Tensor:
     kind = torch.float32 if exact else torch.float64
     with torch.autocast(first.device.type, enabled=False):
         return banded_products(first.to(kind), second.to(kind), max_displacement, 1.0)
+
+
+def matrix_product(
+    first: Tensor,
+    second: Tensor,
+    heads: int,
+    transposed: bool,
+    ratio: tuple[int, int],
+    limits: tuple[int, int],
+    dtype: torch.dtype,
+) -> Tensor:
+    """The requantised products of the operator ``matmul``; ``ratio`` is (M, s).
+
+    Sums stay below 2^28 and are exact in float64.
+    """
+    sums = map_product(first.double(), second.double(), heads, transposed)
+    multiplier, shift = ratio
+    scale = torch.tensor(multiplier * 2.0**-shift, dtype=torch.float64, device=sums.device)
+    return requantize([sums], None, scale, *limits, dtype)
 
 
 def requantize_offset(offset: Tensor, ratio: float, size: tuple[int, int]) -> Tensor:

@@ -215,6 +215,31 @@ def multiply(
     return result
 
 
+def matrix_product(
+    first: Tensor,
+    second: Tensor,
+    groups: int,
+    transposed: bool,
+    ratio: tuple[int, int],
+    limits: tuple[int, int],
+    dtype: torch.dtype,
+) -> Tensor:
+    """The requantised products of the operator ``matmul``; ``ratio`` is (M, s)."""
+    pixels = second.shape[2] * second.shape[3]
+    channels = groups * pixels if transposed else second.shape[1]
+    result, out = _empty(len(first), channels, first.shape[-2:], dtype)
+    record = _record(Opcode.matmul, transposed=transposed, lo=limits[0], hi=limits[1])
+    _run(record, out, _nhwc(first), _nhwc(second), _table(0, *ratio, None))
+    return result
+
+
+def transpose(x: Tensor, heads: int, size: tuple[int, int]) -> Tensor:
+    """Pixels and channels exchanged, as the operator ``transpose`` has it."""
+    result, out = _empty(len(x), heads * x.shape[2] * x.shape[3], size, x.dtype)
+    _run(_record(Opcode.transpose), out, _nhwc(x), None)
+    return result
+
+
 def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
     """``torch.cat`` along an axis of N, C, H, W.
 

@@ -24,12 +24,14 @@ from horizon.quantization.layers import (
     functional,
     grid_sample,
     lookup,
+    matmul,
     max_pool,
     mul,
     reductions,
     rescale,
     resize,
     stubs,
+    transpose,
 )
 from horizon.quantization.layers.converted import QuantizedLayer
 from horizon.quantization.layers.twin import Bound
@@ -47,7 +49,9 @@ TWINS = (
     extremum.TWIN,
     channel_max.TWIN,
     mul.TWIN,
+    matmul.TWIN,
     concat.TWIN,
+    transpose.TWIN,
     max_pool.TWIN,
     adaptive_max_pool.TWIN,
     avg_pool.TWIN,
@@ -67,6 +71,7 @@ for _twin in TWINS:
     for _function, _bind in _twin.calls.items():
         CALLS.setdefault(_function, []).append(_bind)
 CAN_HAVE_A_LAYER.update(function_name(function) for function in CALLS)
+CAN_HAVE_A_LAYER.update(("matmul", "bmm", "einsum"))  # by an expansion
 
 
 def bound_call(function: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound | None:

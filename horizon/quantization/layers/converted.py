@@ -13,6 +13,7 @@ from horizon.hbir import TensorInfo
 from horizon.nn.functional import Functional
 from horizon.quantization.calls import next_use
 from horizon.quantization.fuse import call_fused_add
+from horizon.quantization.movement.rearranged import maps_of
 from horizon.quantization.qtensor import LIMITS, QTensor
 
 
@@ -20,10 +21,19 @@ class QuantizedLayer(nn.Module):
     """Takes and gives integers; ``layer`` is its name in the network."""
 
     scale: Tensor
+    elementwise = False
+    """Whether each element of its inputs counts by itself, wherever it lies."""
 
     def __init__(self, layer: str) -> None:
         super().__init__()
         self.layer = layer
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        found = maps_of(inputs) if self.elementwise else None
+        if found is not None:
+            x, maps = found
+            return x.with_source(super().__call__(*maps, **options))
+        return super().__call__(*inputs, **options)
 
     def run(self, inputs: list[QTensor], copies: int) -> QTensor:
         """The result for the inputs of its node, for ``copies`` of the program's batch."""
@@ -53,6 +63,7 @@ class QuantizedLayer(nn.Module):
 class QuantizedFunctional(QuantizedLayer, Functional):
     """The converted form of one addition, multiplication or concatenation."""
 
+    elementwise = True
     operation: str
 
     def forward(self, operation: str, *operands: Any) -> QTensor:

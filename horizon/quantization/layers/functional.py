@@ -41,6 +41,8 @@ class QATFunctional(QATLayer, Functional):
     ``concat="requantise"``; with "fold", of the inputs that have not its bits (int16 among int8).
     """
 
+    elementwise = True  # A concatenation has its tensors in a list, in which they are not found.
+
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
         self.concat = qconfig.concat

@@ -98,6 +98,8 @@ class QATLookup(QATLayer):
     gradient is that of the real function at the input.
     """
 
+    elementwise = True
+
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
         self.name, self.arguments = function_of(source)
@@ -170,6 +172,7 @@ class QuantizedLookup(QuantizedLayer):
     """
 
     table: Tensor
+    elementwise = True
 
     def __init__(
         self, layer: str, function: str, table: np.ndarray, scale: Tensor, bits: int

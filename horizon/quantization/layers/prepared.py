@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from horizon.errors import InputError
 from horizon.quantization.calls import next_use, numbered
+from horizon.quantization.movement.rearranged import maps_of
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
 from horizon.quantization.scales.fake_quantize import FakeQuantize, FakeQuantState
@@ -35,6 +36,8 @@ class QATLayer(nn.Module, ABC):
     """Whether it makes quantised tensors of plain ones."""
     ends: ClassVar[bool] = False
     """Whether it makes plain tensors of quantised ones."""
+    elementwise = False
+    """Whether each element of its inputs counts by itself, wherever it lies."""
 
     def __init__(self, layer: str) -> None:
         super().__init__()
@@ -47,7 +50,16 @@ class QATLayer(nn.Module, ABC):
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         self.use = next_use(self, self._layer, self.uses)
+        found = maps_of(inputs) if self.elementwise else None
+        if found is not None:
+            x, maps = found
+            return x.with_source(super().__call__(*maps, **options))
         return super().__call__(*inputs, **options)
+
+    @classmethod
+    def is_elementwise(cls, source: nn.Module) -> bool:
+        """``elementwise``, of the prepared form of a layer."""
+        return cls.elementwise
 
     @classmethod
     def plan(

@@ -33,6 +33,8 @@ IDENTITY = (2**23, 23)
 class QATReLU(QATLayer):
     """A ReLU that is fused with nothing: the same scale, negative integers to 0."""
 
+    elementwise = True
+
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
 
@@ -63,7 +65,12 @@ class QATActivation(QATLayer):
     def __init__(self, source: nn.Module, qconfig: QConfig, layer: str) -> None:
         super().__init__(layer)
         self.activation = Activation(source)
+        self.elementwise = self.is_elementwise(source)
         self.add_module("act_quant", FakeQuantize(qconfig.activation, layer))
+
+    @classmethod
+    def is_elementwise(cls, source: nn.Module) -> bool:
+        return not (isinstance(source, nn.PReLU) and source.weight.numel() > 1)
 
     @classmethod
     def plan(
@@ -123,6 +130,8 @@ class QuantizedRescale(QuantizedLayer):
     ``ratio``: multiplier and shift, numbers or int64 arrays (C,); ``negative``: the multiplier
     below zero where it is another.
     """
+
+    elementwise = True
 
     def __init__(
         self,

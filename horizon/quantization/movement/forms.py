@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon.quantization.movement.gather import ZERO, Folded, Gather, Separable, Spread
+from horizon.quantization.movement.gather import (
+    ZERO,
+    Exchanged,
+    Folded,
+    Gather,
+    Separable,
+    Spread,
+)
 
 
 def gather_of(places: np.ndarray, shape: tuple[int, ...]) -> Gather | None:
@@ -23,7 +30,7 @@ def gather_of(places: np.ndarray, shape: tuple[int, ...]) -> Gather | None:
     images = np.arange(len(places)).reshape(-1, 1, 1, 1) * size
     if not np.array_equal(places, np.where(first == ZERO, ZERO, first + images)):
         return None
-    for form in (_spread, _separable, _folded):
+    for form in (_spread, _separable, _folded, _exchanged):
         found = form(first, shape[1:])
         if found is not None:
             return found
@@ -89,3 +96,14 @@ def _folded(places: np.ndarray, shape: tuple[int, ...]) -> Folded | None:
     if not np.array_equal(corner[:, None, None] + grid, places):
         return None
     return Folded(channels, rows, columns, (high, wide))
+
+
+def _exchanged(places: np.ndarray, shape: tuple[int, ...]) -> Exchanged | None:
+    pixels = shape[1] * shape[2]
+    outputs, rows, columns = places.shape
+    if outputs % pixels or (places == ZERO).any():
+        return None
+    matrices = places.reshape(outputs // pixels, pixels, rows * columns)
+    channels = matrices[:, 0] // pixels
+    expected = channels[:, None] * pixels + np.arange(pixels)[:, None]
+    return Exchanged(channels, (rows, columns)) if np.array_equal(expected, matrices) else None

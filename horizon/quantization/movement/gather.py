@@ -1,13 +1,15 @@
 """Maps whose elements come from another map, and the operators that copy them there.
 
 A :class:`Gather` says where each element of a map (C', H', W') comes from in one of (C, H, W).
-Three forms can be carried out with slices, concats and convolutions whose weights are 0 and 1, so
-that every integer arrives as it was (:mod:`horizon.quantization.movement.forms` finds which):
+Four forms can be carried out with slices, concats, convolutions whose weights are 0 and 1, and
+exchanges of pixels and channels, so that every integer arrives as it was
+(:mod:`horizon.quantization.movement.forms` finds which):
 
 - :class:`Separable`: rows, columns and channels are each taken from a list (slices with steps,
   flips, repeats, paddings, shuffles of channels);
 - :class:`Spread`: each pixel becomes a block of pixels (pixel shuffle);
-- :class:`Folded`: each block of pixels becomes a pixel (pixel unshuffle).
+- :class:`Folded`: each block of pixels becomes a pixel (pixel unshuffle);
+- :class:`Exchanged`: pixels become channels, and channels pixels (matrices, transposed).
 """
 
 from __future__ import annotations
@@ -148,6 +150,38 @@ class Folded(Gather):
         moved = blocks.permute(0, 1, 3, 5, 2, 4)[:, c, i, j]
         values: dict[str, Any] = {"stride": self.block, "padding": (0, 0), "dilation": (1, 1)}
         return _copied(x, "conv2d", weight, values | {"groups": 1}, moved, self.scale_of(x))
+
+
+@dataclass(frozen=True)
+class Exchanged(Gather):
+    """``out[h*P + p, c // b, c % b] = in[channels[h, c], p]``, p one of the P pixels of a map.
+
+    Attributes:
+        channels: (heads, C), with as many as there are pixels in ``size``.
+        size: (a, b).
+    """
+
+    channels: np.ndarray
+    size: tuple[int, int]
+
+    def scale_of(self, x: QTensor) -> Tensor | None:
+        return None if x.scale is None else x.one_scale("an exchange of pixels and channels")
+
+    def record(self, x: QTensor) -> QTensor:
+        height, width = x.shape[2:]
+        x = Separable(self.channels.reshape(-1), np.arange(height), np.arange(width)).record(x)
+        assert x.recorder is not None
+        heads = len(self.channels)
+        values = exchanged(x.values, heads, self.size)
+        result = replace(x, values=values, scale=self.scale_of(x))
+        attributes = {"heads": heads, "size": self.size}
+        return x.recorder.record("transpose", f"{x.name}.gather", [x], result, attributes)
+
+
+def exchanged(values: Tensor, heads: int, size: tuple[int, int]) -> Tensor:
+    """The pixels of a map (N, heads * a * b, H, W) as channels, (N, heads * H * W, a, b)."""
+    matrices = values.reshape(len(values), heads, size[0] * size[1], -1)
+    return matrices.transpose(2, 3).reshape(len(values), -1, *size)
 
 
 @dataclass(frozen=True)

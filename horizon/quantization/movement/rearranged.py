@@ -10,7 +10,7 @@ but another movement can be done with it then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,13 @@ from torch.utils._pytree import tree_map
 from horizon.errors import InputError
 from horizon.quantization.calls import operate
 from horizon.quantization.movement.forms import gather_of
-from horizon.quantization.movement.gather import Gather
+from horizon.quantization.movement.gather import Gather, Separable
 from horizon.quantization.qtensor import Intercepted, QTensor
 
-_KNOWN: dict[tuple[Any, ...], Gather | None] = {}
+_KNOWN: dict[tuple[Any, ...], Any] = {}
 _MANY = 512
+_ORIGIN = "_moved_from"
+"""Attribute of a map that was moved: from which map, and how."""
 ALIKE = (
     *(functional.pad, torch.pixel_shuffle, functional.pixel_shuffle),
     *(torch.pixel_unshuffle, functional.pixel_unshuffle),
@@ -81,6 +83,15 @@ class Rearranged(Intercepted):
             x = step(x)
         return x
 
+    @property
+    def has_new_zeros(self) -> bool:
+        """Whether zeros have been put between the elements, or around them."""
+        return any(step.function is functional.pad for step in self.steps)
+
+    def with_source(self, source: QTensor) -> Rearranged:
+        """Another map of the same size, moved in the same way."""
+        return replace(self, source=source, values=self.replayed(source.values))
+
     def __getattr__(self, name: str) -> Any:
         """Methods of ``torch.Tensor``."""
         method = None if name.startswith("_") else getattr(torch.Tensor, name, None)
@@ -100,18 +111,95 @@ def rearranged(
     Raises:
         InputError: a map that no copying convolution can make (rows and columns exchanged).
     """
+    now = moved(function, x, *args, **kwargs)
+    best = best_form(now)
+    if best is None:
+        return now
+    gather, source = best.gather, best.source
+    if source.recorder is not None:
+        result = gather.record(source)
+    else:
+        result = replace(source, values=now.values, scale=gather.scale_of(source), name="")
+    return result if result is source else _moved_from(result, now)
+
+
+def with_values(x: QTensor, values: Tensor) -> QTensor:
+    """``x`` with other values of the same elements, moved from the same map."""
+    return _moved_from(replace(x, values=values), getattr(x, _ORIGIN, None))
+
+
+def _moved_from(x: QTensor, origin: Rearranged | None) -> QTensor:
+    # Not a field: what layers make of x by ``replace`` has not been moved from there.
+    object.__setattr__(x, _ORIGIN, origin)
+    return x
+
+
+def moved(function: Callable, x: QTensor | Rearranged, *args: Any, **kwargs: Any) -> Rearranged:
+    """:func:`rearranged`, without asking whether the result is a map."""
     step = Step(function, args, kwargs)
     start = Rearranged(x, (), x.values) if isinstance(x, QTensor) else x
-    now = replace(start, steps=(*start.steps, step), values=step(start.values))
-    source = now.source
-    if now.values.dim() != 4 or len(now.values) != len(source.values):
-        return now
-    gather = _gather_of(now)
-    if gather is None:
-        return now
-    if source.recorder is not None:
-        return gather.record(source)
-    return replace(source, values=now.values, scale=gather.scale_of(source), name="")
+    return replace(start, steps=(*start.steps, step), values=step(start.values))
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a program makes a map of moved elements, from which map."""
+
+    gather: Gather
+    source: QTensor
+
+    @property
+    def passes(self) -> int:
+        """Over all elements, by convolutions or exchanges."""
+        return int(not isinstance(self.gather, Separable))
+
+
+def best_form(x: Rearranged) -> Form | None:
+    """The cheapest form; None where what was moved is no map, or a program cannot make it.
+
+    A movement of a map that was moved itself may have a simpler form seen from the map before, as
+    where a second movement undoes the first.
+    """
+    if x.values.dim() != 4 or len(x.values) != len(x.source.values):
+        return None
+    found = []
+    moved: Rearranged | None = x
+    while moved is not None:
+        gather = _gather_of(moved)
+        if gather is not None:
+            found.append(Form(gather, moved.source))
+        before: Rearranged | None = getattr(moved.source, _ORIGIN, None)
+        moved = before and replace(before, steps=(*before.steps, *moved.steps), values=x.values)
+    return min(found, key=lambda form: form.passes, default=None)
+
+
+def maps_of(operands: Sequence[Any]) -> tuple[Rearranged, list[Any]] | None:
+    """Operands of a function of each element by itself: it does not matter where these lie.
+
+    Returns:
+        The first moved tensor, and the operands with maps in the place of what was moved; None
+        where nothing was moved, or tensors differ in how.
+    """
+    x = next((x for x in operands if isinstance(x, Rearranged)), None)
+    if x is None or x.has_new_zeros:
+        return None
+    for other in operands:
+        if isinstance(other, Rearranged) and not moved_alike(x, other):
+            return None
+        if isinstance(other, QTensor | Tensor):
+            return None
+    return x, [other.source if isinstance(other, Rearranged) else other for other in operands]
+
+
+def moved_alike(x: Rearranged, y: Rearranged) -> bool:
+    """Whether each element of both lies at the same place of its map."""
+    shape = tuple(x.source.shape)
+    if shape != tuple(y.source.shape) or x.shape != y.shape:
+        return False
+    key = _steps_key(x), _steps_key(y)
+    if key[0] == key[1]:
+        return True
+    return _remembered((shape, *key), lambda: torch.equal(_places(x, shape), _places(y, shape)))
 
 
 def _gather_of(moved: Rearranged) -> Gather | None:
@@ -119,15 +207,28 @@ def _gather_of(moved: Rearranged) -> Gather | None:
     batch, *map_shape = moved.source.shape
     alike = all(step.function in ALIKE for step in moved.steps)
     shape = (1 if alike else batch, *map_shape)
-    key = (shape, *((s.function, _text((s.args, s.kwargs))) for s in moved.steps))
+    key = (shape, _steps_key(moved))
+    return _remembered(key, lambda: gather_of(_places(moved, shape).numpy(), shape))
+
+
+def _places(moved: Rearranged, shape: tuple[int, ...]) -> Tensor:
+    """The place of each element in a map of this shape, ``ZERO`` for what padding adds."""
+    # From 1 on: 0 is what padding adds. Real numbers, because torch pads no other by mirrors.
+    numbers = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
+    with torch.no_grad():
+        return moved.replayed(numbers.view(shape)).long() - 1
+
+
+def _steps_key(moved: Rearranged) -> tuple[Any, ...]:
+    return tuple((s.function, _text((s.args, s.kwargs))) for s in moved.steps)
+
+
+def _remembered(key: tuple[Any, ...], find: Callable[[], Any]) -> Any:
+    """``find()``, which is asked once for a key, as long as there is room."""
     if key not in _KNOWN:
         if len(_KNOWN) >= _MANY:
             _KNOWN.clear()
-        # From 1 on: 0 is what padding adds. Real numbers, because torch pads no other by mirrors.
-        numbers = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
-        with torch.no_grad():
-            places = moved.replayed(numbers.view(shape)).long() - 1
-        _KNOWN[key] = gather_of(places.numpy(), shape)
+        _KNOWN[key] = find()
     return _KNOWN[key]
 
 

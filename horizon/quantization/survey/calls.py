@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from horizon.errors import InputError
 from horizon.quantization.calls import pop_caller, push_caller
 from horizon.quantization.expansions import expansion
 from horizon.quantization.layers import bound_call, prepared_form
-from horizon.quantization.movement.rearranged import Rearranged
+from horizon.quantization.movement.rearranged import Rearranged, with_values
 from horizon.quantization.moves import function_name, move
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
@@ -161,7 +160,7 @@ class Calls:
         if not isinstance(moved, QTensor):
             return moved
         values = function(*tree_map(copies_of, tuple(args)), **tree_map(copies_of, dict(kwargs)))
-        return replace(moved, values=values)
+        return with_values(moved, values)
 
     def _refuse(
         self, path: str, kind: str, message: str, line: str, found: str, instead: str = ""

@@ -18,7 +18,7 @@ from horizon.errors import InputError
 from horizon.quantization.calls import answering
 from horizon.quantization.examples import call_with
 from horizon.quantization.layers import prepared_form
-from horizon.quantization.movement.rearranged import Rearranged, refuse_rearranged
+from horizon.quantization.movement.rearranged import Rearranged, maps_of, refuse_rearranged
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import QTensor
 from horizon.quantization.remedies import instead_of
@@ -145,12 +145,16 @@ class _Runner(Calls):
     def _before_layer(self, module: nn.Module, path: str, args: Any, kwargs: Any) -> Any:
         self.running.append((module, path, SiteCounter()))
         if self.inputs:  # a part of another layer, fused with it
-            self.inputs.append((None, False))
+            self.inputs.append((None, False, None))
             return None
         leaves = tree_leaves((args, kwargs))
         quantised = [x for x in leaves if isinstance(x, QTensor | Rearranged)]
         form = prepared_form(module)
         kind = type(module).__name__
+        moved: Rearranged | None = None
+        by_element = form is not None and form.is_elementwise(module)
+        if by_element and (maps := maps_of(args)) is not None:
+            moved, args = maps[0], tuple(maps[1])
         planned: tuple[Tensor | None, int] | None = None
         begins = form is not None and form.begins
         if begins and not quantised:
@@ -177,24 +181,25 @@ class _Runner(Calls):
                             "position, or use a setting of the layer instead (output_padding for "
                             "output_size)"
                         )
-                    if not form.ends:
+                    if not form.ends and moved is None:
                         refuse_rearranged(path, *leaves)
                     planned = (None, 8) if form.ends else form.plan(module, qconfig, path, *args)
                 except InputError as error:
                     message = str(error).removeprefix(f"{path}: ")
                     self._refuse(path, "unquantised", message, line_of_caller(), kind)
-        self.inputs.append((planned, form is not None and form.ends))
+        self.inputs.append((planned, form is not None and form.ends, moved))
         return tree_map(copies_of if _is_inplace(module) else values_of, (args, kwargs))
 
     def _after_layer(self, module: nn.Module, path: str, output: Any) -> Any:
         self.running.pop()
-        planned, ends = self.inputs.pop()
+        planned, ends, moved = self.inputs.pop()
         if planned is None:
             return None
         if ends:
             return tree_map(self.origins.mark_dequantised, output)
         scale, bits = planned
-        return self._quantised(output, self._next_scale() if scale is None else scale, bits)
+        made = self._quantised(output, self._next_scale() if scale is None else scale, bits)
+        return made if moved is None else moved.with_source(made)
 
     def _refuse_layer(self, module: nn.Module, path: str) -> None:
         kind = type(module).__name__

@@ -216,6 +216,34 @@ class Builder:
         ratio = self.ratio(23 + max(bits - BITS[dtype], 0))
         self.add("mul", (a, b), dtype, {**ratio, **self.limits(dtype)})
 
+    def matrices(self) -> None:
+        """A tensor with the pixels of another that has its channels; or these, exchanged before."""
+        b = self.any("int8")
+        assert b is not None
+        batch, height, width, channels = self.tensors[b].shape
+        heads = self.pick([h for h in (1, 1, 2, 3) if channels % h == 0])
+        places = heads * height * width
+        if places > 300:
+            return
+        fitting = [
+            name
+            for name, info in self.tensors.items()
+            if info.dtype == "int8" and (info.shape[0], info.shape[3]) == (batch, channels)
+        ]
+        first, transposed, depth = str(self.pick(fitting)), 1, channels // heads
+        if self.rng.random() < 0.4:
+            values = {"heads": heads, "size": (channels // heads, 1)}
+            first, transposed, depth = (
+                self.add("transpose", (b,), "int8", values),
+                0,
+                height * width,
+            )
+        dtype = self.pick(("int8", "int16", "int32"))
+        bits = 14 + depth.bit_length() // 2
+        ratio = self.ratio(23 + max(bits - BITS[dtype], 0))
+        values = {"heads": heads, "transposed": transposed, **ratio, **self.limits(dtype)}
+        self.add("matmul", (first, b), dtype, values)
+
     def spread(self, name: str) -> str:
         """A convolution that leaves a row or all, a column or all, a channel or all."""
         info = self.tensors[name]
@@ -300,6 +328,7 @@ def random_graph(seed: int, count: int = 10) -> Graph:
         builder.sum,
         builder.product,
         builder.product,
+        builder.matrices,
         builder.concat,
         builder.concat,
         builder.slice,

@@ -275,6 +275,40 @@ def mul(instruction: Instruction, memory: Memory) -> np.ndarray:
     return rounded(instruction, memory, a * b)
 
 
+def matmul(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See MatMulArgs in csrc/kernels/kernels.h. One group of channels after the other."""
+    assert instruction.b is not None
+    a, b = (memory.view(view).astype(np.int64) for view in (instruction.a, instruction.b))
+    b = b.reshape(len(b), -1, b.shape[3])
+    pixels = b.shape[1]
+    many = instruction.out if instruction.transposed else instruction.a
+    groups = many.shape[3] // pixels
+    own = b.shape[2] // groups
+    parts = []
+    for g in range(groups):
+        channels, places = slice(g * own, (g + 1) * own), slice(g * pixels, (g + 1) * pixels)
+        if instruction.transposed:
+            parts.append(np.einsum("nyxc,njc->nyxj", a[..., channels], b[..., channels]))
+        else:
+            parts.append(np.einsum("nyxj,njo->nyxo", a[..., places], b[..., channels]))
+    acc = np.concatenate(parts, -1)
+    assert np.abs(acc).max() < 2**28
+    return rounded(instruction, memory, acc)
+
+
+def transpose(instruction: Instruction, memory: Memory) -> np.ndarray:
+    """See TransposeArgs in csrc/kernels/kernels.h. One element of the output after the other."""
+    x, out = memory.view(instruction.a), np.zeros(instruction.out.shape, np.int64)
+    _, height, width, _ = x.shape
+    made = out.shape[1] * out.shape[2]
+    for place in product(*map(range, out.shape)):
+        n, row, column, channel = place
+        group, pixel = divmod(channel, height * width)
+        source = group * made + row * out.shape[2] + column
+        out[place] = x[n, pixel // width, pixel % width, source]
+    return out
+
+
 def max_pool(instruction: Instruction, memory: Memory) -> np.ndarray:
     """See PoolArgs in csrc/kernels/kernels.h. What is outside of the part loses every time."""
     x = memory.view(instruction.a).astype(np.int64)
@@ -349,6 +383,8 @@ COMPUTE = {
     Opcode.rescale: rescale,
     Opcode.add: add,
     Opcode.mul: mul,
+    Opcode.matmul: matmul,
+    Opcode.transpose: transpose,
     Opcode.max_pool: max_pool,
     Opcode.avg_pool: avg_pool,
     Opcode.resize: resize,

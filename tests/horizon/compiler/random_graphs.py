@@ -36,7 +36,7 @@ class RandomGraph:
             + [self.depthwise]
             + [self.transposed, self.correlation, self.warp, self.rescale, self.clamp, self.add]
             + [self.pool, self.average, self.adaptive, self.resize, self.lookup]
-            + [self.mul, self.mul]
+            + [self.mul, self.mul, self.matmul, self.transpose]
             + [self.concat, self.concat, self.slice, self.repeat]
         )
         while len(self.nodes) < nodes:
@@ -252,6 +252,46 @@ class RandomGraph:
         shift = max(24 + bits[a.dtype] + bits[b.dtype] - bits[dtype] - self.pick((0, 2)), 1)
         values = {"multiplier": ONE + 99, "shift": shift} | self.limits(dtype)
         self.node("mul", [a.name, b.name], a.shape, dtype, values)
+
+    def matmul(self) -> None:
+        """Pixels of one tensor with all of another of its batch, in one head or several."""
+        b = self.any("int8", "int8", "int16")
+        batch, height, width, channels = b.shape
+        heads = self.pick([g for g in (1, 1, 2, 3, channels) if channels % g == 0])
+        transposed, places = self.pick((0, 1)), heads * height * width
+        depth = channels // heads if transposed else height * width
+        wanted = channels if transposed else places
+        found = [
+            t
+            for t in self.tensors.values()
+            if t.shape[0] == batch and t.shape[3] >= wanted and t.dtype != "int32"
+        ]
+        if not found or places > 300:
+            return
+        a = self.pick(found)
+        bits = {"int8": 7, "int16": 15, "int32": 30}
+        if depth << (bits[a.dtype] + bits[b.dtype]) >= 1 << 28:
+            return
+        source, shape = a.name, (*a.shape[:3], places if transposed else channels)
+        if a.shape[3] > wanted:
+            values = {"axis": 3, "start": a.shape[3] - wanted, "stop": a.shape[3]}
+            source = self.node("slice", [source], (*a.shape[:3], wanted), a.dtype, values)
+        dtype = self.pick(("int8", "int16", "int32"))
+        shift = max(24 + bits[a.dtype] + bits[b.dtype] - bits[dtype] + self.pick((0, 2)), 1)
+        values = {"heads": heads, "transposed": transposed, "multiplier": ONE + 99}
+        values |= {"shift": shift} | self.limits(dtype)
+        self.node("matmul", [source, b.name], shape, dtype, values)
+
+    def transpose(self) -> None:
+        """Pixels and channels of a small map exchanged, in one head or several."""
+        x = self.any("int8", "int16", "int32")
+        batch, height, width, channels = x.shape
+        heads = self.pick([h for h in (1, 1, 2, 3) if channels % h == 0])
+        if heads * height * width > 150:
+            return
+        size = self.pick([(1, channels // heads), (channels // heads, 1)])
+        shape = (batch, *size, heads * height * width)
+        self.node("transpose", [x.name], shape, x.dtype, {"heads": heads, "size": size})
 
     def made_small(self, x: TensorInfo, sides: list[int]) -> TensorInfo:
         """A tensor of these sides, which are those of ``x`` or 1: its first image, convolved."""

@@ -71,6 +71,18 @@ def mul() -> Graph:
     return one_node("mul", [a, b], tensor("y", (1, 10, 14, 6)), values)
 
 
+def matmul() -> Graph:
+    values = {"heads": 1, "transposed": 1, "multiplier": 1 << 23, "shift": 34}
+    a, b = tensor("a", (1, 10, 14, 6)), tensor("b", (1, 1, 17, 6))
+    values |= {"lo": -128, "hi": 127}
+    return one_node("matmul", [a, b], tensor("y", (1, 10, 14, 17)), values)
+
+
+def transpose() -> Graph:
+    a, y = tensor("a", (1, 10, 14, 6)), tensor("y", (1, 2, 3, 140))
+    return one_node("transpose", [a], y, {"heads": 1, "size": (2, 3)})
+
+
 def max_pool() -> Graph:
     values = {"kernel": (3, 5), "stride": (1, 2), "padding": (1, 2), "ceil": 0}
     return one_node("max_pool2d", [tensor("a", (1, 10, 14, 6))], tensor("y", (1, 10, 7, 6)), values)
@@ -112,6 +124,8 @@ GRAPHS = {
     "rescale": rescale(),
     "add": add(),
     "mul": mul(),
+    "matmul": matmul(),
+    "transpose": transpose(),
     "max_pool2d": max_pool(),
     "adaptive_max_pool2d": adaptive_max_pool(),
     "avg_pool2d": avg_pool(),
@@ -139,6 +153,7 @@ VALUES = {
 OWN_VALUES = {
     ("adaptive_avg_pool2d", "kernel"): (5, "kernel 5x2"),
     ("adaptive_max_pool2d", "kernel"): (5, "kernel 5x2"),
+    ("transpose", "output_channels"): (140, "output channels 140"),
 }
 
 
@@ -177,7 +192,7 @@ def test_types_that_are_not_taken(op: str) -> None:
     found = [problem.found for problem in check.ops[0].problems]
     first = "x" if "conv" in op else "a"
     assert found[0] == f"input {first} is int8; edge256 takes int16 or int32"
-    assert len(found) == (2 if op in ("correlation", "add", "mul", "concat") else 1)
+    assert len(found) == (2 if op in ("correlation", "add", "mul", "matmul", "concat") else 1)
 
 
 def test_types_of_summands_and_offsets_do_not_count() -> None:
@@ -219,6 +234,7 @@ UNITS = {
     "conv2d": "tensor",
     "conv_transpose2d": "tensor",
     "correlation": "tensor",
+    "matmul": "tensor",
     "warp": "aux",
     "rescale": "vector",
     "add": "vector",

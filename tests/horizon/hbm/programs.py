@@ -142,6 +142,8 @@ def full_program(seed: int = 0) -> Program:
     each = pack_weights(rng.integers(-127, 128, (o, 3, 3, 1), np.int8), WeightLayout.depthwise)
     each_in_file = dense(Space.constant, int8, (1, 1, 1, each.size), memory.put(each.tobytes()))
     alone = memory.place(int16, (1, h, w, o))
+    scores = memory.place(int8, (1, h, w, 2 * w))
+    exchanged = memory.place(int8, (1, 3, 4, h * w))
     slice_of_cost = View(Space.sram, int16, (1, 2, w, 2), cost.strides, cost.offset + 4)
     aside = dense(Space.ddr, int8, (1, h, w, o))
 
@@ -214,6 +216,14 @@ def full_program(seed: int = 0) -> Program:
                 "weight_layout": WeightLayout.depthwise,
             },
         ),
+        (
+            Opcode.matmul,
+            "scores",
+            scores,
+            first,
+            {"b": pooled, "transposed": True, **one, "lo": -128, "hi": 127},
+        ),
+        (Opcode.transpose, "exchanged", exchanged, scores, {}),
         (Opcode.store, "flow", nchw(Space.output, int32, flow.shape), summed, {}),
     ]
     return Program(

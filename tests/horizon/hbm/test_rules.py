@@ -46,6 +46,8 @@ INSTRUCTIONS = {
     "mul": 16,
     "mean": 17,
     "depthwise": 18,
+    "matmul": 19,
+    "transpose": 20,
 }
 
 
@@ -145,6 +147,12 @@ PARAMETERS = {
     "mul table": ("mul", {"table_count": 2}, "2 channel entries; expected 1"),
     "mul limits": ("mul", {"hi": 128}, r"limits -100\.\.128"),
     "no factor": ("mul", {"b": None}, "no operand b"),
+    "matmul slopes": ("matmul", {"two_slopes": True}, "matmul does not use it"),
+    "matmul table": ("matmul", {"table_count": 2}, "2 channel entries; expected 1"),
+    "matmul limits": ("matmul", {"hi": 128}, r"limits -128\.\.128"),
+    "not transposed": ("matmul", {"transposed": False}, r"out with 18 channels, a with 12 for"),
+    "no matrix": ("matmul", {"b": None}, "no operand b"),
+    "transpose limits": ("transpose", {"hi": 1}, "transpose does not use it"),
     "wait": ("store", {"waits": (0, 1, 0, 0, 0, 0)}, r"waits for 1 of unit store; expected 0\.\.0"),
     "negative wait": ("store", {"waits": (-1, 0, 0, 0, 0, 0)}, "waits for -1"),
     "waits": ("store", {"waits": (0, 0)}, "2 waits"),
@@ -214,6 +222,17 @@ OPERANDS = {
     "factor type": ("mul", "b", {"dtype": DataType.uint8}, "b is uint8; expected int8 or int16"),
     "gated": ("mul", "a", {"shape": (1, 4, 6, 17)}, "equal shapes"),
     "gated in place": ("mul", "out", {"offset": FULL.instructions[16].b.offset}, "shares bytes"),
+    "matrix": (
+        "matmul",
+        "b",
+        {"shape": (1, 2, 5, 18)},
+        "out with 10 for each of some equal groups",
+    ),
+    "matrix channels": ("matmul", "b", {"shape": (1, 2, 6, 17)}, "a with 17 channels"),
+    "matrix type": ("matmul", "b", {"dtype": DataType.uint8}, "b is uint8; expected int8 or int16"),
+    "multiplied": ("matmul", "out", {"shape": (1, 3, 6, 12)}, "out with the pixels of a"),
+    "exchanged": ("transpose", "out", {"shape": (1, 3, 3, 24)}, "24 channels of out and 9 of a"),
+    "exchanged type": ("transpose", "out", {"dtype": DataType.uint8}, "out is uint8"),
     "in place": ("add", "b", {"offset": FULL.instructions[12].out.offset}, "shares bytes with b"),
 }
 

@@ -84,6 +84,17 @@ def test_a_correlation():
         assert busy(instruction(Opcode.correlation, out, a, b=b, reach=2)) == 10 + 60 * (steps + 1)
 
 
+@pytest.mark.parametrize(("dtype", "steps"), [("int8", 1), ("int16", 2)])
+def test_matrix_products(dtype, steps):
+    # Rows of 10 pixels in groups of 4; 2 heads of 17 outputs, in groups of 16, that read 9 inputs,
+    # in groups of 8: 3 * 3 * 2 * 2 groups of 2 steps and 2 cycles.
+    out, a, b = view((1, 3, 10, 34)), view((1, 3, 10, 18), dtype), view((1, 1, 17, 18))
+    found = busy(instruction(Opcode.matmul, out, a, b=b, transposed=True))
+    assert found == 10 + 36 * (2 * steps + 2)
+    a, b = view((1, 3, 10, 18), dtype), view((1, 1, 9, 34))
+    assert busy(instruction(Opcode.matmul, out, a, b=b)) == 10 + 36 * (2 * steps + 2)
+
+
 def test_units_that_go_by_pixels_and_bytes():
     a, out = view((1, 2, 3, 4)), view((1, 2, 3, 4), "int32")
     # 6 pixels * 1 + 96 bytes / 4

@@ -84,6 +84,10 @@ def test_products():
     assert products(up) == 60 * 2 * 17 * 4
     a = view((1, 3, 10, 17))
     assert products(instruction(Opcode.correlation, view((1, 3, 10, 25)), a, b=a)) == 30 * 25 * 17
+    b = view((1, 2, 3, 17))
+    scores = view((1, 3, 10, 6))
+    assert products(instruction(Opcode.matmul, scores, a, b=b, transposed=True)) == 30 * 6 * 17
+    assert products(instruction(Opcode.matmul, view((1, 3, 10, 17)), scores, b=b)) == 30 * 6 * 17
     assert products(load(64)) == 0
 
 

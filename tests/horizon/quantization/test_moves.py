@@ -63,7 +63,7 @@ MOVES: dict[str, tuple[Callable[[Tensor], Tensor], list[str]]] = {
     "rows and columns": (lambda x: x[..., 2:5, :-3], ["slice", "slice"]),
     "narrow": (lambda x: torch.narrow(x, 3, 1, 4), ["slice"]),
     "every third": (lambda x: x[:, ::3, 1::3, ::2], ["slice", "conv2d"]),
-    "split of columns": (lambda x: x.split([2, 6], dim=3)[1], ["slice", "slice"]),
+    "split of columns": (lambda x: x.split([2, 6], dim=3)[1], ["slice"]),
     "chunk of rows": (
         lambda x: torch.cat(x.chunk(2, dim=2)[::-1], dim=2),
         ["slice"] * 2 + ["concat"],

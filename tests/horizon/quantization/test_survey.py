@@ -195,7 +195,7 @@ def test_every_place_is_named_at_once_and_nothing_is_changed():
             x = functional.relu(x) * self.table
             x = self.grey(x) + x.sum(dim=(1, 2, 3), keepdim=True)
             x = x / 0
-            x = functional.relu(x.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+            x = functional.max_pool2d(x.permute(0, 2, 3, 1).contiguous(), 1).permute(0, 3, 1, 2)
             x = functional.pad(x, (1, 1), value=2.0)
             return -torch.tan(x)
 
@@ -268,7 +268,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: functional.interpolate(x, size=3, mode="area"), "one over an integer"),
         (lambda m, x: x > 0, "torch.gt"),
         (lambda m, x: m.a(x.view(1, 4, 16, 4)), r"reshape made \(1, 4, 16, 4\)"),
-        (lambda m, x: functional.relu(x.flatten(1)), r"flatten made \(1, 256\)"),
+        (lambda m, x: functional.avg_pool2d(x.flatten(2), 2), r"flatten made \(1, 4, 64\)"),
         (lambda m, x: x.T, "torch.T"),
         (lambda m, x: functional.conv2d(x, m.a.weight), "nn.Conv2d or"),
         (lambda m, x: functional.avg_pool2d(x, 2, divisor_override=-1), "divisor_override -1"),
@@ -277,7 +277,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: x.numpy(), "torch.numpy"),
         (lambda m, x: m.f.mul(x, 2.0), r"mul_scalar\(x, 2.0\)"),
         (lambda m, x: m.tf.add_scalar(x, 2.0), "FloatFunctional.add_scalar"),
-        (lambda m, x: m.tf.matmul(x, x), "FloatFunctional.matmul"),
+        (lambda m, x: m.tf.matmul(x, m.table), "constant matrix by nn.Conv2d of 1x1"),
         (lambda m, x: torch.add(x, x, alpha=2), "alpha=2"),
         (lambda m, x: torch.max_pool2d(x, 3, dilation=2), "dilation"),
         (lambda m, x: functional.interpolate(x, scale_factor=1.5), "integer factor"),
