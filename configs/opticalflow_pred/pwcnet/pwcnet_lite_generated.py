@@ -204,9 +204,10 @@ float_trainer = dict(
     sync_bn=False,
 )
 warmup_epochs = 0.5
-qat_lr = 5e-6  # more unlearns the largest motions, on whole images too
+qat_teacher = True  # towards the true flow, this rate would unlearn the largest motions
+qat_lr = 3e-5
 qat_lr_callback = dict(
-    lr_decay_id=[130, 170], update_by="step", warmup_len=50, step_log_interval=100
+    lr_decay_id=[132, 187], update_by="step", warmup_len=50, step_log_interval=100
 )
 qat_trainer = dict(
     data_loader=dict(
@@ -220,7 +221,7 @@ qat_trainer = dict(
     ),
     optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=1e-4)}),
     stop_by="step",
-    num_steps=200,
+    num_steps=220,
     clip_grad_norm=1.0,
     ema_decay=0.99,
     sync_bn=False,

@@ -28,5 +28,3 @@ easy_epochs = 0
 easy_stages = []
 freeze_bn_step = 0
 float_trainer = dict(num_steps=5000)
-qat_lr_callback = dict(lr_decay_id=[100, 130])
-qat_trainer = dict(num_steps=150)
