@@ -205,7 +205,7 @@ float_trainer = dict(
 )
 warmup_epochs = 0.5
 qat_teacher = True  # towards the true flow, this rate would unlearn the largest motions
-qat_lr = 3e-5
+qat_lr = 1.2e-5
 qat_lr_callback = dict(
     lr_decay_id=[132, 187], update_by="step", warmup_len=50, step_log_interval=100
 )
