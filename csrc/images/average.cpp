@@ -62,7 +62,7 @@ void average_areas(const std::uint8_t* picture, const PictureSize& from, std::si
         for (std::size_t x = column.first; x < column.last; ++x) {
           sum += static_cast<double>(column.weight(x)) * sums[x * channels + c];
         }
-        *out++ = static_cast<std::uint8_t>(std::nearbyint(sum / area));
+        *out++ = static_cast<std::uint8_t>(std::floor(sum / area + 0.5));
       }
     }
   }
