@@ -78,5 +78,6 @@ def test_no_function_is_shared_between_instruction_sets(name):
     objects += sorted(folder.glob(f"CMakeFiles/kernels_{name}.dir/kernels/*_fast.cpp.o"))
     assert objects
     symbols = subprocess.run([nm, *objects], capture_output=True, text=True, check=True).stdout
-    kinds = {fields[-2] for line in symbols.splitlines() if len(fields := line.split()) >= 2}
+    lines = [line.split() for line in symbols.splitlines() if "DW.ref." not in line]  # a pointer
+    kinds = {fields[-2] for fields in lines if len(fields) >= 2}
     assert kinds <= set("TtbrdU")

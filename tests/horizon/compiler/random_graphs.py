@@ -266,7 +266,7 @@ class RandomGraph:
             for t in self.tensors.values()
             if t.shape[0] == batch and t.shape[3] >= wanted and t.dtype != "int32"
         ]
-        if not found or places > 300:
+        if not found or places > 81:  # as many channels as a correlation gives
             return
         a = self.pick(found)
         bits = {"int8": 7, "int16": 15, "int32": 30}
@@ -287,7 +287,7 @@ class RandomGraph:
         x = self.any("int8", "int16", "int32")
         batch, height, width, channels = x.shape
         heads = self.pick([h for h in (1, 1, 2, 3) if channels % h == 0])
-        if heads * height * width > 150:
+        if heads * height * width > 81:
             return
         size = self.pick([(1, channels // heads), (channels // heads, 1)])
         shape = (batch, *size, heads * height * width)
