@@ -48,10 +48,10 @@ def with_python() -> list[Path]:
 @pytest.fixture(autouse=True)
 def own_components() -> Iterator[None]:
     """What a page registers is forgotten behind it."""
+    before = dict(OBJECT_REGISTRY._objects)
     yield
-    for name, made in list(OBJECT_REGISTRY._objects.items()):
-        if not str(made.__module__).startswith("hat."):
-            del OBJECT_REGISTRY._objects[name]
+    OBJECT_REGISTRY._objects.clear()
+    OBJECT_REGISTRY._objects.update(before)
 
 
 @pytest.mark.parametrize("path", with_python(), ids=pages.name_of)
