@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+
+from processes import run
 
 PACKAGES = (
     "libc6",
@@ -33,8 +33,7 @@ def missing() -> str:
 class Emulated:
     """An AArch64 system with Python 3.11 below ``folder``.
 
-    Raises:
-        subprocess.CalledProcessError: Debian's packages cannot be had, or have no Python 3.11.
+    The process ends where Debian's packages cannot be had, or have no Python 3.11.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,10 +58,10 @@ class Emulated:
         apt = ["apt-get", "-qq"]
         for name, value in settings.items():
             apt += ["-o", f"{name}={value}"]
-        _run([*apt, "update"])
-        _run([*apt, "download", *PACKAGES], downloads)
+        run([*apt, "update"])
+        run([*apt, "download", *PACKAGES], downloads)
         for package in downloads.iterdir():
-            _run(["dpkg", "-x", package, self._root])
+            run(["dpkg", "-x", package, self._root])
 
     def run(self, wheel: Path, script: Path) -> list[str]:
         """The lines that ``script`` prints where only ``wheel`` and numpy are installed."""
@@ -71,7 +70,7 @@ class Emulated:
         pip += ["--only-binary", ":all:", "--python-version", "3.11"]
         for platform in PLATFORMS:
             pip += ["--platform", platform]
-        _run([*pip, wheel])
+        run([*pip, wheel])
         python = self._folder / "python"
         python.write_text(
             f'#!/bin/sh\nexec {QEMU} -L "{self._root}" "{self._root}/usr/bin/python3.11" "$@"\n'
@@ -80,13 +79,4 @@ class Emulated:
         work = installed / "work"
         work.mkdir()
         environment = os.environ | {"PYTHONPATH": str(installed), "PYTHON": str(python)}
-        return _run([python, script], work, environment).splitlines()
-
-
-def _run(
-    command: Sequence[object], folder: Path | None = None, environment: dict[str, str] | None = None
-) -> str:
-    words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
-    done.check_returncode()
-    return done.stdout
+        return run([python, script], work, environment).splitlines()

@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
 
+from processes import run
 from pythons import pythons as installed_pythons
 from sources import FLOW, ROOT, RUNTIME, make_sdist
 
@@ -97,7 +97,7 @@ def _wheel(source: Path, machine: str, toolchain: Path, python: str, work: Path)
     }
     command = [python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--wheel-dir", str(out), str(source)]
-    subprocess.run(command, check=True, env=environment)
+    run(command, environment=environment)
     (made,) = out.glob("*.whl")
     return made
 
@@ -105,8 +105,7 @@ def _wheel(source: Path, machine: str, toolchain: Path, python: str, work: Path)
 def _suffix(python: str, machine: str) -> str:
     """What the names of this Python's extension modules end in on ``machine``."""
     code = "import sys; print(sys.implementation.cache_tag)"
-    tag = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
-    return f".{tag.strip()}-{machine}-linux-gnu.so"
+    return f".{run([python, '-c', code]).strip()}-{machine}-linux-gnu.so"
 
 
 def _repaired(wheel: Path, machine: str, out: Path) -> Path:
@@ -115,7 +114,7 @@ def _repaired(wheel: Path, machine: str, out: Path) -> Path:
     folder = wheel.parent / "repaired"
     # not told the platform, because it knows only those of the machine that it runs on
     command = [sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(folder), str(wheel)]
-    subprocess.run(command, check=True, env=os.environ | {"PATH": path})
+    run(command, environment=os.environ | {"PATH": path})
     (made,) = folder.glob("*.whl")
     if f"{PLATFORM}_{machine}" not in made.name:
         sys.exit(f"{made.name}: does not follow {PLATFORM}_{machine}: it needs newer libraries")

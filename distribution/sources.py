@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from processes import run
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOW, RUNTIME = "horizon-flow", "horizon-runtime"
@@ -39,7 +40,7 @@ def make_sdist(name: str, work: Path, out: Path) -> Path:
     tree = ROOT if name == FLOW else runtime_tree(work / "runtime")
     folder = work / "sdist"
     command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, tree]
-    subprocess.run([str(word) for word in command], check=True)
+    run(command)
     (made,) = folder.glob(f"{name.replace('-', '_')}-*.tar.gz")
     return Path(shutil.move(made, out / made.name))
 

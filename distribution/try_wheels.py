@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from aarch64 import Emulated, missing
+from processes import run
 from pythons import pythons
 
 HERE = Path(__file__).resolve().parent
@@ -83,31 +83,25 @@ def fits(wheel: Path, version: str) -> bool:
 
 def _installed(wheel: Path, python: str, folder: Path, whole: bool) -> list[str]:
     """What the trial prints in an environment of its own."""
-    _run([python, "-m", "venv", folder / "venv"])
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run([python, "-m", "venv", folder / "venv"], None, alone)
     binaries = folder / "venv" / "bin"
     options = ["--no-deps"] if whole else []
-    _run([binaries / "python", "-m", "pip", "install", "--quiet", *options, wheel])
+    run([binaries / "python", "-m", "pip", "install", "--quiet", *options, wheel], None, alone)
     if whole:
         (packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
         ours = next(Path(path) for path in sys.path if path.endswith("site-packages"))
         (packages / "dependencies.pth").write_text(f"{ours}\n")
-    lines = _run([binaries / "python", HERE / "trial.py"], folder).splitlines()
+    lines = run([binaries / "python", HERE / "trial.py"], folder, alone).splitlines()
     for command in COMMANDS if whole else COMMANDS[-1:]:
         name, *words = command.split()
-        lines.append(f"{command}: {_run([binaries / name, *words], folder).splitlines()[-1]}")
+        printed = run([binaries / name, *words], folder, alone)
+        lines.append(f"{command}: {printed.splitlines()[-1]}")
     if not whole:
-        listed = _run([binaries / "python", "-m", "pip", "list", "--format", "freeze"])
+        pip_list = [binaries / "python", "-m", "pip", "list", "--format", "freeze"]
+        listed = run(pip_list, None, alone)
         lines.append("packages: " + ", ".join(listed.split()))
     return lines
-
-
-def _run(command: Sequence[object], folder: Path | None = None) -> str:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -137,31 +137,45 @@ void check_conv(const InstructionRecord& i) {
   }
 }
 
-void check_correlation(const InstructionRecord& i) {
+void require_type_of_a(const InstructionRecord& i) {
+  if (i.out.type != i.a.type) {
+    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
+  }
+}
+
+// Maps whose elements are multiplied and summed.
+void check_factors(const InstructionRecord& i) {
   check_operand(i.b, "b");
   require_narrow(i.a, "a");
   require_narrow(i.b, "b");
   check_sides(i.a, "a");
   check_sides(i.b, "b");
   check_sides(i.out, "out");
-  require_range({i.reach, i.reach}, "reach", 0, kLargestStep);
-  require_range(i.pad, "pad", -kLargestPad, kLargestPad);
-  const std::uint64_t side = 2 * static_cast<std::uint64_t>(i.reach) + 1;
-  require_shape(i.out, "out", i.a.shape[0], i.a.shape[1], i.a.shape[2], side * side);
-  require_shape(i.b, "b", i.a.shape[0], i.b.shape[1], i.b.shape[2], i.a.shape[3]);
-  const std::uint64_t bound = i.a.shape[3] * largest_of(i.a.type) * largest_of(i.b.type);
+}
+
+// A sum of so many products of an element of `a` and one of `b`.
+void check_sum(const InstructionRecord& i, std::uint64_t summands) {
+  const std::uint64_t bound = summands * largest_of(i.a.type) * largest_of(i.b.type);
   if (bound >= kAccumulatorLimit) {
     refuse(text_of("an accumulator that can reach ", bound),
            text_of("less than ", kAccumulatorLimit));
   }
 }
 
+void check_correlation(const InstructionRecord& i) {
+  check_factors(i);
+  require_range({i.reach, i.reach}, "reach", 0, kLargestStep);
+  require_range(i.pad, "pad", -kLargestPad, kLargestPad);
+  const std::uint64_t side = 2 * static_cast<std::uint64_t>(i.reach) + 1;
+  require_shape(i.out, "out", i.a.shape[0], i.a.shape[1], i.a.shape[2], side * side);
+  require_shape(i.b, "b", i.a.shape[0], i.b.shape[1], i.b.shape[2], i.a.shape[3]);
+  check_sum(i, i.a.shape[3]);
+}
+
 void check_warp(const InstructionRecord& i) {
   check_operand(i.b, "b");
   require_narrow(i.a, "a");
-  if (i.out.type != i.a.type) {
-    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
-  }
+  require_type_of_a(i);
   if (i.b.type != Type::int16) refuse(text_of("b: ", name_of(i.b.type)), "int16");
   check_sides(i.a, "a");
   check_sides(i.out, "out");
@@ -219,12 +233,7 @@ void check_mul(const InstructionRecord& i) {
 }
 
 void check_matmul(const InstructionRecord& i) {
-  check_operand(i.b, "b");
-  require_narrow(i.a, "a");
-  require_narrow(i.b, "b");
-  check_sides(i.a, "a");
-  check_sides(i.b, "b");
-  check_sides(i.out, "out");
+  check_factors(i);
   require_range({i.transposed, i.transposed}, "transposed", 0, 1);
   require_shape(i.out, "out", i.a.shape[0], i.a.shape[1], i.a.shape[2], i.out.shape[3]);
   require_shape(i.b, "b", i.a.shape[0], i.b.shape[1], i.b.shape[2],
@@ -237,18 +246,12 @@ void check_matmul(const InstructionRecord& i) {
                    shape_of(i.b)),
            text_of(pixels, " for each of some equal groups of b's channels"));
   }
-  const std::uint64_t bound = i.a.shape[3] / groups * largest_of(i.a.type) * largest_of(i.b.type);
-  if (bound >= kAccumulatorLimit) {
-    refuse(text_of("an accumulator that can reach ", bound),
-           text_of("less than ", kAccumulatorLimit));
-  }
+  check_sum(i, i.a.shape[3] / groups);
 }
 
 void check_transpose(const InstructionRecord& i) {
   require_signed(i.a, "a");
-  if (i.out.type != i.a.type) {
-    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
-  }
+  require_type_of_a(i);
   check_sides(i.a, "a");
   check_sides(i.out, "out");
   const std::uint64_t pixels = std::uint64_t{i.a.shape[1]} * i.a.shape[2];
@@ -285,9 +288,7 @@ void check_windows(const InstructionRecord& i) {
 
 void check_max_pool(const InstructionRecord& i) {
   require_signed(i.a, "a");
-  if (i.out.type != i.a.type) {
-    refuse(text_of("out: ", name_of(i.out.type)), text_of("the type of a, ", name_of(i.a.type)));
-  }
+  require_type_of_a(i);
   check_windows(i);
 }
 

@@ -62,7 +62,7 @@ class Product {
   // The weights; places without an input or an output are 0.
   void pack(std::int64_t n, std::int64_t group) const {
     __builtin_memset(weights_, 0, static_cast<std::size_t>(weight_bytes()));
-    const std::int64_t channels = args_.b.shape[3] / groups_, pixels = pixels_of_image();
+    const std::int64_t channels = args_.b.shape[3] / groups_, pixels = pixels_of_b(args_);
     for (std::int64_t j = 0; j < pixels; ++j) {
       const std::byte* from = pixel_of_b(args_, n, j) + group * channels;
       args_.transposed ? pack_output(from, j) : pack_input(from, j);
@@ -76,8 +76,6 @@ class Product {
     tensor.shape[3] = static_cast<std::int32_t>(channels);
     return tensor;
   }
-
-  std::int64_t pixels_of_image() const { return std::int64_t{args_.b.shape[1]} * args_.b.shape[2]; }
 
   // All inputs of output o, which lie side by side.
   void pack_output(const std::byte* from, std::int64_t o) const {

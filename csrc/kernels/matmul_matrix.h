@@ -9,9 +9,13 @@
 namespace horizon {
 namespace {
 
+// The pixels of an image of b.
+inline std::int64_t pixels_of_b(const MatMulArgs& args) {
+  return std::int64_t{args.b.shape[1]} * args.b.shape[2];
+}
+
 inline std::int64_t groups_of(const MatMulArgs& args) {
-  const std::int64_t pixels = std::int64_t{args.b.shape[1]} * args.b.shape[2];
-  return (args.transposed ? args.out.shape[3] : args.a.shape[3]) / pixels;
+  return (args.transposed ? args.out.shape[3] : args.a.shape[3]) / pixels_of_b(args);
 }
 
 // Pixel j of an image of b.

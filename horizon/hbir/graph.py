@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from horizon.errors import InputError
@@ -67,6 +68,16 @@ def verify(graph: Graph) -> None:
             )
     if not graph.outputs:
         raise InputError(f"program {graph.name}: no outputs; expected at least one")
+
+
+def needed_nodes(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
+    """The nodes that the tensors ``outputs`` depend on, in their order."""
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if node.output in needed:
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]
 
 
 def check_size(graph: Graph, height: int, width: int) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node, TensorInfo, verify
-from horizon.hbir.graph import ONE_SIZE
+from horizon.hbir.graph import ONE_SIZE, needed_nodes
 from horizon.quantization.convert import example_input
 from horizon.quantization.examples import call_with
 from horizon.quantization.layers.rescale import IDENTITY
@@ -123,14 +123,10 @@ class Tracer:
 
     def _leave_out_unread(self, outputs: Sequence[str]) -> None:
         """Drop the nodes that no output needs, such as a movement that the next one undoes."""
-        needed, kept = set(outputs), []
-        for node in reversed(self.nodes):
-            if node.output in needed:
-                needed.update(node.inputs)
-                kept.append(node)
-            else:
-                del self.tensors[node.output]
-        self.nodes = kept[::-1]
+        made = [node.output for node in self.nodes]
+        self.nodes = needed_nodes(self.nodes, outputs)
+        for name in set(made) - {node.output for node in self.nodes}:
+            del self.tensors[name]
 
     def _numbered(self, name: str) -> str:
         """``name`` with the first number that no tensor has yet."""

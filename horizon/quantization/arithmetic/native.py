@@ -218,7 +218,7 @@ def multiply(
 def matrix_product(
     first: Tensor,
     second: Tensor,
-    groups: int,
+    heads: int,
     transposed: bool,
     ratio: tuple[int, int],
     limits: tuple[int, int],
@@ -226,7 +226,7 @@ def matrix_product(
 ) -> Tensor:
     """The requantised products of the operator ``matmul``; ``ratio`` is (M, s)."""
     pixels = second.shape[2] * second.shape[3]
-    channels = groups * pixels if transposed else second.shape[1]
+    channels = heads * pixels if transposed else second.shape[1]
     result, out = _empty(len(first), channels, first.shape[-2:], dtype)
     record = _record(Opcode.matmul, transposed=transposed, lo=limits[0], hi=limits[1])
     _run(record, out, _nhwc(first), _nhwc(second), _table(0, *ratio, None))

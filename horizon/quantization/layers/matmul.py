@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
-from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT, quantize_ratio
+from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT
 from horizon.nn.map_product import map_product
 from horizon.quantization.arithmetic import kernels, native
-from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
 from horizon.quantization.layers.converted import QuantizedLayer, bits_of, scale_of
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
+from horizon.quantization.layers.products import product_ratio, rounded_product
 from horizon.quantization.layers.twin import Bound, Twin
 from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
@@ -62,31 +62,22 @@ class QATMatrixProduct(QATLayer):
         if self.exact:
             result: QTensor = self.lowered(first, second)(first, second)
             return result
-        quant, form = self.act_quant, (self.heads, self.transposed)
+        form = self.heads, self.transposed
         if self.in_float:
             y = map_product(first.values, second.values, *form)
-            return self.real_result(y, quant.bits)
+            return self.real_result(y, self.act_quant.bits)
         # bfloat16 would not hold the sums.
         with torch.autocast(first.device.type, enabled=False):
             sums = map_product(first.values.float(), second.values.float(), *form)
-        step = first.one_scale(self.layer).double() * second.one_scale(self.layer).double()
-        if quant.follows:
-            quant.follow((sums.detach().abs().max() * step.detach()).float())
-        out = quant.current()
-        kind = activation_dtype(quant.bits, sums.device)
-        ratio = round_ratio(step / out.double())
-        values = requantize_ste(sums, ratio, quant.low, quant.high, dtype=kind)
-        return QTensor(values, out, quant.bits)
+        return rounded_product(self, sums, first, second)
 
     def lower(self, first: QTensor, second: QTensor) -> QuantizedMatrixProduct:
         quant = self.act_quant
         refuse_accumulators(self.layer, first, second, verb="multiplies")
         check_sums(self.layer, self.heads, first, second)
-        out = quant.current()
-        step = first.one_scale(self.layer).double() * second.one_scale(self.layer).double()
-        ratio = quantize_ratio(float(step) / float(out.double()), self.layer)
-        form = self.heads, self.transposed
-        return QuantizedMatrixProduct(self.layer, form, ratio, out.detach().clone(), quant.bits)
+        form, ratio = (self.heads, self.transposed), product_ratio(self, first, second)
+        scale = quant.current().detach().clone()
+        return QuantizedMatrixProduct(self.layer, form, ratio, scale, quant.bits)
 
 
 def check_sums(layer: str, heads: int, first: QTensor, second: QTensor) -> None:

@@ -9,33 +9,23 @@ from torch import Tensor
 
 from horizon.errors import InputError
 from horizon.hbir import Graph, Node
-from horizon.hbir.fixed_point import quantize_ratio
 from horizon.nn import FloatFunctional
 from horizon.quantization.arithmetic import kernels, native
-from horizon.quantization.arithmetic.training import activation_dtype, requantize_ste, round_ratio
 from horizon.quantization.layers.broadcast import broadcast, sides_fit
 from horizon.quantization.layers.converted import QuantizedFunctional, bits_of, scale_of
 from horizon.quantization.layers.prepared import QATLayer, refuse_accumulators, refuse_plain
+from horizon.quantization.layers.products import product_ratio, rounded_product
 from horizon.quantization.layers.twin import Bound, Twin
 from horizon.quantization.qtensor import DTYPES, LIMITS, QTensor
 
 
 def prepared_mul(layer: QATLayer, x: QTensor, y: QTensor) -> QTensor:
     """The product in calibration and in training; ``layer.act_quant`` has its scale."""
-    quant = layer.act_quant
     x, y = one_whole(layer.layer, x, y)
     if layer.in_float:
-        return layer.real_result(x.values * y.values, quant.bits)
+        return layer.real_result(x.values * y.values, layer.act_quant.bits)
     # bfloat16 would not hold the products.
-    product = x.values.float() * y.values.float()
-    step = x.one_scale(layer.layer).double() * y.one_scale(layer.layer).double()
-    if quant.follows:
-        quant.follow((product.detach().abs().max() * step.detach()).float())
-    out = quant.current()
-    kind = activation_dtype(quant.bits, x.device)
-    ratio = round_ratio(step / out.double())
-    values = requantize_ste(product, ratio, quant.low, quant.high, dtype=kind)
-    return QTensor(values, out, quant.bits)
+    return rounded_product(layer, x.values.float() * y.values.float(), x, y)
 
 
 def plan_mul(layer: str, x: QTensor, y: QTensor) -> None:
@@ -83,10 +73,8 @@ def lower_mul(layer: QATLayer, x: QTensor, y: QTensor) -> QuantizedMul:
     """The converted multiplication for factors of these scales."""
     quant = layer.act_quant
     refuse_accumulators(layer.layer, x, y, verb="multiplies")
-    out = quant.current()
-    step = float(x.one_scale(layer.layer).double() * y.one_scale(layer.layer).double())
-    ratio = quantize_ratio(step / float(out.double()), layer.layer)
-    return QuantizedMul(layer.layer, ratio, out.detach().clone(), quant.bits)
+    scale = quant.current().detach().clone()
+    return QuantizedMul(layer.layer, product_ratio(layer, x, y), scale, quant.bits)
 
 
 class QuantizedMul(QuantizedFunctional):

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from horizon.errors import InputError
-from horizon.hbir import Graph, parse_text, resized, run, to_text, verify
+from horizon.hbir import Graph, resized, run, verify
 from horizon.hbir.fixed_point import LIMITS
-from horizon.hbir.onnx_integer import check_integer, export_integer
-from horizon.hbir.onnx_qdq import check_qdq, export_qdq
-from horizon.hbir.operators import operator_of
+from tests.horizon.hbir.pairs import assert_exports, assert_part
 from tests.horizon.hbir.programs import ONE, extremes, one_node, random_values, tensor
 
 BITS = {"int8": 7, "int16": 15, "int32": 30}
@@ -107,31 +105,17 @@ def test_torch_has_the_same_product() -> None:
 def test_exports(size: Any, transposed: int, types: Any, tmp_path: Any) -> None:
     for out in ("int8", "int16", "int32"):
         graph = program(size, transposed, types, out)
-        export_integer(graph, tmp_path / f"{out}.onnx")
-        for integers in check_integer(tmp_path / f"{out}.onnx", graph, np.random.default_rng(1)):
-            assert integers.differing == 0
-        if out != "int32":  # what int32 loses as float32 is no fault of the operator
-            export_qdq(graph, tmp_path / "q.onnx")
-            for found in check_qdq(tmp_path / "q.onnx", graph, np.random.default_rng(1)):
-                assert found.largest_steps <= 1.01
-        assert parse_text(to_text(graph), {}).nodes == graph.nodes
+        assert_exports(graph, tmp_path)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_parts_need_what_the_window_says(size: Any, transposed: int) -> None:
     graph = program(size, transposed)
-    (node,), given = graph.nodes, inputs_of(graph, random_values)
-    operator, whole = operator_of(node), run(graph, given)["y"]
-    shapes = [given[name].shape for name in ("a", "b")]
+    given = inputs_of(graph, random_values)
+    shape = graph.tensors[graph.outputs[0]].shape
     for axis in (0, 1, 2):
-        made = (whole.shape[axis] // 2, whole.shape[axis])
-        parts = []
-        for operand, name in enumerate(("a", "b")):
-            window = operator.window(node, shapes, operand, axis, made)
-            start, stop = window or (0, shapes[operand][axis])
-            parts.append(given[name].take(range(start, stop), axis))
-        assert np.array_equal(operator.run(node, parts), whole.take(range(*made), axis))
+        assert_part(graph, given, axis, (shape[axis] // 2, shape[axis]))
 
 
 def test_another_size_and_batch() -> None:

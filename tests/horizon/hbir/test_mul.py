@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from horizon.errors import InputError
-from horizon.hbir import Graph, parse_text, resized, run, to_text, verify
+from horizon.hbir import Graph, resized, run, verify
 from horizon.hbir.fixed_point import LIMITS
-from horizon.hbir.onnx_integer import check_integer, export_integer
-from horizon.hbir.onnx_qdq import check_qdq, export_qdq
-from horizon.hbir.operators import operator_of
+from tests.horizon.hbir.pairs import assert_exports, assert_part
 from tests.horizon.hbir.programs import ONE, extremes, one_node, random_values, tensor
 
 BITS = {"int8": 7, "int16": 15, "int32": 30}
@@ -83,31 +81,15 @@ def test_the_largest_product_fits() -> None:
 def test_exports(spread: Any, types: Any, tmp_path: Any) -> None:
     for out in ("int8", "int16", "int32"):
         graph = program((2, 3, 5, 3), spread, types, out)
-        export_integer(graph, tmp_path / f"{out}.onnx")
-        for integers in check_integer(tmp_path / f"{out}.onnx", graph, np.random.default_rng(1)):
-            assert integers.differing == 0
-        if out != "int32":  # what int32 loses as float32 is no fault of the operator
-            export_qdq(graph, tmp_path / "q.onnx")
-            for found in check_qdq(tmp_path / "q.onnx", graph, np.random.default_rng(1)):
-                assert found.largest_steps <= 1.01
-        assert parse_text(to_text(graph), {}).nodes == graph.nodes
+        assert_exports(graph, tmp_path)
 
 
 @pytest.mark.parametrize("spread", SPREAD.values(), ids=SPREAD)
 def test_parts_need_what_the_window_says(spread: Any) -> None:
     graph = program((2, 4, 5, 6), spread)
-    (node,), given = graph.nodes, inputs_of(graph, random_values)
-    operator, whole = operator_of(node), run(graph, given)["y"]
-    shapes = [given[name].shape for name in ("a", "b")]
-    for axis, side in enumerate(shapes[0]):
-        made = (1, side)
-        parts = []
-        for operand, name in enumerate(("a", "b")):
-            window = operator.window(node, shapes, operand, axis, made)
-            start, stop = window or (0, shapes[operand][axis])
-            parts.append(given[name].take(range(start, stop), axis))
-        found = operator.run(node, parts)
-        assert np.array_equal(found, whole.take(range(*made), axis))
+    given = inputs_of(graph, random_values)
+    for axis, side in enumerate(given["a"].shape):
+        assert_part(graph, given, axis, (1, side))
 
 
 def test_another_size_and_batch() -> None:
