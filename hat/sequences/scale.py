@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -57,8 +58,16 @@ class Scale:
 
 
 def _flows(frames: Frames, estimate: Estimator) -> Iterator[np.ndarray]:
-    stride = frames.stride
-    for first, second in frames.samples(SAMPLES):
-        if first.shape == second.shape:  # if not, that is told when its turn comes
+    samples = frames.samples(SAMPLES)
+    with ThreadPoolExecutor(1, "sample") as reading:  # the next pair while this one is computed
+        coming = reading.submit(next, samples, None)
+        while (found := coming.result()) is not None:
+            coming = reading.submit(next, samples, None)
+            first, second = found
+            if first.shape != second.shape:
+                continue  # that is told when its turn comes
             # As the sequence will be computed, so that no other program is compiled for this.
-            yield from [estimate(first, second)] if stride == 2 else estimate.flows([first, second])
+            if frames.stride == 2:
+                yield estimate(first, second)
+            else:
+                yield from estimate.flows([first, second])

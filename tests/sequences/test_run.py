@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from hat.errors import InputError
 from hat.sequences.estimators import PairEstimator
 from hat.sequences.frames import Frame
 from hat.sequences.results import Pair
-from hat.sequences.run import AHEAD, DRAWING_THREADS, Progress, run
+from hat.sequences.run import AHEAD, DRAWING_THREADS, STEP_BACK, Progress, run
 from hat.sequences.scale import LEAST, Scale
 from hat.sequences.video_file import VideoFile
 from tests.other_processes import WATCHDOG_SECONDS
@@ -110,6 +112,35 @@ def test_frames_are_read_ahead_and_not_too_far() -> None:
     go(frames, Slow())
     assert max(leads) > 2 + AHEAD
     assert max(leads) <= 2 * AHEAD + 2 * DRAWING_THREADS + 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_only_the_computing_thread_keeps_the_priority() -> None:
+    nice: dict[str, set[int]] = {"reads": set(), "computes": set(), "draws": set()}
+
+    def note(part: str) -> None:
+        nice[part].add(os.getpriority(os.PRIO_PROCESS, 0))
+
+    class Reads(Counted):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                note("reads")
+                yield frame
+
+    class Draws(Written):
+        def write(self, pair: Pair) -> np.ndarray | None:
+            note("draws")
+            return super().write(pair)
+
+    def computes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        note("computes")
+        return difference(first, second)
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    estimate = PairEstimator(computes, "difference")
+    run(Reads(9), estimate, Draws(), Scale(1.0), None, {}, Progress(), lambda: None)  # type: ignore[arg-type]
+    later = min(own + STEP_BACK, 19)
+    assert nice == {"reads": {later}, "computes": {own}, "draws": {later}}
 
 
 def test_an_error_keeps_what_was_written_before(tmp_path: Path) -> None:
