@@ -1,14 +1,16 @@
-// Convolution with AVX2, int8 or int16 inputs.
+// Convolution with AVX2. Weights in blocks for int8 inputs: conv_bytes_avx2.h. Here for the others:
+// int16, weights in rows, and weights of -128, which a matrix product may have.
 //
-// vpmaddubsw would saturate; vpmaddwd, on pairs of int16, is exact. Shifting a vector of weights by
-// bytes yields pairs of int16 for inputs 0 and 2, or 1 and 3, of its 8 outputs. Inputs are
-// therefore packed as int16 with each group of four in the order 0, 2, 1, 3.
+// vpmaddwd, on pairs of int16, is exact. Shifting a vector of weights by bytes yields pairs of int16
+// for inputs 0 and 2, or 1 and 3, of its 8 outputs. Inputs are therefore packed as int16 with each
+// group of four in the order 0, 2, 1, 3.
 //
 // Up to 5 pixels by 16 outputs stay in registers.
 #if defined(__x86_64__)
 
 #include <type_traits>
 
+#include "kernels/conv_bytes_avx2.h"
 #include "kernels/conv_columns.h"
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_tiles.h"
@@ -205,12 +207,20 @@ struct Avx2Columns {
 std::size_t avx2::conv_scratch(const ConvArgs& a) {
   if (fits_depthwise(a)) return depthwise_scratch<Avx2>(a);
   if (Columns<Avx2Columns>::fits(a)) return convolution_scratch<Columns<Avx2Columns>>(a);
+  if (fits_bytes(a)) {
+    return a.two_slopes ? convolution_scratch<ByteTiles<Avx2<true>>>(a)
+                        : convolution_scratch<ByteTiles<Avx2<false>>>(a);
+  }
   return tiles_scratch<Avx2, Avx2>(a);
 }
 
 void avx2::conv(const ConvArgs& a, Part part) {
   if (fits_depthwise(a)) return convolve_depthwise<Avx2>(a, part);
   if (Columns<Avx2Columns>::fits(a)) return convolve<Columns<Avx2Columns>>(a, part);
+  if (fits_bytes(a)) {
+    return a.two_slopes ? convolve<ByteTiles<Avx2<true>>>(a, part)
+                        : convolve<ByteTiles<Avx2<false>>>(a, part);
+  }
   convolve_tiles<Avx2, Avx2>(a, part);
 }
 

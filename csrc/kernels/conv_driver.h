@@ -8,6 +8,8 @@
 //   pack(from, pixels, to)      pixels of the input, one after the other
 //   row(phase, row, first, last)  units first .. last - 1 of kOutputs outputs of one output row
 //   flush()                     where a set puts work off: the rest of it, at the end
+//   note_bytes(args), note(packed, pixels, notes)
+//                               where a set takes notes of packed rows
 // Packed columns outside the input are 0, as are the 64 bytes after the last column.
 #pragma once
 
@@ -22,10 +24,17 @@ constexpr int kMaxTaps = 64;  // rows of a kernel
 // One output row of a phase for one image.
 struct ConvRow {
   const std::byte* packed[kMaxTaps];  // the rows of its taps, at column x.lowest()
+  const std::byte* notes[kMaxTaps];   // of these rows
   std::byte* out;                     // output pixel x.out_first
   const std::byte* residual;          // null where there is none
 };
 
+template <class Set>
+constexpr bool kTakesNotes = requires(const ConvArgs& a) {
+  Set::note_bytes(a);
+};
+
+// Of a packed row without its notes, which come after it.
 template <class Set>
 std::int64_t packed_row_bytes(const ConvArgs& a) {
   std::int64_t longest = 0;
@@ -38,9 +47,16 @@ std::int64_t packed_row_bytes(const ConvArgs& a) {
 }
 
 template <class Set>
+std::int64_t noted_row_bytes(const ConvArgs& a) {
+  std::int64_t bytes = packed_row_bytes<Set>(a);
+  if constexpr (kTakesNotes<Set>) bytes += Set::note_bytes(a);
+  return bytes;
+}
+
+template <class Set>
 std::size_t convolution_scratch(const ConvArgs& a) {
   return static_cast<std::size_t>(round_up(Set::scratch_bytes(a), 64) +
-                                  a.kernel[0] * packed_row_bytes<Set>(a));
+                                  a.kernel[0] * noted_row_bytes<Set>(a));
 }
 
 // Packs columns lowest .. lowest + span - 1 of an input row.
@@ -61,7 +77,8 @@ void pack_input_row(const ConvArgs& a, const Set& set, const Axis& x, std::int32
 template <class Set>
 void convolve(const ConvArgs& a, const Part& part) {
   const std::int64_t groups = (a.out.shape[3] + Set::kOutputs - 1) / Set::kOutputs;
-  const std::int64_t images = a.in.shape[0], row_bytes = packed_row_bytes<Set>(a);
+  const std::int64_t images = a.in.shape[0], row_bytes = noted_row_bytes<Set>(a);
+  const std::int64_t notes_at = packed_row_bytes<Set>(a);
   std::byte* rows = part.scratch + round_up(Set::scratch_bytes(a), 64);
   std::int64_t units = 0;
   for (std::int32_t i = 0; i < phase_count(a); ++i) units += make_phase(a, i).y.count;
@@ -84,8 +101,12 @@ void convolve(const ConvArgs& a, const Part& part) {
           bool fresh;
           const std::int32_t y = top + k * phase.y.tap_step;
           std::byte* packed = rows + cache.find(y, top, phase.y.tap_step, fresh) * row_bytes;
-          if (fresh) pack_input_row(a, set, phase.x, image, y, packed);
+          if (fresh) {
+            pack_input_row(a, set, phase.x, image, y, packed);
+            if constexpr (kTakesNotes<Set>) set.note(packed, phase.x.span(), packed + notes_at);
+          }
           row.packed[k] = packed;
+          row.notes[k] = packed + notes_at;
         }
         const std::int64_t y = phase.y.out_first + std::int64_t{j} * phase.y.out_step;
         row.out = pixel(a.out, image, y, phase.x.out_first);

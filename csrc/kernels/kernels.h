@@ -45,6 +45,7 @@ struct ConvArgs {
   bool transposed;
   std::int32_t lo, hi;
   bool two_slopes;
+  bool any_weight;  // -128 too, as in a matrix product; those of a file are -127 .. 127
 };
 
 // acc[n,y,x,(ky*(2r+1)+kx)] = sum_c a[n,y,x,c] b[n, y+ky-py, x+kx-px, c], outside of b 0.

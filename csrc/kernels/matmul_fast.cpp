@@ -54,6 +54,7 @@ class Product {
     }
     conv.lo = args_.lo;
     conv.hi = args_.hi;
+    conv.any_weight = true;
     return conv;
   }
 

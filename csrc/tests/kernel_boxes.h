@@ -97,6 +97,15 @@ inline void fill(Random& random, const Box& box) {
   }
 }
 
+// What a ReLU leaves: no byte of the memory is negative, or none of every second run of them.
+inline void without_signs(Random& random, const Box& box) {
+  const auto run = static_cast<std::size_t>(chance(random, 50) ? 0 : pick(random, {1, 4, 16, 40}));
+  std::byte* data = box.memory->data();
+  for (std::size_t i = 0; i < box.memory->size(); ++i) {
+    if (run == 0 || i / run % 2 == 0) data[i] &= std::byte{127};
+  }
+}
+
 inline void limits_of(Random& random, Type type, std::int32_t& lo, std::int32_t& hi) {
   lo = type == Type::int8 ? -128 : type == Type::int16 ? -32768 : INT32_MIN;
   hi = type == Type::int8 ? 127 : type == Type::int16 ? 32767 : INT32_MAX;

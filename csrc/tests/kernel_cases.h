@@ -1,6 +1,7 @@
 // Random instructions of each operator: tails, sides of 1, extremes, views with gaps, both types.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <type_traits>
 #include <utility>
@@ -64,6 +65,7 @@ inline std::shared_ptr<Memory> make_weights(Random& random, const ConvArgs& a, i
                                       : outputs;
   auto memory = std::make_shared<Memory>(static_cast<std::size_t>(rows * taps * padded));
   std::memset(memory->data(), 0, memory->size());
+  if (chance(random, 30)) largest = std::min(largest, between(random, 1, 20));
   const bool extreme = chance(random, 15);
   for (std::int64_t o = 0; o < outputs; ++o) {
     for (std::int64_t tap = 0; tap < taps; ++tap) {
@@ -136,6 +138,7 @@ inline Case conv_case(Random& random) {
   const Box in = make_box(random, in_type, {batch, side(random, 9), side(random, 20), inputs},
                           chance(random, 50));
   fill(random, in);
+  if (in_type == Type::int8 && chance(random, 50)) without_signs(random, in);
   const int width = side(random, chance(random, 20) ? 90 : 30);
   const int shape[4] = {batch, side(random, 9), width, outputs};
   const std::int64_t products = std::int64_t{a->kernel[0]} * a->kernel[1] * inputs;
