@@ -28,7 +28,8 @@ from hat.data.synthesis.motions import MOTIONS
 from hat.engine.checkpoint import checkpoint_path
 from hat.metrics import full_resolution
 from hat.registry import build_from_registry
-from hat.visualize.colours import colour_scale, error_colours, flow_colours
+from hat.visualize.colours import error_colours, flow_colours
+from hat.visualize.scale import colour_scale
 
 WIDTH = 2.6  # inches of a picture
 LEAST_MOTION = 1.0  # px of mean speed; slower pairs show little

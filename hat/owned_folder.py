@@ -20,7 +20,8 @@ from typing import Any
 
 from hat.errors import InputError
 from hat.provenance import clock
-from horizon.files import final_name, is_staging, json_text, write_files
+from horizon.files import final_name, json_text, write_files
+from horizon.staging import is_staging
 
 MANIFEST = ".hat-manifest.json"
 FORMAT = "hat-folder"

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from horizon.errors import InputError
+from horizon.staging import new_staging_folder, remove_staging_folder
 
 AnyPath = str | os.PathLike[str]
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room for a file, or none that is allowed."""
 _TEMPORARY = re.compile(r"\.(.*)\.\d+\.[0-9a-f]{8}\.tmp")
-_STAGING = ".staging-", ".tmp"
 _KEPT_NAME = 40  # characters: with what is added, a long name stays one that a disk takes
 
 
@@ -101,23 +101,7 @@ def staging_folder(folder: AnyPath) -> Iterator[Path]:
     except InputError as error:
         raise InputError(str(error).replace(str(staging), str(final))) from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def new_staging_folder(folder: AnyPath) -> Path:
-    """A new temporary folder in ``folder``, which is made if it is missing.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    final = Path(folder)
-    try:
-        final.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=_STAGING[0], suffix=_STAGING[1], dir=final))
-    except OSError as error:
-        raise InputError(
-            f"{final}: cannot write to this folder: {error.strerror}; give another one"
-        ) from error
+        remove_staging_folder(staging)
 
 
 def json_text(content: Any, **options: Any) -> str:
@@ -145,11 +129,6 @@ def final_name(name: str) -> str | None:
 def is_temporary(path: Path) -> bool:
     """Whether the name is one that :func:`temporary_path` gives."""
     return final_name(path.name) is not None
-
-
-def is_staging(name: str) -> bool:
-    """Whether the name is one that :func:`new_staging_folder` gives."""
-    return name.startswith(_STAGING[0]) and name.endswith(_STAGING[1])
 
 
 def is_device(path: Path) -> bool:

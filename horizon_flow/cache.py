@@ -25,7 +25,7 @@ from horizon.files import atomic_path, discard, is_temporary
 from horizon_flow.caller import warn_caller
 
 VARIABLE = "HORIZON_FLOW_CACHE"
-MOST_BYTES = 256 << 20  # a program of pwcnet_lite has a third of a megabyte
+MOST_BYTES = 256 << 20  # a program of pwcnet_lite has 0.6 MB
 ABANDONED = 3600.0  # seconds after which an unfinished file is that of a process that was killed
 PROGRAM = re.compile(r".+-\d+x\d+-[0-9a-f]{16}\.hbm")
 COMPILER = ("compiler", "hbir", "hbm", "isa", "march")
@@ -39,7 +39,12 @@ def cache_folder(given: str | os.PathLike[str] | None = None) -> Path | None:
 
     ``given``, else the environment variable HORIZON_FLOW_CACHE, else the platform's folder for
     caches: XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, LOCALAPPDATA on Windows.
+
+    Raises:
+        InputError: ``given`` is no path.
     """
+    if given is not None and not isinstance(given, str | os.PathLike):
+        raise InputError(f"cache_dir: found {given!r}, expected the path of a folder, or None")
     chosen = given if given is not None else os.environ.get(VARIABLE)
     if chosen:
         return Path(os.path.expanduser(chosen)).absolute()

@@ -42,7 +42,8 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
             f"{name}: found a Pillow image of mode {mode}, expected RGB or L; convert it: "
             "image.convert('RGB')"
         )
-    if hasattr(image, "detach") and hasattr(image, "cpu"):
+    tensor = hasattr(image, "detach") and hasattr(image, "cpu")
+    if tensor:
         try:
             array = _channels_last(image.detach().cpu().numpy())
         except (NotImplementedError, RuntimeError, TypeError) as error:
@@ -58,7 +59,9 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
                 f"{FORMS}"
             ) from error
     if array.dtype != np.uint8:
-        raise InputError(f"{name}: found {array.dtype} values, expected uint8; {_remedy(array)}")
+        raise InputError(
+            f"{name}: found {array.dtype} values, expected uint8; {_remedy(array, tensor)}"
+        )
     if array.ndim in (3, 4) and array.shape[-1] == 1:
         array = array[..., 0]
         batch = array.ndim == 3
@@ -88,7 +91,14 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _remedy(array: np.ndarray) -> str:
+def _remedy(array: np.ndarray, tensor: bool) -> str:
+    if tensor and array.dtype.kind == "f":
+        return (
+            "convert it: (255 * image).round().byte() if its values are in 0..1, "
+            "image.round().byte() if they are in 0..255"
+        )
+    if tensor:
+        return "convert values in 0..255 with image.byte()"
     if array.dtype.kind == "f":
         return (
             "convert it: (255 * image).round().astype(numpy.uint8) if its values are in 0..1, "

@@ -111,8 +111,16 @@ class FlowModel:
             frames: images of one size, as in a call; no batches.
 
         Raises:
-            InputError: a frame of another type or size, or a batch.
+            InputError: a frame of another type or size, or a batch; a path instead of frames.
         """
+        if isinstance(frames, str | bytes | os.PathLike):
+            raise InputError(
+                f"video: found the path {os.fspath(frames)!r}, expected frames, one after the "
+                "other; read them, for instance with cv2.VideoCapture and channels='BGR'"
+            )
+        return self._flows(frames)
+
+    def _flows(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         steps: VideoSteps | None = None
         for number, given in enumerate(frames):
             if steps is None:

@@ -120,6 +120,8 @@ def find_source(model: str, threads: int | None, folder: Path | None) -> Source:
     if model in shipped:
         path = FOLDER / f"{model}{SUFFIX}"
         return CompiledNetwork(NetworkFile.read(path), threads, folder)
+    if not model:
+        raise InputError(f"model: found '', expected {', '.join(shipped)}, or the path of a file")
     path = Path(os.path.expanduser(model))
     if path.is_dir():
         raise InputError(

@@ -179,7 +179,7 @@ def plan(args: argparse.Namespace, frames: Frames, truths: Mapping[int, Path]) -
         folder, video = path.parent, path
         if set(kinds) != {VIDEO}:
             others = ", ".join(kind for kind in kinds if kind != VIDEO)
-            raise InputError(f"{path}: is one video; {others} of --write need a folder")
+            raise InputError(f"{path}: is one video; the files of --write {others} need a folder")
     else:
         if path.suffix.lower() in OF_FILES and not path.is_dir():
             raise InputError(
@@ -269,6 +269,8 @@ def _bar(frames: Frames) -> Iterator[tqdm[Any]]:
 
 def _far(progress: Progress, frames: Frames) -> str:
     total = pairs_of(frames)
+    if total is not None and total < 1:
+        return "nothing was computed"
     return f"after {progress.pairs}{'' if total is None else f' of {total}'} pairs"
 
 

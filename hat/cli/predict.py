@@ -34,7 +34,8 @@ from hat.outputs import check_outputs
 from hat.registry import Component, resolve
 from hat.seeding import seed_everything
 from hat.visualize.flow_viz import make_folder
-from horizon.files import AnyPath, is_staging
+from horizon.files import AnyPath
+from horizon.staging import is_staging
 
 SUBMISSION = "--submission"
 TITLES = {"float": "Float", "calibration": "Calibration", "qat": "QAT", "int_infer": "Quantized"}

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from hat.errors import InputError
-from horizon.files import atomic_path, json_text, new_staging_folder, staging_folder, write_files
+from horizon.files import atomic_path, json_text, staging_folder, write_files
 
 __all__ = [
     "atomic_path",
     "json_text",
-    "new_staging_folder",
     "read_file",
     "staging_folder",
     "write_file",

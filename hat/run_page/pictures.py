@@ -11,9 +11,10 @@ import numpy as np
 
 from hat.data.files import write_file
 from hat.engine.samples import Sample
-from hat.visualize.colours import colour_scale, flow_colours
+from hat.visualize.colours import flow_colours
 from hat.visualize.figure import Pair, pair_sheet
 from hat.visualize.run_page import Strip
+from hat.visualize.scale import colour_scale
 
 FIGURE_SIDE, SMALL_SIDE = 360, 160  # px of the longer side
 QUALITY = 85

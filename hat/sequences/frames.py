@@ -94,7 +94,11 @@ def pairs(frames: Frames) -> Iterator[tuple[Frame, Frame]]:
         yield first, frame
         first = None if frames.stride == 2 else frame
     if count < 2:
-        raise InputError(f"{frames.label}: {count} frames; flow needs two at the least")
+        found = "one frame is" if count else "no frames are"
+        raise InputError(
+            f"{frames.label}: {found} left to take; flow needs two at the least. See --start, "
+            "--every and --frames"
+        )
 
 
 def _size(frame: Frame) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from hat.errors import InputError
 from hat.sequences.estimators import Estimator
 from hat.sequences.frames import Frames
-from hat.visualize.painter import round_scale, typical_speed
+from hat.visualize.scale import round_scale, typical_speed
 
 SAMPLES = 5
 # Speed, px, with full colour at the least. A network finds a few tenths of a pixel in the noise of

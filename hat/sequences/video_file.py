@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hat.data.files import new_staging_folder
 from hat.errors import InputError
+from horizon.staging import new_staging_folder, remove_staging_folder
 
 # What OpenCV's encoder writes and common players read, by the suffix of the file. H.264 is in none
 # of its packages. Browsers play .webm only; its encoder needs ten times as long.
@@ -91,7 +90,7 @@ class VideoFile:
         """Close the video and remove what there is of it; nothing after :meth:`publish`."""
         self._close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_staging_folder(self._folder)
             self._folder = None
 
     def _close(self) -> None:

@@ -15,6 +15,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from hat.visualize.scale import colour_scale
+
 # Upper bounds of the error steps in px; the last step has none.
 ERROR_STEPS = tuple(3.0 * 2.0**power for power in range(-4, 5))
 ERROR_COLOURS = np.array(
@@ -32,29 +34,10 @@ ERROR_COLOURS = np.array(
     ],
     np.uint8,
 )
-# Speed, px, with full colour at the least, unless the caller gives one: where nothing moves, a
-# network finds noise of a fraction of a pixel, which is to look like it.
-LEAST_SCALE = 1.0
 UNKNOWN_COLOUR = np.zeros(3, np.uint8)
 # Colours between one hue and the next of red, yellow, green, cyan, blue, magenta (Baker et al.).
 WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 TABLE_RADIUS = 255
-
-
-def largest_speed(flow: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Largest finite |flow|, px, of the valid pixels of (H, W, 2); 0 if there is none."""
-    speed = np.hypot(flow[..., 0], flow[..., 1])
-    known = np.isfinite(speed) if valid is None else np.isfinite(speed) & (valid > 0)
-    return float(speed[known].max(initial=0.0))
-
-
-def colour_scale(*flows: tuple[np.ndarray, np.ndarray | None]) -> float:
-    """Speed, px, with full colour for the first of the (flow, valid) in which anything moves.
-
-    It is the largest speed there, and ``LEAST_SCALE`` at the least.
-    """
-    largest = (largest_speed(flow, valid) for flow, valid in flows)
-    return max(next(filter(None, largest), 0.0), LEAST_SCALE)
 
 
 def flow_colours(
@@ -64,8 +47,8 @@ def flow_colours(
 
     Args:
         flow: (H, W, 2), px.
-        max_flow: speed, px, with full colour; faster pixels look like it. If None, the largest
-            speed of the field, and ``LEAST_SCALE`` at the least.
+        max_flow: speed, px, with full colour; faster pixels look like it. If None, the
+            :func:`hat.visualize.scale.colour_scale` of the field.
         valid: (H, W), zero where the flow is unknown. Such pixels, and those that are not
             finite, are black.
 

@@ -10,8 +10,9 @@ from hat.data.files import write_file
 from hat.data.image_io import write_png
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
-from hat.visualize.colours import colour_scale, error_colours, flow_colours
+from hat.visualize.colours import error_colours, flow_colours
 from hat.visualize.figure import Pair, error_picture, flow_picture, pair_figure
+from hat.visualize.scale import colour_scale
 
 
 @OBJECT_REGISTRY.register
@@ -21,9 +22,9 @@ class FlowViz:
     Args:
         is_plot: also write the side-by-side figure.
         save_path: folder of the pictures, made if missing; a call may give another.
-        max_flow: speed, px, with full colour, to compare pictures with each other. If None, the
-            largest speed of the true flow where there is one, else of the predicted flow, and 1 px
-            at the least: still images are white and no magnified noise.
+        max_flow: speed, px, with full colour, to compare pictures with each other. If None, a
+            round speed that 99 % of the pixels of the true flow (if there is none, of the predicted
+            flow) stay below, and 1 px at the least: still images are white and no magnified noise.
         legend: draw what the colours mean, in px, at the right of the colour-wheel picture and of
             the error map. False leaves these at the size of the images.
     """

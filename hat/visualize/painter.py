@@ -14,9 +14,6 @@ from hat.visualize.figure import Sheet, attach, draw_error_steps, draw_wheel, le
 
 STYLES = ("colours", "arrows")
 LAYOUTS = ("alone", "beside", "over")
-# Speeds of a legend, px, times powers of ten: numbers that are read at a glance.
-ROUND_SPEEDS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-TYPICAL_SHARE = 99.0  # percentile of the speed that still has a colour of its own
 BRIGHTEST, DARKEST = 255, 70  # of a grey image that colours lie over
 
 
@@ -102,22 +99,3 @@ class FlowPainter:
                 draw_wheel(sheet, (0, 0), size, max_flow, font)
 
         return draw
-
-
-def typical_speed(flow: np.ndarray) -> float:
-    """Speed, px, that all but one pixel in a hundred stay below."""
-    u, v = cv2.split(np.ascontiguousarray(flow, np.float32))
-    speed = cv2.magnitude(u, v)
-    finite = speed[np.isfinite(speed)]
-    if not finite.size:
-        return 0.0
-    # numpy's percentile loads more of numpy, which takes longer than all of this.
-    rank = round(TYPICAL_SHARE / 100 * (finite.size - 1))
-    return float(np.partition(finite, rank)[rank])
-
-
-def round_scale(speed: float, least: float) -> float:
-    """The next round speed, px: 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15 ..., from that of ``least`` on."""
-    speed = max(speed, least)
-    power = 10.0 ** np.floor(np.log10(speed))
-    return float(power * next(step for step in ROUND_SPEEDS if step * power >= speed * (1 - 1e-9)))

@@ -188,7 +188,7 @@ def test_mistakes_are_told_before_anything_is_computed(
         ([clip, "-o", tmp_path / "flow.flo"], "expected a folder or a video (.mp4"),
         ([*files[:2], "-o", tmp_path / "pic.png"], "expected a folder or a video (.mp4"),
         ([folder, "-o", out, "--write", "error"], "name it by --truth"),
-        ([clip, "-o", tmp_path / "a.mp4", "--write", "flo"], "flo of --write need a folder"),
+        ([clip, "-o", tmp_path / "a.mp4", "--write", "flo"], "files of --write flo need a folder"),
         ([clip, "-o", out, "--start", "5"], "has 3 frames, and --start leaves 5 of them out"),
         ([clip, "-o", out, "--pairs"], "--pairs is for pictures"),
         ([files[0], other, files[1], "-o", out], "several pictures have the name frame_0001"),

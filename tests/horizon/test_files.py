@@ -18,13 +18,13 @@ from horizon.files import (
     atomic_path,
     atomic_paths,
     final_name,
-    is_staging,
     is_temporary,
     json_text,
     staging_folder,
     temporary_path,
     write_files,
 )
+from horizon.staging import is_staging
 from tests.conftest import ROOT
 
 

@@ -78,3 +78,10 @@ def test_every_form_of_an_image(given, expected, batch):
 def test_what_is_no_image_is_told(given, message):
     with pytest.raises(InputError, match=message):
         image_batch(given, "image1")
+
+
+def test_tensors_are_told_what_torch_can_do() -> None:
+    with pytest.raises(InputError, match=r"\(255 \* image\)\.round\(\)\.byte\(\)"):
+        image_batch(torch.zeros(3, 4, 5), "image1")
+    with pytest.raises(InputError, match=r"image\.byte\(\)"):
+        image_batch(torch.zeros(3, 4, 5, dtype=torch.int64), "image1")

@@ -227,3 +227,13 @@ def test_images_of_two_sizes_are_told(model):
         model(first[None], np.stack([second, second]))
     with pytest.raises(InputError, match="image2: found float64"):
         model(first, second / 255)
+
+
+def test_wrong_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cache_dir: found 3, expected the path of a folder"):
+        FlowModel(cache_dir=3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="model: found '', expected pwcnet_lite"):
+        FlowModel("")
+    for path in ("clip.mp4", tmp_path / "clip.mp4"):
+        with pytest.raises(InputError, match=r"video: found the path '.*clip\.mp4'"):
+            FlowModel(cache_dir=tmp_path).video(path)

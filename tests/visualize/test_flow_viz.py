@@ -12,8 +12,9 @@ from hat.data.image_io import read_image
 from hat.errors import InputError
 from hat.registry import build_from_registry
 from hat.visualize import FlowViz, error_colours, flow_colours
-from hat.visualize.colours import ERROR_COLOURS, colour_scale
+from hat.visualize.colours import ERROR_COLOURS
 from hat.visualize.figure import Pair, error_picture, flow_picture, pair_figure
+from hat.visualize.scale import colour_scale
 
 
 def pair(height: int, width: int) -> Pair:
@@ -32,7 +33,7 @@ def test_files_of_a_pair_with_ground_truth(tmp_path: Path) -> None:
         "error": "a_error.png",
         "figure": "a_figure.png",
     }
-    scale = float(np.hypot(*p.gt_flow.transpose(2, 0, 1)).max())  # type: ignore[union-attr]
+    scale = colour_scale((p.gt_flow, None))  # type: ignore[arg-type]
     shown, error = (read_image(files[kind]) for kind in ("flow", "error"))
     np.testing.assert_array_equal(shown[:40, :60], flow_colours(p.flow, scale))
     np.testing.assert_array_equal(error[:40, :60], error_colours(p.error))
@@ -92,16 +93,6 @@ def test_still_images_are_white(tmp_path: Path) -> None:
             colourful = figure.max(axis=2) - figure.min(axis=2) > 60
             assert colourful.any()
             assert not colourful[:, : figure.shape[1] * 3 // 4].any()
-
-
-def test_scale_has_a_floor_that_the_user_may_lower() -> None:
-    slow, fast = (np.full((1, 1, 2), speed, np.float32) for speed in (0.03, 30.0))
-    still = np.zeros((1, 1, 2), np.float32)
-    assert colour_scale((slow, None)) == 1.0
-    assert colour_scale((slow, None), (fast, None)) == 1.0  # the true flow's, though slow
-    assert colour_scale((still, None), (fast, None)) == pytest.approx(30 * np.sqrt(2))
-    assert flow_colours(slow).min() > 230
-    assert flow_colours(slow, max_flow=0.04).min() < 60
 
 
 @pytest.mark.parametrize("size", [(1, 1), (30, 40), (300, 3), (384, 512), (1080, 1920)])

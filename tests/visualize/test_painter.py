@@ -7,7 +7,7 @@ import pytest
 
 from hat.visualize.arrows import REACH, draw_arrows, spacing
 from hat.visualize.colours import ERROR_COLOURS, flow_colours
-from hat.visualize.painter import LAYOUTS, STYLES, FlowPainter, round_scale, typical_speed
+from hat.visualize.painter import LAYOUTS, STYLES, FlowPainter
 
 SIZE = (130, 170)
 
@@ -95,28 +95,3 @@ def test_unknown_names_are_refused() -> None:
         FlowPainter("dots")
     with pytest.raises(ValueError, match="layout 'under'"):
         FlowPainter("arrows", "under")
-
-
-@pytest.mark.parametrize(
-    ("speed", "least", "expected"),
-    [
-        (0.0, 1.0, 1.0),
-        (1.2, 1.0, 1.5),
-        (9.0, 1.0, 10.0),
-        (10.0, 1.0, 10.0),
-        (10.1, 1.0, 15.0),
-        (0.3, 5.0, 5.0),
-        (123.0, 5.0, 150.0),
-        (0.012, 0.001, 0.015),
-    ],
-)
-def test_round_scales(speed: float, least: float, expected: float) -> None:
-    assert round_scale(speed, least) == pytest.approx(expected)
-
-
-def test_a_few_fast_pixels_do_not_set_the_scale() -> None:
-    flow = uniform(3, 4)
-    flow[0, :20] = 1000.0
-    flow[1, 0] = np.nan
-    assert typical_speed(flow) == pytest.approx(5.0)
-    assert typical_speed(np.full((2, 2, 2), np.nan, np.float32)) == 0.0

@@ -7,8 +7,9 @@
 
 Float: schedule of the PWC-Net paper, 1.2 M steps of batch 8, Adam, learning rate 1e-4 per 16
 samples, weight decay 4e-4 on the weights, crops of 256x448. Calibration: 16 batches of whole
-training images. Quantisation-aware training: the float training with a small learning rate, ten
-epochs.
+training images. Quantisation-aware training: the data, loss and weight decay of the float training,
+ten epochs, learning rate 1e-4, which falls to a tenth after the sixth epoch and again after the
+ninth.
 """
 
 import numpy as np
