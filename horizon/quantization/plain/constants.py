@@ -38,6 +38,12 @@ PYTHONS: dict[Any, Any] = {
 }
 """Operators of Python, as functions of torch."""
 SWAPPED = {"add": "add", "mul": "mul", "sub": "rsub", "rsub": "sub"}
+FACTORIES = (
+    *(torch.zeros, torch.ones, torch.full, torch.tensor, torch.as_tensor, torch.arange),
+    *(torch.linspace, torch.eye, torch.zeros_like, torch.ones_like, torch.full_like),
+    *("new_zeros", "new_ones", "new_full", "new_tensor"),
+)
+"""Functions and methods whose result does not depend on the values of tensors."""
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
 
 
@@ -89,6 +95,12 @@ def take_constants(module: fx.GraphModule) -> None:
     replaced: dict[fx.Node, fx.Node] = {}
     for node, form in forms.items():
         source = replaced.get(form.source, form.source)
+        if not form.trains and bool((form.factor == 1).all()) and not bool(form.shift.any()):
+            if shape_of(node) == shape_of(source):
+                replaced[node] = source
+                node.replace_all_uses_with(source)
+                _erase(module, node)
+                continue
         if form.scales and len(shape_of(node)) == 4 and _taking(module, source, calls) is None:
             continue
         like = next((x for x in module.parameters()), form.factor.float())
@@ -141,8 +153,12 @@ def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
             found[node] = isinstance(held, nn.Parameter) and held.requires_grad
             continue
         sources = node.all_input_nodes
-        if node.op.startswith("call") and sources and all(x in found for x in sources):
-            found[node] = any(found[x] for x in sources)
+        if node.target in FACTORIES:  # which takes no more than sizes and types from its arguments
+            found[node] = False
+            continue
+        tensors = [x for x in sources if isinstance(value_of(x), Tensor)]
+        if node.op.startswith("call") and tensors and all(x in found for x in tensors):
+            found[node] = any(found[x] for x in tensors)
     return found
 
 
@@ -196,6 +212,8 @@ def _value(
     value, own = value_of(constant).double(), shape_of(x)
     if value.dim() > len(own) or len(own) not in (2, 4):
         return None
+    if value.numel() and shape_of(node) == own and bool((value == value.reshape(-1)[0]).all()):
+        return value.reshape(-1)[:1]
     shape = (1,) * (len(own) - value.dim()) + tuple(value.shape)
     channels = shape_of(node)[1:2]
     if any(side != 1 for axis, side in enumerate(shape) if axis != 1):

@@ -29,6 +29,7 @@ TWO_OPERANDS = (
 CONCATS = (torch.cat, torch.concat, torch.concatenate)
 SINGLE = (1, 1)
 FLATTENING = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze")
+VIEWS = (torch.reshape, torch.unflatten, "view", "reshape", "unflatten")
 UNFLATTENING = (operator.getitem, torch.unsqueeze, "unsqueeze", *FLATTENING)
 REDUCTIONS = {
     **dict.fromkeys((torch.mean, "mean"), "mean"),
@@ -38,8 +39,11 @@ REDUCTIONS = {
 ELEMENTWISE = (*ACTIVATIONS, *lookup.TWIN.modules, *HARMLESS, ChannelAffine)
 
 
-def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
+def use_maps(module: fx.GraphModule, behind: set[str]) -> dict[fx.Node, fx.Node]:
     """Change the graph so that maps run through it.
+
+    Args:
+        behind: the names of the nodes that come behind the program.
 
     Returns:
         Of every node that gave a flat tensor and is still used: the node that gives its map.
@@ -52,6 +56,8 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
             continue
         with module.graph.inserting_before(node):
             new = _map_of(module, node, maps)
+            if new is None and node.name not in behind:
+                _flatten_before(module, node, maps)
         if new is not None:
             maps[node] = new
     for node in reversed(list(maps)):
@@ -59,6 +65,18 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
             module.graph.erase_node(node)
             del maps[node]
     return maps
+
+
+def _flatten_before(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> None:
+    """Let a node that makes a map of another size of a flat tensor (a decoder behind a linear
+    layer) move the elements of the map that stands for that.
+    """
+    source: Any = node.args[0] if node.args else None
+    views = node.target in VIEWS or isinstance(layer_of(module, node), nn.Unflatten)
+    if views and source in maps and len(shape_of(node)) > 2:
+        flat = module.graph.call_function(torch.flatten, (maps[source], 1))
+        flat.meta["value"] = source.meta["value"]
+        node.replace_input_with(source, flat)
 
 
 def _is_map_again(node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
