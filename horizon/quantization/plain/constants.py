@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from horizon.errors import InputError
 from horizon.quantization.fuse import CONVOLUTIONS
@@ -95,12 +96,12 @@ def take_constants(module: fx.GraphModule) -> None:
     replaced: dict[fx.Node, fx.Node] = {}
     for node, form in forms.items():
         source = replaced.get(form.source, form.source)
-        if not form.trains and bool((form.factor == 1).all()) and not bool(form.shift.any()):
-            if shape_of(node) == shape_of(source):
-                replaced[node] = source
-                node.replace_all_uses_with(source)
-                _erase(module, node)
-                continue
+        changes = form.trains or bool((form.factor != 1).any()) or bool(form.shift.any())
+        if not changes and shape_of(node) == shape_of(source):
+            replaced[node] = source
+            node.replace_all_uses_with(source)
+            _erase(module, node)
+            continue
         if form.scales and len(shape_of(node)) == 4 and _taking(module, source, calls) is None:
             continue
         like = next((x for x in module.parameters()), form.factor.float())
@@ -139,6 +140,29 @@ def fold_constants(module: fx.GraphModule) -> None:
             conv.weight = nn.Parameter(weight.reshape(-1, 1, 1, 1).clone(), trains)
             conv.bias = nn.Parameter(bias.clone(), trains)
             _put(module, node, conv)
+
+
+def fold_sizes(module: fx.GraphModule) -> None:
+    """Change the graph: numbers that follow from constants alone (the size of a kernel) stand in
+    the calls that use them.
+    """
+    known: set[fx.Node] = set()
+    for node in list(module.graph.nodes):
+        sources = node.all_input_nodes
+        if node.op != "get_attr" and not (sources and known.issuperset(sources)):
+            continue
+        known.add(node)
+        value = value_of(node)
+        if any(isinstance(x, Tensor) for x in tree_leaves(value)) or node.op == "output":
+            continue
+
+        def number(x: fx.Node, node: fx.Node = node, value: Any = value) -> Any:
+            return value if x is node else x
+
+        for user in list(node.users):
+            user.args = fx.map_arg(user.args, number)
+            user.kwargs = fx.map_arg(user.kwargs, number)
+    module.graph.eliminate_dead_code()
 
 
 def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
@@ -209,7 +233,7 @@ def _value(
         return torch.tensor([float(constant)], dtype=torch.float64)
     if not isinstance(constant, fx.Node) or constant not in constants:
         return None
-    value, own = value_of(constant).double(), shape_of(x)
+    value, own = value_of(constant).detach().double(), shape_of(x)
     if value.dim() > len(own) or len(own) not in (2, 4):
         return None
     if value.numel() and shape_of(node) == own and bool((value == value.reshape(-1)[0]).all()):

@@ -29,7 +29,6 @@ TWO_OPERANDS = (
 CONCATS = (torch.cat, torch.concat, torch.concatenate)
 SINGLE = (1, 1)
 FLATTENING = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze")
-VIEWS = (torch.reshape, torch.unflatten, "view", "reshape", "unflatten")
 UNFLATTENING = (operator.getitem, torch.unsqueeze, "unsqueeze", *FLATTENING)
 REDUCTIONS = {
     **dict.fromkeys((torch.mean, "mean"), "mean"),
@@ -68,12 +67,14 @@ def use_maps(module: fx.GraphModule, behind: set[str]) -> dict[fx.Node, fx.Node]
 
 
 def _flatten_before(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> None:
-    """Let a node that makes a map of another size of a flat tensor (a decoder behind a linear
-    layer) move the elements of the map that stands for that.
+    """Let another node that reads a flat tensor (a view that makes a map of another size of it,
+    for the decoder behind a linear layer) read the elements of the map that stands for it.
     """
-    source: Any = node.args[0] if node.args else None
-    views = node.target in VIEWS or isinstance(layer_of(module, node), nn.Unflatten)
-    if views and source in maps and len(shape_of(node)) > 2:
+    if not node.op.startswith("call"):
+        return
+    for source in node.all_input_nodes:
+        if source not in maps:
+            continue
         flat = module.graph.call_function(torch.flatten, (maps[source], 1))
         flat.meta["value"] = source.meta["value"]
         node.replace_input_with(source, flat)
@@ -145,6 +146,11 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if isinstance(layer, ELEMENTWISE) and (one_slope(layer) or shape_of(inner)[2:] == (1, 1)):
         called = module.graph.call_module(str(node.target), (inner,))
         return _like(called, node, inner)
+    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    reduces = node.target in REDUCTIONS and shape_of(inner)[2:] == SINGLE
+    if reduces and axes in (1, -1, (1,), [1], (-1,), [-1]) and len(shape_of(node)) == 2:
+        pooled = module.graph.call_method(REDUCTIONS[node.target], (inner, 1, True))
+        return _with_value(pooled, node)
     if node.target is functional.dropout:  # nothing, in evaluation mode
         return inner
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from torch import nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
@@ -23,12 +24,26 @@ def use_parameters(model: nn.Module) -> None:
         )
 
 
+def _leave_parametrised(layer: Any) -> None:
+    """``parametrize.remove_parametrizations`` without a change of the class, which ``layer`` shares
+    with the network that it was copied from.
+    """
+    values = {name: getattr(layer, name).detach().clone() for name in layer.parametrizations}
+    trains = {
+        name: any(p.requires_grad for p in held.parameters())
+        for name, held in layer.parametrizations.items()
+    }
+    del layer.parametrizations
+    layer.__class__ = type(layer).__bases__[0]
+    for name, value in values.items():
+        layer.register_parameter(name, nn.Parameter(value, trains[name]))
+
+
 def _made_plain(layer: nn.Module) -> bool:
     """Whether anything had to be changed."""
     changed = False
     if parametrize.is_parametrized(layer):
-        for name in list(layer.parametrizations):  # type: ignore[arg-type]
-            parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+        _leave_parametrised(layer)
         changed = True
     for hook in list(layer._forward_pre_hooks.values()):
         if isinstance(hook, WeightNorm):

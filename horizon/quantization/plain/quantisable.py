@@ -23,7 +23,7 @@ from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
 from horizon.quantization.plain.channels_last import move_channels_first
 from horizon.quantization.plain.concats import give_one_scale
-from horizon.quantization.plain.constants import fold_constants, take_constants
+from horizon.quantization.plain.constants import fold_constants, fold_sizes, take_constants
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.functional_layers import use_layers
 from horizon.quantization.plain.in_place import use_results
@@ -80,6 +80,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     module = traced(copied, example)
     use_results(module)
     setattr(module, ONE_SIZE, computes_with_sizes(module))
+    fold_sizes(module)
     behind = find_tail(module)
     fix_output_sizes(module)
     use_layers(module)

@@ -77,7 +77,7 @@ class Tracer(fx.Tracer):
         value = self.values[obj.node]
         if not isinstance(value, list | tuple):
             return super().iter(obj)
-        return iter([obj[i] for i in range(len(value))])
+        return iter([obj[i] for i in range(len(value))])  # type: ignore[index]
 
     def _value(self, node: fx.Node) -> Any:
         """What a node gives for the example; ``UNKNOWN`` where that cannot be said."""
@@ -135,9 +135,8 @@ class _Answers(fx.Proxy):
         """``self`` after ``+=`` and the like, which change a tensor, and give another number."""
         tracer: Any = self.tracer
         known = isinstance(tracer.values[self.node], Tensor)
-        return tracer.create_proxy(
-            "call_function", in_place if known else otherwise, (self, other), {}
-        )
+        function = in_place if known else otherwise
+        return tracer.create_proxy("call_function", function, (self, other), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(f"{line_of_caller() or 'forward()'} {ELEMENTS}")

@@ -67,9 +67,9 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         at = f", in {line}" if line and line not in reason else ""
         raise InputError(
             f"prepare: {type(model).__name__} has no QuantStub, and where it would need one cannot "
-            f"be found, because its graph cannot be traced ({reason}{at}); expected a forward() whose "
-            "steps depend on no tensor's values; send what enters the quantised part through a "
-            "horizon.nn.QuantStub and what leaves it through a DeQuantStub"
+            f"be found, because its graph cannot be traced ({reason}{at}); expected a forward() "
+            "whose steps depend on no tensor's values; send what enters the quantised part through "
+            "a horizon.nn.QuantStub and what leaves it through a DeQuantStub"
         ) from error
     module = QuantisableModule(model, graph, type(model).__name__)
     module.example = example
@@ -86,7 +86,8 @@ def _defaults(model: nn.Module, example: Any) -> dict[str, Any]:
     return {
         p.name: p.default
         for p in parameters[given:]
-        if p.kind is p.POSITIONAL_OR_KEYWORD and (p.default is None or isinstance(p.default, bool))
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+        and isinstance(p.default, bool | int | float | str | None)
     }
 
 
