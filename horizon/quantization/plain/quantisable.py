@@ -7,7 +7,6 @@ layers, not results: the output is compared with the network's.
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections import Counter
 from functools import partial
@@ -19,6 +18,7 @@ from torch import Tensor, fx, nn
 from horizon.errors import InputError
 from horizon.hbir.graph import ONE_SIZE
 from horizon.nn import DeQuantStub, QuantStub
+from horizon.quantization.copies import copied
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
 from horizon.quantization.plain.channels_last import move_channels_first
@@ -75,9 +75,9 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     """
     training = model.training
     tell_ties(model)
-    copied = copy.deepcopy(model).eval()
-    use_parameters(copied)
-    module = traced(copied, example)
+    own = copied(model).eval()
+    use_parameters(own)
+    module = traced(own, example)
     use_results(module)
     setattr(module, ONE_SIZE, computes_with_sizes(module))
     fold_sizes(module)
