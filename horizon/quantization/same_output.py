@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from horizon.errors import InputError
+from horizon.quantization.copies import copied
 from horizon.quantization.examples import call_with
 from horizon.quantization.scales.fake_quantize import FakeQuantState
 from horizon.quantization.states import prepared_layers, set_fake_quantize
@@ -77,7 +78,7 @@ def _outputs(model: nn.Module, changed: nn.Module, example: Any) -> list[list[Te
 
 
 def _output(model: nn.Module, example: Any, kind: torch.dtype) -> list[Tensor]:
-    model = copy.deepcopy(model).to(kind).eval()
+    model = copied(model).to(kind).eval()
     layers = list(prepared_layers(model))
     if layers:
         set_fake_quantize(model, FakeQuantState.CALIBRATION)

@@ -32,12 +32,17 @@ class Border:
         return functional.pad(x, self.sides, mode=self.mode)
 
 
+def computes_more(conv: Any) -> bool:
+    """Whether a subclass of a torch convolution has a ``forward()`` of its own."""
+    return not type(conv).forward.__module__.startswith(("torch.nn.", "horizon.nn."))
+
+
 def geometry_of(conv: Any, layer: str) -> Geometry:
     """A torch convolution's geometry; InputError where fixed point has no such thing.
 
     That of a convolution with a :class:`Border` has no padding: its input has it already.
     """
-    if not type(conv).forward.__module__.startswith(("torch.nn.", "horizon.nn.")):
+    if computes_more(conv):
         raise InputError(
             f"{layer}: cannot be quantised: {type(conv).__name__} has a forward() of its own, "
             "which the integers would not follow; put what it does to the weights into them and "

@@ -7,6 +7,7 @@ meets the one back, which takes it away.
 
 from __future__ import annotations
 
+import operator
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from horizon.quantization.layers import lookup
+from horizon.quantization.plain.constants import constant_nodes
 from horizon.quantization.plain.flat import (
     ELEMENTWISE,
     dense_convolution,
@@ -22,8 +24,12 @@ from horizon.quantization.plain.flat import (
     parameter_of,
 )
 from horizon.quantization.plain.own_layers import addition_of
-from horizon.quantization.plain.tracing import add_layer, function_of, layer_of, shape_of
+from horizon.quantization.plain.tracing import add_layer, function_of, layer_of, shape_of, value_of
 
+ARITHMETIC = (
+    *(operator.add, operator.sub, operator.mul, operator.truediv),
+    *(torch.add, torch.sub, torch.mul, torch.div),
+)
 LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -71,6 +77,8 @@ def _of_map(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
         if all(x in maps for x in operands):
             return module.graph.call_method("add", (own, *(maps[x] for x in operands)))
         return None
+    if (scaled := _with_constant(module, node, maps)) is not None:
+        return scaled
     source: Any = node.args[0] if node.args else None
     if source not in maps:
         return None
@@ -87,6 +95,27 @@ def _of_map(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if isinstance(layer, ELEMENTWISE) and one_slope(layer):
         return module.graph.call_module(str(node.target), (maps[source],))
     return None
+
+
+def _with_constant(
+    module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]
+) -> fx.Node | None:
+    """An operation with numbers, or with constants of the channels, which are last, (C,)."""
+    if node.target not in ARITHMETIC or len(node.args) != 2 or node.kwargs:
+        return None
+    constants, operands = constant_nodes(module), []
+    for x in node.args:
+        if x in maps:
+            operands.append(maps[cast(fx.Node, x)])
+        elif x in constants and len(shape_of(x)) == 1:
+            view = module.graph.call_method("view", (x, -1, 1, 1))
+            view.meta["value"] = value_of(x).view(-1, 1, 1)
+            operands.append(view)
+        elif isinstance(x, int | float):
+            operands.append(x)  # type: ignore[arg-type]
+    if len(operands) != 2:
+        return None
+    return module.graph.call_function(cast(Any, node.target), tuple(operands))
 
 
 def _pointwise(

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from horizon.errors import InputError
 from horizon.quantization.fuse import CONVOLUTIONS
@@ -38,6 +39,12 @@ PYTHONS: dict[Any, Any] = {
 }
 """Operators of Python, as functions of torch."""
 SWAPPED = {"add": "add", "mul": "mul", "sub": "rsub", "rsub": "sub"}
+FACTORIES = (
+    *(torch.zeros, torch.ones, torch.full, torch.tensor, torch.as_tensor, torch.arange),
+    *(torch.linspace, torch.eye, torch.zeros_like, torch.ones_like, torch.full_like),
+    *("new_zeros", "new_ones", "new_full", "new_tensor"),
+)
+"""Functions and methods whose result does not depend on the values of tensors."""
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
 
 
@@ -89,6 +96,12 @@ def take_constants(module: fx.GraphModule) -> None:
     replaced: dict[fx.Node, fx.Node] = {}
     for node, form in forms.items():
         source = replaced.get(form.source, form.source)
+        changes = form.trains or bool((form.factor != 1).any()) or bool(form.shift.any())
+        if not changes and shape_of(node) == shape_of(source):
+            replaced[node] = source
+            node.replace_all_uses_with(source)
+            _erase(module, node)
+            continue
         if form.scales and len(shape_of(node)) == 4 and _taking(module, source, calls) is None:
             continue
         like = next((x for x in module.parameters()), form.factor.float())
@@ -129,6 +142,29 @@ def fold_constants(module: fx.GraphModule) -> None:
             _put(module, node, conv)
 
 
+def fold_sizes(module: fx.GraphModule) -> None:
+    """Change the graph: numbers that follow from constants alone (the size of a kernel) stand in
+    the calls that use them.
+    """
+    known: set[fx.Node] = set()
+    for node in list(module.graph.nodes):
+        sources = node.all_input_nodes
+        if node.op != "get_attr" and not (sources and known.issuperset(sources)):
+            continue
+        known.add(node)
+        value = value_of(node)
+        if any(isinstance(x, Tensor) for x in tree_leaves(value)) or node.op == "output":
+            continue
+
+        def number(x: fx.Node, node: fx.Node = node, value: Any = value) -> Any:
+            return value if x is node else x
+
+        for user in list(node.users):
+            user.args = fx.map_arg(user.args, number)
+            user.kwargs = fx.map_arg(user.kwargs, number)
+    module.graph.eliminate_dead_code()
+
+
 def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
     """The nodes that give constant tensors, and whether a parameter in them is trained."""
     found: dict[fx.Node, bool] = {}
@@ -141,8 +177,12 @@ def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
             found[node] = isinstance(held, nn.Parameter) and held.requires_grad
             continue
         sources = node.all_input_nodes
-        if node.op.startswith("call") and sources and all(x in found for x in sources):
-            found[node] = any(found[x] for x in sources)
+        if node.target in FACTORIES:  # which takes no more than sizes and types from its arguments
+            found[node] = False
+            continue
+        tensors = [x for x in sources if isinstance(value_of(x), Tensor)]
+        if node.op.startswith("call") and tensors and all(x in found for x in tensors):
+            found[node] = any(found[x] for x in tensors)
     return found
 
 
@@ -193,9 +233,11 @@ def _value(
         return torch.tensor([float(constant)], dtype=torch.float64)
     if not isinstance(constant, fx.Node) or constant not in constants:
         return None
-    value, own = value_of(constant).double(), shape_of(x)
+    value, own = value_of(constant).detach().double(), shape_of(x)
     if value.dim() > len(own) or len(own) not in (2, 4):
         return None
+    if value.numel() and shape_of(node) == own and bool((value == value.reshape(-1)[0]).all()):
+        return value.reshape(-1)[:1]
     shape = (1,) * (len(own) - value.dim()) + tuple(value.shape)
     channels = shape_of(node)[1:2]
     if any(side != 1 for axis, side in enumerate(shape) if axis != 1):

@@ -38,8 +38,11 @@ REDUCTIONS = {
 ELEMENTWISE = (*ACTIVATIONS, *lookup.TWIN.modules, *HARMLESS, ChannelAffine)
 
 
-def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
+def use_maps(module: fx.GraphModule, behind: set[str]) -> dict[fx.Node, fx.Node]:
     """Change the graph so that maps run through it.
+
+    Args:
+        behind: the names of the nodes that come behind the program.
 
     Returns:
         Of every node that gave a flat tensor and is still used: the node that gives its map.
@@ -52,6 +55,8 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
             continue
         with module.graph.inserting_before(node):
             new = _map_of(module, node, maps)
+            if new is None and node.name not in behind:
+                _flatten_before(module, node, maps)
         if new is not None:
             maps[node] = new
     for node in reversed(list(maps)):
@@ -59,6 +64,20 @@ def use_maps(module: fx.GraphModule) -> dict[fx.Node, fx.Node]:
             module.graph.erase_node(node)
             del maps[node]
     return maps
+
+
+def _flatten_before(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> None:
+    """Let another node that reads a flat tensor (a view that makes a map of another size of it,
+    for the decoder behind a linear layer) read the elements of the map that stands for it.
+    """
+    if not node.op.startswith("call"):
+        return
+    for source in node.all_input_nodes:
+        if source not in maps:
+            continue
+        flat = module.graph.call_function(torch.flatten, (maps[source], 1))
+        flat.meta["value"] = source.meta["value"]
+        node.replace_input_with(source, flat)
 
 
 def _is_map_again(node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
@@ -127,6 +146,11 @@ def _map_of(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
     if isinstance(layer, ELEMENTWISE) and (one_slope(layer) or shape_of(inner)[2:] == (1, 1)):
         called = module.graph.call_module(str(node.target), (inner,))
         return _like(called, node, inner)
+    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    reduces = node.target in REDUCTIONS and shape_of(inner)[2:] == SINGLE
+    if reduces and axes in (1, -1, (1,), [1], (-1,), [-1]) and len(shape_of(node)) == 2:
+        pooled = module.graph.call_method(REDUCTIONS[node.target], (inner, 1, True))
+        return _with_value(pooled, node)
     if node.target is functional.dropout:  # nothing, in evaluation mode
         return inner
     return None

@@ -16,6 +16,9 @@ def use_amax(module: fx.GraphModule) -> None:
     for node in list(module.graph.nodes):
         if node.target not in (torch.max, "max") or not node.users:
             continue
+        for user in list(node.users):
+            if user.target is operator.getitem and not user.users:  # values, _ = torch.max(x, 1)
+                module.graph.erase_node(user)
         if not all(_takes_values(user) for user in node.users):
             continue
         source, *rest = node.args

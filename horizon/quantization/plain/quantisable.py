@@ -7,7 +7,6 @@ layers, not results: the output is compared with the network's.
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections import Counter
 from functools import partial
@@ -19,20 +18,33 @@ from torch import Tensor, fx, nn
 from horizon.errors import InputError
 from horizon.hbir.graph import ONE_SIZE
 from horizon.nn import DeQuantStub, QuantStub
+from horizon.quantization.copies import copied
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import stubs
 from horizon.quantization.plain.channels_last import move_channels_first
 from horizon.quantization.plain.concats import give_one_scale
-from horizon.quantization.plain.constants import fold_constants, take_constants
+from horizon.quantization.plain.constants import fold_constants, fold_sizes, take_constants
 from horizon.quantization.plain.flat import use_maps
+from horizon.quantization.plain.functional_layers import use_layers
+from horizon.quantization.plain.in_place import use_results
+from horizon.quantization.plain.keep_axes import keep_axes
 from horizon.quantization.plain.largest import use_amax
 from horizon.quantization.plain.output_sizes import fix_output_sizes
 from horizon.quantization.plain.own_layers import own_layers
+from horizon.quantization.plain.parametrised import use_parameters
 from horizon.quantization.plain.patterns import fuse_graph
 from horizon.quantization.plain.sizes import computes_with_sizes
 from horizon.quantization.plain.tail import find_tail
 from horizon.quantization.plain.ties import tell_ties
-from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
+from horizon.quantization.plain.tracing import (
+    add_layer,
+    is_real,
+    keep_lines,
+    layer_of,
+    shape_of,
+    traced,
+)
+from horizon.quantization.plain.zeros import pad_with_zeros
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
@@ -63,15 +75,23 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     """
     training = model.training
     tell_ties(model)
-    module = traced(copy.deepcopy(model).eval(), example)
+    own = copied(model).eval()
+    use_parameters(own)
+    module = traced(own, example)
+    use_results(module)
     setattr(module, ONE_SIZE, computes_with_sizes(module))
+    fold_sizes(module)
     behind = find_tail(module)
     fix_output_sizes(module)
+    use_layers(module)
+    pad_with_zeros(module)
     take_constants(module)
     use_amax(module)
+    keep_axes(module)
     own_layers(module)
     move_channels_first(module)
-    maps = use_maps(module)
+    take_constants(module)  # of channels that came last
+    maps = use_maps(module, behind)
     _finish_outputs(module, maps, _add_stubs(module, behind), behind)
     module.graph.eliminate_dead_code()
     fold_constants(module)
@@ -82,6 +102,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     module.recompile()
     check_same_output(model, module, example, "finding what to quantise")
     _give_qconfigs(module)
+    keep_lines(module)
     for node in module.graph.nodes:
         node.meta.clear()
     return module.train(training)
@@ -103,6 +124,7 @@ def _add_stubs(module: fx.GraphModule, behind: set[str]) -> set[fx.Node]:
     if not entering:
         raise InputError("prepare: no input of the network is a tensor of real numbers")
     for node in entering:
+        _check_map(node)
         with graph.inserting_after(node):
             target = add_layer(module, f"{node.name}_quant", QuantStub())
             stub = graph.call_module(target, (node,))
@@ -114,6 +136,24 @@ def _add_stubs(module: fx.GraphModule, behind: set[str]) -> set[fx.Node]:
         if fed and (is_real(node) or _parts(node)) and node.name not in behind:
             quantised.add(node)
     return quantised
+
+
+def _check_map(node: fx.Node) -> None:
+    """InputError for an input that is no map."""
+    shape = shape_of(node)
+    if len(shape) == 4:
+        return
+    advice = {
+        2: "give it as maps of one pixel, (N, C, 1, 1), and begin with x.flatten(1)",
+        3: "give it as maps of one row, (N, C, 1, L), and use the layers for maps, nn.Conv2d with "
+        "a kernel of 1xk for nn.Conv1d",
+        5: "give it with its frames as channels, (N, T * C, H, W), and take them apart by slices, "
+        "x.chunk(T, 1) or x.unflatten(1, (T, C))",
+    }
+    raise InputError(
+        f"prepare: the input {node.name!r} is a tensor {shape}; expected a map (N, C, H, W): "
+        f"{advice.get(len(shape), 'give it with these four axes')}"
+    )
 
 
 def _finish_outputs(

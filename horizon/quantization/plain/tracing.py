@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, fx, nn
 
 from horizon.errors import InputError
 from horizon.quantization.examples import call_with
-from horizon.quantization.layers import prepared_form
-
-
-class _Tracer(fx.Tracer):
-    """Layers of torch and those that have a fixed-point form are not looked into."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return prepared_form(m) is not None or super().is_leaf_module(m, module_qualified_name)
+from horizon.quantization.plain.tracer import Tracer, recording_factories
+from horizon.quantization.survey.source_line import line_of_error
 
 
 class QuantisableModule(fx.GraphModule):
     """A traced network that is copied like any other module, hooks and qconfig included."""
 
     example: Any = None
+    source_lines: ClassVar[dict[str, str]] = {}
+    """The line of the network's source from which each node of the graph comes, by its name."""
 
     def example_input(self) -> Any:
         """The example that the network was traced with."""
@@ -60,15 +56,20 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
     """
     call_with(model, example)  # what the network itself raises is for the user
     try:
-        graph = _Tracer().trace(model, _defaults(model, example))
+        arguments = example if type(example) is tuple else (example,)
+        tracer = Tracer(copy.deepcopy(arguments))  # what the network changes in place stays
+        with recording_factories(tracer):
+            graph = tracer.trace(model, _defaults(model, example))
         _forget_defaults(graph)
     except Exception as error:  # whatever the forward function does with a stand-in for a tensor
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = line_of_error(error)
+        at = f", in {line}" if line and line not in reason else ""
         raise InputError(
             f"prepare: {type(model).__name__} has no QuantStub, and where it would need one cannot "
-            f"be found, because its graph cannot be traced ({reason}); expected a forward() whose "
-            "steps depend on no tensor's values; send what enters the quantised part through a "
-            "horizon.nn.QuantStub and what leaves it through a DeQuantStub"
+            f"be found, because its graph cannot be traced ({reason}{at}); expected a forward() "
+            "whose steps depend on no tensor's values; send what enters the quantised part through "
+            "a horizon.nn.QuantStub and what leaves it through a DeQuantStub"
         ) from error
     module = QuantisableModule(model, graph, type(model).__name__)
     module.example = example
@@ -85,7 +86,8 @@ def _defaults(model: nn.Module, example: Any) -> dict[str, Any]:
     return {
         p.name: p.default
         for p in parameters[given:]
-        if p.kind is p.POSITIONAL_OR_KEYWORD and (p.default is None or isinstance(p.default, bool))
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+        and isinstance(p.default, bool | int | float | str | None)
     }
 
 
@@ -100,6 +102,16 @@ def _forget_defaults(graph: fx.Graph) -> None:
     for node in fixed:
         if not node.users:
             graph.erase_node(node)
+
+
+def keep_lines(module: fx.GraphModule) -> None:
+    """Keep the source lines of the nodes; a node that a pass has added has those it reads."""
+    lines: dict[str, str] = {}
+    for node in module.graph.nodes:
+        own = node.meta.get("line") or ""
+        before = (lines[x.name] for x in node.all_input_nodes if lines[x.name])
+        lines[node.name] = own or next(before, "")
+    setattr(module, "source_lines", lines)  # noqa: B010
 
 
 def value_of(node: Any) -> Any:
