@@ -33,6 +33,8 @@ from horizon.quantization.plain.sizes import computes_with_sizes
 from horizon.quantization.plain.tail import find_tail
 from horizon.quantization.plain.ties import tell_ties
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
+from horizon.quantization.plain.warps import use_warps
+from horizon.quantization.plain.wide import widen_offsets
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
@@ -64,7 +66,8 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     training = model.training
     tell_ties(model)
     module = traced(copy.deepcopy(model).eval(), example)
-    setattr(module, ONE_SIZE, computes_with_sizes(module))
+    one_size = use_warps(module)
+    setattr(module, ONE_SIZE, one_size or module.decided or computes_with_sizes(module))
     behind = find_tail(module)
     fix_output_sizes(module)
     take_constants(module)
@@ -77,6 +80,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     fold_constants(module)
     give_one_scale(module)
     fuse_graph(module)
+    widen_offsets(module)
     _delete_unused(module)
     module.graph.lint()
     module.recompile()

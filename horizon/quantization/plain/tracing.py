@@ -11,20 +11,15 @@ from torch import Tensor, fx, nn
 
 from horizon.errors import InputError
 from horizon.quantization.examples import call_with
-from horizon.quantization.layers import prepared_form
-
-
-class _Tracer(fx.Tracer):
-    """Layers of torch and those that have a fixed-point form are not looked into."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return prepared_form(m) is not None or super().is_leaf_module(m, module_qualified_name)
+from horizon.quantization.plain.tracer import Tracer
 
 
 class QuantisableModule(fx.GraphModule):
     """A traced network that is copied like any other module, hooks and qconfig included."""
 
     example: Any = None
+    decided = False
+    """Whether a condition on sizes was decided for the example."""
 
     def example_input(self) -> Any:
         """The example that the network was traced with."""
@@ -59,8 +54,11 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         InputError: what runs depends on the values of tensors.
     """
     call_with(model, example)  # what the network itself raises is for the user
+    several = type(example) is tuple and len(inspect.signature(model.forward).parameters) > 1
+    arguments = example if several else (example,)
+    tracer = Tracer(arguments)
     try:
-        graph = _Tracer().trace(model, _defaults(model, example))
+        graph = tracer.trace(model, _defaults(model, example))
         _forget_defaults(graph)
     except Exception as error:  # whatever the forward function does with a stand-in for a tensor
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -72,6 +70,7 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         ) from error
     module = QuantisableModule(model, graph, type(model).__name__)
     module.example = example
+    module.decided = bool(tracer.decided)
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     arguments = example if type(example) is tuple and len(placeholders) > 1 else (example,)
     _Values(module).run(*arguments)
