@@ -38,6 +38,13 @@ class Linear:
     matrix: Tensor
     any_size: bool
 
+    @property
+    def factor(self) -> float | None:
+        """The positive number by which both channels of a flow are multiplied; None: no such."""
+        number = float(self.matrix[0, 0])
+        same = torch.equal(self.matrix, number * torch.eye(2, dtype=torch.float64))
+        return number if same and number > 0 else None
+
 
 class Grid:
     """A node that gives a grid (N, H, W, 2), and what it depends on.

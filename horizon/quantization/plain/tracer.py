@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.proxy import Attribute
 
 from horizon.quantization.layers import prepared_form
 from horizon.quantization.survey.source_line import line_of_caller
@@ -35,6 +36,9 @@ class _Proxy(fx.Proxy):
 
     tracer: Tracer
 
+    def __getattr__(self, name: str) -> _Attribute:
+        return _Attribute(self, name)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         made = self.tracer.create_proxy("call_function", with_part, (self, index, value), {})
         self.node = made.node
@@ -43,6 +47,12 @@ class _Proxy(fx.Proxy):
         """Of a size, what the network itself sees: it may be the key under which it keeps grids."""
         value = self.tracer.value(self.node)
         return repr(self) if _holds_tensors(value) else str(value)
+
+
+class _Attribute(Attribute, _Proxy):
+    """An attribute of a stand-in, as a size is."""
+
+    tracer: Tracer
 
 
 class Tracer(fx.Tracer):

@@ -120,12 +120,18 @@ def _call_of(node: fx.Node) -> _Call:
 
 
 def _flow_of(grid: Grid) -> tuple[fx.Node, Linear]:
-    """The tensor that moves the pixels, the last one of the graph, and how it does."""
+    """The tensor that moves the pixels, and how: where several do, the last one that is an offset
+    in pixels but for one number, which is the same for maps of any size.
+    """
     if not grid.varies():
         raise InputError(f"its grid moves the pixels and depends on no flow; {EXPECTED}")
-    for source in reversed(grid.nodes):
-        if _may_be_flow(source, grid) and (linear := grid.linear(source)) is not None:
-            return source, linear
+    found = [
+        (source, linear)
+        for source in reversed(grid.nodes)
+        if _may_be_flow(source, grid) and (linear := grid.linear(source)) is not None
+    ]
+    if found:
+        return min(found, key=lambda each: (each[1].factor is None, not each[1].any_size))
     other = Grid(grid.module, grid.node, not grid.align_corners)
     for source in reversed(other.nodes):
         if _may_be_flow(source, other) and other.linear(source) is not None:
@@ -141,9 +147,8 @@ def _may_be_flow(node: fx.Node, grid: Grid) -> bool:
 
 def _offset(module: fx.GraphModule, node: fx.Node, source: fx.Node, linear: Linear) -> fx.Node:
     """The node with the offset in pixels, (N, 2, H, W), of the map of ``source``."""
-    matrix = linear.matrix
-    factor = float(matrix[0, 0])
-    if factor > 0 and torch.equal(matrix, factor * torch.eye(2, dtype=matrix.dtype)):
+    matrix, factor = linear.matrix, linear.factor
+    if factor is not None:
         if factor == 1:
             return source
         new = module.graph.call_function(operator.mul, (source, factor))

@@ -98,13 +98,18 @@ def _maker(module: fx.GraphModule, node: fx.Node) -> tuple[nn.Module | None, lis
     if isinstance(layer, QuantStub) and shape_of(node)[1] <= 2:
         return layer, []  # a flow, not an image
     if isinstance(layer, (*CONVOLUTIONS, FusedConv)):
-        return layer, []
+        return layer, [node.args[0]] if _multiplies(layer) else []  # type: ignore[list-item]
     own = _own(module, node)
     if isinstance(own, FusedConv):
         return own, [x for i, x in enumerate(node.all_input_nodes[1:]) if i != own.conv_operand]
     if own is not None and node.target in ("add", "sub", "cat"):
         return own, node.all_input_nodes[1:]
     return None, []
+
+
+def _multiplies(layer: nn.Module) -> bool:
+    """Whether a convolution is no more than a factor for each channel of a flow."""
+    return isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.in_channels <= 2
 
 
 def _own(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:

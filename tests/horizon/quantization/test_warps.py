@@ -13,13 +13,12 @@ from torch.nn import functional
 from horizon.errors import InputError
 from horizon.hbir import resized
 from horizon.nn import GridSample
-from horizon.nn.grid_sample import warp
-from horizon.quantization import prepare_calibration, quantisable
-from tests.horizon.quantization.everywhere import program_of
+from horizon.quantization import convert, prepare_calibration, quantisable, trace
+from tests.horizon.quantization.everywhere import program_of, trained
 from tests.horizon.quantization.executors import check_exports
 from tests.horizon.quantization.small_models import images
 
-H, W = 12, 16
+H, W = 6, 8
 
 
 def pixels(flow: Tensor) -> Tensor:
@@ -105,6 +104,18 @@ def fraction(net: Any, x: Tensor, flow: Tensor) -> Tensor:
     return sample(x, (pixels(flow) / SIDES * 2 - 1 + flow).permute(0, 2, 3, 1))
 
 
+def disparity(net: Any, x: Tensor, left: Tensor) -> Tensor:
+    """A disparity moves columns only, to the left."""
+    h, w = x.shape[-2:]
+    columns = torch.linspace(0, w - 1, w)[None, None] - left.squeeze(1)
+    rows = torch.linspace(-1, 1, h).view(1, h, 1).expand_as(columns)
+    return sample(x, torch.stack((2 * columns / (w - 1) - 1, rows), dim=3))
+
+
+def bidirectional(net: Any, x: Tensor, flows: Tensor) -> Tensor:
+    return (stacked(net, x, flows[:, :2]) + assigned(net, x, flows[:, 2:])) / 2
+
+
 SIDES = torch.tensor([W - 1.0, H - 1.0]).view(1, 2, 1, 1)
 
 
@@ -114,8 +125,8 @@ class Network(nn.Module):
     def __init__(self, body: Any, channels: int = 2, gain: float = 1.0) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.features, self.flow = nn.Conv2d(2, 5, 3, padding=1), nn.Conv2d(5, channels, 3, 1, 1)
-        self.last = nn.Conv2d(5, 3, 3, padding=1)
+        self.features, self.flow = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, channels, 3, 1, 1)
+        self.last = nn.Conv2d(3, 3, 1)
         with torch.no_grad():
             self.flow.weight.mul_(10 * gain)
         self.register_buffer("places", pixels(torch.zeros(1, 2, H, W)))
@@ -136,20 +147,126 @@ FORMS = {
     "in place": (in_place, 1.0, False),
     "scaled": (scaled, 0.4, True),
 }
+MULTIPLIED = {  # a convolution gives the offset
+    "backwards": (backwards, 2, 1.0, True),
+    "fractions": (fraction, 2, 0.2, False),
+    "disparity": (disparity, 1, 1.0, True),
+    "bidirectional": (bidirectional, 4, 1.0, True),
+}
 
 
 @pytest.mark.parametrize(("body", "gain", "any_size"), FORMS.values(), ids=FORMS)
-def test_a_warp_by_a_flow(body: Any, gain: float, any_size: bool, tmp_path: Path) -> None:
-    network = Network(body, gain=gain).eval()
-    x = images(2, H, W)
-    found = quantisable(network, x)
-    assert sum(isinstance(m, GridSample) for m in found.modules()) == 1
-    graph = program_of(network, x[:1])
-    ops = [node.op for node in graph.nodes]
-    assert ops == ["conv2d", "conv2d", "warp", "conv2d"]
-    check_exports(graph, tmp_path)
+def test_a_warp_by_a_flow(body: Any, gain: float, any_size: bool) -> None:
+    network, x = Network(body, gain=gain).eval(), images(1, H, W)
+    graph = trace(convert(trained(network, x), x), x)
+    assert [node.op for node in graph.nodes] == ["conv2d", "conv2d", "warp", "conv2d"]
+    assert graph.tensors[graph.nodes[1].output].dtype == "int16"
     assert bool(graph.attributes.get("one_size")) != any_size
     if any_size:
         larger = images(1, 2 * H, W + 4)
-        torch.testing.assert_close(found(larger), network(larger), atol=1e-4, rtol=1e-4)
+        found = quantisable(network, images(1, H, W))(larger)
+        torch.testing.assert_close(found, network(larger), atol=1e-4, rtol=1e-4)
         assert resized(graph, 1, 2 * H, W + 4)
+
+
+@pytest.mark.parametrize(("body", "channels", "gain", "any_size"), MULTIPLIED.values(), ids=MULTIPLIED)
+def test_a_multiple_of_a_flow(
+    body: Any, channels: int, gain: float, any_size: bool, tmp_path: Path
+) -> None:
+    graph = program_of(Network(body, channels, gain).eval(), images(1, H, W))
+    warps = [node for node in graph.nodes if node.op == "warp"]
+    assert warps
+    assert all(graph.tensors[node.inputs[1]].dtype == "int16" for node in warps)
+    assert bool(graph.attributes.get("one_size")) != any_size
+    check_exports(graph, tmp_path)
+
+
+def test_other_grids_are_refused_with_their_places() -> None:
+    def all_of_them(net: Any, x: Tensor, flow: Tensor) -> Tensor:
+        place = pixels(flow) + flow
+        aligned = (place / SIDES * 2 - 1).permute(0, 2, 3, 1)
+        y = sample(x, aligned, padding_mode="border")
+        y = y + sample(x, aligned, False)
+        y = y + sample(x, aligned, mode="nearest")
+        y = y + sample(x, aligned[:, ::2, ::2]).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        y = y + sample(x, aligned.clamp(-1, 1))
+        y = y + sample(x, aligned + flow.mean())
+        return y * sample(torch.ones_like(x), aligned)
+
+    with pytest.raises(InputError) as raised:
+        prepare_calibration(Network(all_of_them).eval(), images(1, H, W))
+    first, *lines = str(raised.value).split("\n")
+    assert first == "7 warp(s) have no fixed-point form:"
+    expected = ["padding_mode 'border'", "as for align_corners=True", "mode 'nearest'"]
+    expected += ["at 3x4 places", "of another form", "of another form", "samples a constant"]
+    for line, text in zip(lines, expected, strict=True):
+        assert text in line
+        assert "test_warps.py:" in line
+
+
+def test_a_grid_of_the_pixels_alone_is_none() -> None:
+    body = lambda net, x, flow: stacked(net, x, torch.zeros_like(flow)) + flow[:, :1]  # noqa: E731
+    found = quantisable(Network(body).eval(), images(1, H, W))
+    assert not any(isinstance(m, GridSample) for m in found.modules())
+
+    def moved(net: Any, x: Tensor, flow: Tensor) -> Tensor:
+        return stacked(net, x, torch.ones_like(flow)) + flow[:, :1]
+
+    with pytest.raises(InputError, match="depends on no flow"):
+        quantisable(Network(moved).eval(), images(1, H, W))
+
+
+class Keeping(nn.Module):
+    """Keeps its grids by the size of the map, and has a flow that other layers read too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.flow, self.wide = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 3, 7, padding=3)
+        self.grids: dict[str, Tensor] = {}
+        with torch.no_grad():
+            self.flow.weight.mul_(10)
+
+    def warped(self, x: Tensor, flow: Tensor) -> Tensor:
+        if str(flow.shape) not in self.grids:
+            h, w = flow.shape[2:]
+            across = torch.linspace(-1.0, 1.0, w).view(1, 1, 1, -1).repeat(1, 1, h, 1)
+            down = torch.linspace(-1.0, 1.0, h).view(1, 1, -1, 1).repeat(1, 1, 1, w)
+            self.grids[str(flow.shape)] = torch.cat([across, down], 1)
+        u = flow[:, 0:1] / ((x.shape[3] - 1.0) / 2.0)
+        v = flow[:, 1:2] / ((x.shape[2] - 1.0) / 2.0)
+        grid = self.grids[str(flow.shape)] + torch.cat([u, v], 1)
+        return sample(x, grid.permute(0, 2, 3, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flow = self.flow(x)
+        return self.warped(x, flow) + torch.tanh(flow) + self.wide(flow)[:, :2]
+
+
+def test_other_layers_read_a_flow_in_8_bits() -> None:
+    graph = program_of(Keeping().eval(), images(1, H, W))
+    bits = {node.op: graph.tensors[node.inputs[0]].dtype for node in graph.nodes}
+    assert bits["lookup"] == bits["conv2d"] == "int8"
+    (warped,) = (node for node in graph.nodes if node.op == "warp")
+    assert graph.tensors[warped.inputs[1]].dtype == "int16"
+
+
+def test_a_flow_by_a_layer_of_8_bits() -> None:
+    body = lambda net, x, flow: stacked(net, x, torch.tanh(flow) * 3)  # noqa: E731
+    graph = program_of(Network(body).eval(), images(1, H, W))
+    (warped,) = (node for node in graph.nodes if node.op == "warp")
+    assert graph.tensors[warped.inputs[1]].dtype == "int16"
+
+
+def test_a_flow_from_outside() -> None:
+    class Outside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 2, 3, padding=1)
+
+        def forward(self, x: Tensor, flow: Tensor) -> Tensor:
+            return self.conv(stacked(self, x, flow))
+
+    flow = images(1, H, W, seed=1) * 4
+    graph = program_of(Outside(), (images(1, H, W), flow))
+    assert [graph.tensors[name].dtype for name in graph.inputs] == ["int8", "int16"]
