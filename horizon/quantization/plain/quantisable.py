@@ -35,6 +35,7 @@ from horizon.quantization.plain.ties import tell_ties
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, traced
 from horizon.quantization.plain.warps import use_warps
 from horizon.quantization.plain.wide import widen_offsets
+from horizon.quantization.plain.zeros import leave_zeros_out
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
@@ -67,6 +68,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     tell_ties(model)
     module = traced(copy.deepcopy(model).eval(), example)
     one_size = use_warps(module)
+    leave_zeros_out(module)
     setattr(module, ONE_SIZE, one_size or module.decided or computes_with_sizes(module))
     behind = find_tail(module)
     fix_output_sizes(module)

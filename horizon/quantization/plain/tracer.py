@@ -2,7 +2,7 @@
 
 torch.fx alone stops at a tensor made of a size (``torch.arange(x.shape[3])``), at an assignment to
 a part of a tensor, and at a condition. Here the first two become nodes, and a condition on sizes,
-devices or types is decided for the example.
+devices or types is decided for the example, as is what ``int`` and ``float`` make of a size.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute
 
+from horizon.errors import InputError
 from horizon.quantization.layers import prepared_form
 from horizon.quantization.survey.source_line import line_of_caller
 
@@ -26,6 +27,11 @@ COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, 
 
 def with_part(x: Tensor, index: Any, value: Any) -> Tensor:
     """A copy of ``x`` after ``x[index] = value``."""
+    if not isinstance(x, Tensor):
+        raise InputError(
+            "an assignment to a part of a quantised tensor has no fixed-point form; join its parts "
+            "by torch.cat instead"
+        )
     x = x.clone()
     x[index] = value
     return x
@@ -43,6 +49,15 @@ class _Proxy(fx.Proxy):
         made = self.tracer.create_proxy("call_function", with_part, (self, index, value), {})
         self.node = made.node
 
+    def __int__(self) -> int:
+        return int(self.tracer.decide(self))
+
+    def __float__(self) -> float:
+        return float(self.tracer.decide(self))
+
+    def __index__(self) -> int:
+        return operator.index(self.tracer.decide(self))
+
     def __str__(self) -> str:
         """Of a size, what the network itself sees: it may be the key under which it keeps grids."""
         value = self.tracer.value(self.node)
@@ -59,8 +74,8 @@ class Tracer(fx.Tracer):
     """Layers of torch and those that have a fixed-point form are not looked into.
 
     Attributes:
-        decided: the nodes whose value a condition asked for, and that could be another for images
-            of another size.
+        decided: the nodes whose value is that of the example, as a condition or as a number that
+            is no node, and that could be another for images of another size.
     """
 
     def __init__(self, arguments: tuple[Any, ...]) -> None:
@@ -87,12 +102,16 @@ class Tracer(fx.Tracer):
         return node
 
     def to_bool(self, obj: fx.Proxy) -> bool:
+        return bool(self.decide(obj))
+
+    def decide(self, obj: fx.Proxy) -> Any:
+        """A number or a condition, as it is for the example; torch's error for those of tensors."""
         value = self.value(obj.node)
         if _holds_tensors(value):
-            return super().to_bool(obj)  # raises torch's error
+            return super().to_bool(obj)
         if not _is_guard(obj.node):
             self.decided.append(obj.node)
-        return bool(value)
+        return value
 
     @torch.no_grad()
     def value(self, node: fx.Node) -> Any:

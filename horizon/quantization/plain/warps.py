@@ -43,8 +43,8 @@ CONSTANT = (
     "warp gives 0 already: leave the mask out, or pass it to the network as an input"
 )
 SIZES = (
-    "it samples a map of {}x{} at {}x{} places; expected a place for each pixel: resize the map, or "
-    "use horizon.nn.Correlation for a cost volume"
+    "it samples a map of {}x{} at {}x{} places; expected a place for each pixel: resize the map, "
+    "or use horizon.nn.Correlation for a cost volume"
 )
 
 

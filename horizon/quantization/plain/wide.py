@@ -78,11 +78,7 @@ def _widen(module: fx.GraphModule, node: Any, wide: set[fx.Node]) -> bool:
     if not isinstance(node, fx.Node) or node in wide:
         return isinstance(node, fx.Node)
     maker, summands = _maker(module, node)
-    if _keeps(module, node):
-        done = _widen(module, node.args[0], wide)
-    else:
-        done = maker is not None
-    if not done:
+    if not (_widen(module, node.args[0], wide) if _keeps(module, node) else maker):
         return False
     wide.add(node)
     if maker is not None:
@@ -109,7 +105,9 @@ def _maker(module: fx.GraphModule, node: fx.Node) -> tuple[nn.Module | None, lis
 
 def _multiplies(layer: nn.Module) -> bool:
     """Whether a convolution is no more than a factor for each channel of a flow."""
-    return isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.in_channels <= 2
+    if not isinstance(layer, nn.Conv2d):
+        return False
+    return layer.kernel_size == (1, 1) and layer.in_channels <= 2
 
 
 def _own(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -137,7 +135,7 @@ def _keeps(module: fx.GraphModule, node: fx.Node) -> bool:
     function = function_of(node)
     scales = PYTHONS.get(function, function) in (torch.mul, torch.div, torch.Tensor.mul)
     factor = node.args[1] if len(node.args) > 1 else None
-    return scales and isinstance(factor, int | float) and factor > 0
+    return scales and isinstance(factor, int | float) and bool(factor > 0)
 
 
 def _takes_8_bits(module: fx.GraphModule, user: fx.Node, node: fx.Node) -> bool:

@@ -169,7 +169,9 @@ def test_a_warp_by_a_flow(body: Any, gain: float, any_size: bool) -> None:
         assert resized(graph, 1, 2 * H, W + 4)
 
 
-@pytest.mark.parametrize(("body", "channels", "gain", "any_size"), MULTIPLIED.values(), ids=MULTIPLIED)
+@pytest.mark.parametrize(
+    ("body", "channels", "gain", "any_size"), MULTIPLIED.values(), ids=MULTIPLIED
+)
 def test_a_multiple_of_a_flow(
     body: Any, channels: int, gain: float, any_size: bool, tmp_path: Path
 ) -> None:
@@ -241,6 +243,15 @@ class Keeping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         flow = self.flow(x)
         return self.warped(x, flow) + torch.tanh(flow) + self.wide(flow)[:, :2]
+
+
+def test_an_assignment_to_a_part_of_features_is_refused() -> None:
+    def cleared(net: Any, x: Tensor, flow: Tensor) -> Tensor:
+        x[:, 0] = 0
+        return x
+
+    with pytest.raises(InputError, match="assignment to a part .* torch.cat"):
+        prepare_calibration(Network(cleared).eval(), images(1, H, W))
 
 
 def test_other_layers_read_a_flow_in_8_bits() -> None:
