@@ -129,7 +129,7 @@ def _keeps(module: fx.GraphModule, node: fx.Node) -> bool:
     if not node.args or not isinstance(node.args[0], fx.Node):
         return False
     if node.target in INTERPOLATIONS:
-        return node.kwargs.get("mode") != "area"
+        return bool(node.kwargs.get("mode") != "area")
     if isinstance(layer_of(module, node), KEEPING_LAYERS) or node.target in KEEPING:
         return True
     function = function_of(node)

@@ -250,7 +250,7 @@ def test_an_assignment_to_a_part_of_features_is_refused() -> None:
         x[:, 0] = 0
         return x
 
-    with pytest.raises(InputError, match="assignment to a part .* torch.cat"):
+    with pytest.raises(InputError, match=r"assignment to a part .* torch\.cat"):
         prepare_calibration(Network(cleared).eval(), images(1, H, W))
 
 
