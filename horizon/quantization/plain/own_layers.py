@@ -68,7 +68,7 @@ def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:
     own: Any = node.args[0]
     if own.op != "get_attr":
         return None
-    found = module.get_submodule(str(own.target))
+    found = operator.attrgetter(str(own.target))(module)  # a layer, a parameter or a buffer
     return found if isinstance(found, FloatFunctional) else None
 
 

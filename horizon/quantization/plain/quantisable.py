@@ -44,7 +44,9 @@ from horizon.quantization.plain.tracing import (
     shape_of,
     traced,
 )
-from horizon.quantization.plain.zeros import pad_with_zeros
+from horizon.quantization.plain.warps import use_warps
+from horizon.quantization.plain.wide import widen_offsets
+from horizon.quantization.plain.zeros import leave_zeros_out
 from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_default_qat_qconfig
 from horizon.quantization.same_output import check_same_output
 
@@ -79,12 +81,13 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     use_parameters(own)
     module = traced(own, example)
     use_results(module)
-    setattr(module, ONE_SIZE, computes_with_sizes(module))
+    one_size = use_warps(module)
+    leave_zeros_out(module)
+    setattr(module, ONE_SIZE, one_size or module.decided or computes_with_sizes(module))
     fold_sizes(module)
     behind = find_tail(module)
     fix_output_sizes(module)
     use_layers(module)
-    pad_with_zeros(module)
     take_constants(module)
     use_amax(module)
     keep_axes(module)
@@ -97,6 +100,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     fold_constants(module)
     give_one_scale(module)
     fuse_graph(module)
+    widen_offsets(module)
     _delete_unused(module)
     module.graph.lint()
     module.recompile()

@@ -2,13 +2,14 @@
 
 A stand-in for what is no tensor of real numbers (a size, a type, the number of parts of a chunk)
 may be asked for its value: branches, loops and ranges follow what the example leads to. Branches
-on the values of tensors cannot be followed.
+on the values of tensors cannot be followed. An assignment to a part of a tensor becomes a node that
+gives a changed copy.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -18,16 +19,28 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute
 from torch.utils._pytree import tree_leaves
 
+from horizon.errors import InputError
 from horizon.quantization.fuse import CONVOLUTIONS
 from horizon.quantization.layers import prepared_form
 from horizon.quantization.layers.conv_geometry import computes_more
 from horizon.quantization.survey.source_line import line_of_caller
 
-ELEMENTS = "is assigned to elements of a tensor (x[...] = y), which cannot be followed: make the "
-ELEMENTS += "parts one by one and join them by torch.cat, torch.stack or functional.pad"
+COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
 FACTORIES = ("zeros", "ones", "full", "empty", "tensor", "as_tensor", "arange", "linspace", "eye")
 """Functions of torch that make tensors of sizes, and that stand-ins for sizes do not reach."""
 UNKNOWN = object()
+
+
+def with_part(x: Tensor, index: Any, value: Any) -> Tensor:
+    """A copy of ``x`` after ``x[index] = value``."""
+    if not isinstance(x, Tensor):
+        raise InputError(
+            "an assignment to a part of a quantised tensor has no fixed-point form; join its parts "
+            "by torch.cat instead"
+        )
+    x = x.clone()
+    x[index] = value
+    return x
 
 
 class Tracer(fx.Tracer):
@@ -35,12 +48,17 @@ class Tracer(fx.Tracer):
 
     Args:
         example: the arguments of the network, in their order.
+
+    Attributes:
+        decided: the nodes whose value is that of the example, as a condition or as a number that
+            is no node, and that could be another for images of another size.
     """
 
     def __init__(self, example: tuple[Any, ...]) -> None:
         super().__init__()
         self.given = list(example)
         self.values: dict[fx.Node, Any] = {}
+        self.decided: list[fx.Node] = []
         self.computing = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -69,9 +87,15 @@ class Tracer(fx.Tracer):
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         value = self.values[obj.node]
-        if value is UNKNOWN or any(isinstance(x, Tensor) for x in tree_leaves(value)):
+        if value is UNKNOWN or holds_tensors(value):
             return super().to_bool(obj)
+        self.decide(obj.node)
         return bool(value)
+
+    def decide(self, node: fx.Node) -> None:
+        """What follows is for the value of ``node`` alone."""
+        if not _is_guard(node):
+            self.decided.append(node)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         value = self.values[obj.node]
@@ -88,14 +112,9 @@ class Tracer(fx.Tracer):
         args, kwargs = fx.map_arg((node.args, node.kwargs), self.values.__getitem__)
         self.computing = True
         try:
-            if node.op == "call_function":
-                return node.target(*args, **kwargs)  # type: ignore[operator]
-            if node.op == "call_method":
-                return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-            held: Any = self.root
-            for part in str(node.target).split("."):
-                held = getattr(held, part)
-            return held if node.op == "get_attr" else held(*args, **kwargs)
+            if node.op == "get_attr":
+                return operator.attrgetter(str(node.target))(self.root)
+            return carried_out(self.root, node, args, kwargs)
         finally:
             self.computing = False
 
@@ -139,7 +158,14 @@ class _Answers(fx.Proxy):
         return tracer.create_proxy("call_function", function, (self, other), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(f"{line_of_caller() or 'forward()'} {ELEMENTS}")
+        made: Any = self.tracer.create_proxy("call_function", with_part, (self, index, value), {})
+        self.node = made.node
+
+    def __str__(self) -> str:
+        """Of a size, what the network itself sees: it may be the key under which it keeps grids."""
+        tracer: Any = self.tracer
+        value = tracer.values[self.node]
+        return repr(self) if value is UNKNOWN or holds_tensors(value) else str(value)
 
     def _number_or(self, kinds: Any) -> Any:
         tracer: Any = self.tracer
@@ -148,6 +174,7 @@ class _Answers(fx.Proxy):
             raise TypeError(
                 f"{line_of_caller() or 'forward()'} asks a tensor for the value of an element"
             )
+        tracer.decide(self.node)
         return value
 
 
@@ -157,6 +184,42 @@ class _Value(_Answers):
 
 class _AttributeOf(_Answers, Attribute):
     """An attribute of what a node gives; a node is made when it is used."""
+
+
+def holds_tensors(value: Any) -> bool:
+    return any(isinstance(x, Tensor) for x in tree_leaves(value))
+
+
+def carried_out(root: nn.Module, node: fx.Node, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """The result of a call with these arguments."""
+    if node.op == "call_module":
+        return root.get_submodule(str(node.target))(*args, **kwargs)
+    if node.op == "call_method":
+        own, *rest = args
+        return getattr(own, str(node.target))(*rest, **kwargs)
+    assert callable(node.target)
+    return node.target(*args, **kwargs)
+
+
+def ancestors(node: fx.Node, ends: Any = ()) -> list[fx.Node]:
+    """``node`` and what it depends on, in the graph's order; nothing before one of ``ends``."""
+    found, waiting = {node}, [node]
+    while waiting:
+        at = waiting.pop()
+        if at not in ends:
+            new = [source for source in at.all_input_nodes if source not in found]
+            found.update(new)
+            waiting += new
+    return [each for each in node.graph.nodes if each in found]
+
+
+def _is_guard(node: fx.Node) -> bool:
+    """Whether a condition is for the smallest maps alone, as that of ``max(width - 1, 1)``, or asks
+    for no size, as ``x.is_cuda`` does.
+    """
+    sizes = [n for n in ancestors(node) if n.target in ("size", "numel") or "shape" in n.args]
+    small = any(isinstance(x, int | float) and x in (0, 1) for x in node.args)
+    return not sizes or (node.target in COMPARISONS and small)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ class QuantisableModule(fx.GraphModule):
     example: Any = None
     source_lines: ClassVar[dict[str, str]] = {}
     """The line of the network's source from which each node of the graph comes, by its name."""
+    decided = False
+    """Whether a condition on sizes was decided for the example."""
 
     def example_input(self) -> Any:
         """The example that the network was traced with."""
@@ -55,9 +57,10 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         InputError: what runs depends on the values of tensors.
     """
     call_with(model, example)  # what the network itself raises is for the user
+    several = type(example) is tuple and len(inspect.signature(model.forward).parameters) > 1
+    arguments = example if several else (example,)
+    tracer = Tracer(copy.deepcopy(arguments))  # what the network changes in place stays
     try:
-        arguments = example if type(example) is tuple else (example,)
-        tracer = Tracer(copy.deepcopy(arguments))  # what the network changes in place stays
         with recording_factories(tracer):
             graph = tracer.trace(model, _defaults(model, example))
         _forget_defaults(graph)
@@ -73,6 +76,7 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         ) from error
     module = QuantisableModule(model, graph, type(model).__name__)
     module.example = example
+    module.decided = bool(tracer.decided)
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     arguments = example if type(example) is tuple and len(placeholders) > 1 else (example,)
     _Values(module).run(*arguments)

@@ -1,4 +1,7 @@
-"""Zeros that are joined to a map's channels (the first state of a recurrent unit) are padding."""
+"""Tensors of zeros in a graph, as the flow with which a network begins at its coarsest level.
+
+Adding one changes nothing, and joining one to channels is padding them.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,47 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from horizon.quantization.plain.constants import constant_nodes
 from horizon.quantization.plain.flat import CONCATS
-from horizon.quantization.plain.own_layers import replace
-from horizon.quantization.plain.tracing import shape_of, value_of
+from horizon.quantization.plain.grids import Grid
+from horizon.quantization.plain.own_layers import is_addition, replace
+from horizon.quantization.plain.tracing import is_real, shape_of, value_of
 
 
-def pad_with_zeros(module: fx.GraphModule) -> None:
-    """Change the graph: concatenations of channels have no parts that are constant zeros."""
-    constants = constant_nodes(module)
+def leave_zeros_out(module: fx.GraphModule) -> None:
+    """Change the graph: sums of zeros and a map are the map, concatenations with zeros padding."""
+    zeros = {node for node in module.graph.nodes if _is_zero(module, node)}
+    if not zeros:
+        return
     for node in list(module.graph.nodes):
-        if node.target not in CONCATS or len(shape_of(node)) != 4:
+        operands = [x for x in node.all_input_nodes if x not in zeros]
+        if node in zeros or len(operands) == len(node.all_input_nodes):
             continue
-        parts: Any = node.args[0] if node.args else node.kwargs["tensors"]
-        dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-        empty = [x in constants and not bool(value_of(x).any()) for x in parts]
-        if dim not in (1, -3) or not any(empty) or all(empty):
-            continue
-        with module.graph.inserting_before(node):
-            new = _joined(module, parts, empty)
-        new.meta["line"] = node.meta.get("line")
-        replace(module, node, new)
+        if is_addition(node) and len(operands) == 1:
+            node.replace_all_uses_with(operands[0])
+            module.graph.erase_node(node)
+        elif node.target in CONCATS:
+            _pad_instead(module, node, zeros)
+    module.graph.eliminate_dead_code()
+
+
+def _is_zero(module: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a node gives a map of zeros for any input."""
+    if node.op not in ("call_function", "call_method") or len(shape_of(node)) != 4:
+        return False
+    return is_real(node) and not value_of(node).any() and not Grid(module, node).varies()
+
+
+def _pad_instead(module: fx.GraphModule, node: fx.Node, zeros: set[fx.Node]) -> None:
+    """A concatenation of channels without its zeros."""
+    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    parts: Any = node.args[0] if node.args else node.kwargs.get("tensors", [])
+    empty = [x in zeros for x in parts]
+    if dim not in (1, -3) or all(empty):
+        return
+    with module.graph.inserting_before(node):
+        new = _joined(module, parts, empty)
+    new.meta["line"] = node.meta.get("line")
+    replace(module, node, new)
 
 
 def _joined(module: fx.GraphModule, parts: list[fx.Node], empty: list[bool]) -> fx.Node:
