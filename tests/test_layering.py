@@ -18,7 +18,7 @@ FLOORS = ("isa", "hbir", "march", "nn", "hbm", "quantization", "perf", "compiler
 # Inside of the room quantization: files and rooms of one floor know nothing of each other.
 QUANTIZATION_FLOORS = (
     ("weight_order",),
-    ("calls", "examples", "fuse", "qconfig", "remedies"),
+    ("calls", "copies", "examples", "fuse", "qconfig", "remedies"),
     ("qtensor",),
     ("movement",),
     ("arithmetic", "moves", "scales"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import re
@@ -48,6 +49,7 @@ def with_python() -> list[Path]:
 @pytest.fixture(autouse=True)
 def own_components() -> Iterator[None]:
     """What a page registers is forgotten behind it."""
+    importlib.import_module("hat.components")  # loaded once, and never forgotten
     before = dict(OBJECT_REGISTRY._objects)
     yield
     OBJECT_REGISTRY._objects.clear()
