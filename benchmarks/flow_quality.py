@@ -5,13 +5,16 @@
 The sets are the real samples if they are at hand, held-out generated pairs of each distribution of
 motions and, with ``--data``, a packed or raw folder. All methods get the same images and the same
 metrics. The integer network gives the integers of the compiled program (``align_bpu_validation``).
-``--program`` also measures the time of that program and of DIS on as many threads.
+``--program`` also measures the time of that program and of DIS (:mod:`benchmarks.flow_time`).
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,6 @@ from hat.engine.processors import BatchProcessor
 from hat.metrics import FlowMetrics
 from hat.metrics.resize import full_resolution
 from hat.registry import build_from_registry
-from horizon.runtime import Model
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
 CHECKPOINTS = "models/pwcnet_lite_generated"
@@ -110,25 +112,15 @@ def data_pairs(path: str, split_name: str | None) -> Iterator[Pair]:
     return (sample_pair(pairs[index]) for index in range(len(pairs)))
 
 
-def program_times(path: Path, threads: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of a compiled program and of DIS on random pairs, interleaved; medians."""
-    model = Model(path, threads)
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, model.inputs[0].shape, dtype=np.uint8)
-    blurred = cv2.GaussianBlur(image[0].transpose(1, 2, 0), (0, 0), 4)
-    grey = [np.ascontiguousarray(blurred[..., i]) for i in (0, 3)]
-    image_input = {model.inputs[0].name: image}
-    calls: dict[str, Callable[[], Any]] = {"program": lambda: model.run(image_input)}
-    for name in ("FAST", "MEDIUM"):
-        dis = cv2.DISOpticalFlow_create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{name}"))
-        calls[f"DIS {name.lower()}"] = lambda dis=dis: dis.calc(*grey, None)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: 1e3 * float(np.median(times)) for name, times in seconds.items()}
+def program_times(path: Path, threads: int, rounds: int, real: Path) -> dict[str, float]:
+    """Milliseconds of a compiled program and of DIS, measured in a process of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "times.json"
+        command = [sys.executable, "-m", "benchmarks.flow_time", str(path), "--real", str(real)]
+        command += ["--threads", str(threads), "--rounds", str(rounds), "--json", str(result)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        times: dict[str, float] = json.loads(result.read_text())["ms"]
+    return times
 
 
 def main() -> None:
@@ -175,7 +167,9 @@ def main() -> None:
         ]
         print(f"\n{name}")
         print_table(rows, ("method", *COLUMNS, f"EPE / {REFERENCE}"))
-    times = program_times(args.program, args.threads, args.rounds) if args.program else {}
+    times = {}
+    if args.program:
+        times = program_times(args.program, args.threads, args.rounds, args.real)
     if times:
         print_table(
             [(n, round(ms, 2), round(ms / times[REFERENCE], 3)) for n, ms in times.items()],
