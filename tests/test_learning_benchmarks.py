@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import average_weights, flow_quality, flow_sets, learning, teach_levels
+from benchmarks import (
+    average_weights,
+    flow_quality,
+    flow_sets,
+    flow_time,
+    learning,
+    runtime_speed,
+    teach_levels,
+)
 from hat.models.backbones import MatchPyramid
+from horizon_flow.compile import compile_network
+from horizon_flow.network_file import FOLDER, NetworkFile
 
 
 def test_every_level_is_judged(
@@ -50,6 +62,32 @@ def test_generated_sets_are_the_same_again() -> None:
         list(flow_sets.generated_set(learning.spectral, "small", 1, (48, 64))) for _ in range(2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_times_are_those_of_real_pairs_where_there_are_any(tmp_path: Path, real: bool) -> None:
+    program = tmp_path / "model.hbm"
+    network = NetworkFile.read(FOLDER / "pwcnet_lite.npz").graph()
+    found = compile_network(network, (128, 128))
+    assert found is not None
+    program.write_bytes(found)
+    if real:
+        folder = tmp_path / "FlyingChairs" / "data"
+        folder.mkdir(parents=True)
+        for name in ("1_img1.ppm", "1_img2.ppm"):
+            cv2.imwrite(str(folder / name), np.zeros((128, 128, 3), np.uint8))
+    times = flow_time.measure(program, 1, 2, tmp_path)
+    assert times["pairs"] == ("real" if real else "noise")
+    assert set(times["ms"]) == {"program", "DIS fast", flow_time.REFERENCE}
+    assert all(ms > 0 for ms in times["ms"].values())
+
+
+def test_a_side_settles_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_speed, "SETTLING_SECONDS", 0.02)
+    started, calls = time.perf_counter(), []
+    runtime_speed.settle(lambda: calls.append(time.sleep(0.001)))  # type: ignore[arg-type]
+    assert time.perf_counter() - started >= 0.02
+    assert len(calls) > 1
 
 
 def test_average_of_weights() -> None:
