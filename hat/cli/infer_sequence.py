@@ -22,7 +22,7 @@ from hat.errors import InputError
 from hat.outputs import check_outputs
 from hat.own_files import OwnFiles
 from hat.sequences.estimators import Estimator, ProgramEstimator, warnings_told
-from hat.sequences.find import find_frames
+from hat.sequences.find import find_frames, look_like_pairs
 from hat.sequences.frames import Camera, Frames, Pictures, pairs_of
 from hat.sequences.results import ENDINGS, METRICS_FILE, VIDEO, Results, names_of
 from hat.sequences.run import Progress, run
@@ -136,6 +136,13 @@ def _sources(
         limit=args.frames,
         every=args.every,
     )
+    if isinstance(frames, Pictures) and frames.stride == 1 and look_like_pairs(frames.files):
+        first, second, third = (file.name for file in frames.files[:3])
+        print(
+            f"warning: {first}, {second}, {third} ... have the names of separate pairs; with "
+            "--pairs they are taken two by two",
+            file=sys.stderr,
+        )
     truths: dict[int, Path] = {}
     if truth:
         names = frames.pair_names()

@@ -15,6 +15,9 @@ from hat.engine.updater import Updater
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 
+ONE_VALUE = "more than 1 value per channel"
+"""Part of what torch says where batch normalisation would be that of a single value."""
+
 
 @OBJECT_REGISTRY.register(name="MultiBatchProcessor")
 @OBJECT_REGISTRY.register(name="BasicBatchProcessor")
@@ -98,7 +101,16 @@ class BatchProcessor:
         outputs: Any = None
         for part in parts:
             prepared = self.prepare(dict(part), device)
-            outputs = self.forward_with_losses(model, prepared, device)
+            try:
+                outputs = self.forward_with_losses(model, prepared, device)
+            except ValueError as error:
+                if ONE_VALUE not in str(error):
+                    raise
+                raise InputError(
+                    "training with batches of one image that are a single pixel at the coarsest "
+                    "level: batch normalisation needs more; use batches of at least two images "
+                    "(batch_size_per_gpu), or larger ones"
+                ) from error
             losses = self.loss_collector(outputs)
             loss = losses if isinstance(losses, Tensor) else sum(losses)
             updater.backward(loss / len(parts), prepared, outputs)

@@ -94,6 +94,21 @@ def natural_order(path: Path) -> tuple[str, list[tuple[int, str]], str]:
     return str(path.parent), key, path.name
 
 
+def look_like_pairs(files: Sequence[Path]) -> bool:
+    """Whether the names are those of several pairs side by side, such as those of FlyingChairs
+    (00001_img1, 00001_img2, 00002_img1 ...) and KITTI (000000_10, 000000_11, 000001_10 ...).
+    """
+    found = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    names = [(match[1], int(match[2])) for match in found if match]
+    firsts, seconds = names[::2], names[1::2]
+    if len(names) < len(files) or len(firsts) != len(seconds) or len(firsts) < 2:
+        return False
+    numbers = {(a[1], b[1]) for a, b in zip(firsts, seconds, strict=True)}
+    together = all(a[0] == b[0] for a, b in zip(firsts, seconds, strict=True))
+    several = len({name for name, _ in firsts}) == len(firsts)
+    return together and several and len(numbers) == 1
+
+
 def _is_pictures(word: str) -> bool:
     path = Path(word)
     if path.is_dir() or (glob.has_magic(word) and not path.exists()):

@@ -11,7 +11,7 @@ import pytest
 
 from hat.data.image_io import write_png
 from hat.errors import InputError
-from hat.sequences.find import find_files, find_frames, natural_order
+from hat.sequences.find import find_files, find_frames, look_like_pairs, natural_order
 from hat.sequences.frames import Camera, Pictures, Video, pairs, pairs_of, spread
 from tests.sequences.media import SIZE, images, write_pictures, write_video
 
@@ -30,6 +30,22 @@ def test_pictures_of_a_folder_in_the_order_of_their_numbers(tmp_path: Path) -> N
     assert pairs_of(source) == 10
     assert names(source) == list(pairwise(file.stem for file in files))
     assert source.pair_names() == [file.stem for file in files[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("stems", "expected"),
+    [
+        (("00001_img1", "00001_img2", "00002_img1", "00002_img2"), True),
+        (("000000_10", "000000_11", "000001_10", "000001_11"), True),
+        (("frame_0001", "frame_0002", "frame_0003", "frame_0004"), False),
+        (("a_1", "a_2"), False),  # a single pair is taken as one anyway
+        (("a_1", "a_2", "b_1"), False),
+        (("a_1", "a_2", "b_1", "b_3"), False),
+        (("first", "second", "third", "fourth"), False),
+    ],
+)
+def test_names_of_separate_pairs(stems: tuple[str, ...], expected: bool) -> None:
+    assert look_like_pairs([Path(f"{stem}.png") for stem in stems]) is expected
 
 
 def test_a_pattern_and_a_list_are_the_same_frames(tmp_path: Path) -> None:
