@@ -23,7 +23,7 @@ class FlowViz:
         is_plot: also write the side-by-side figure.
         save_path: folder of the pictures, made if missing; a call may give another.
         max_flow: speed, px, with full colour, to compare pictures with each other. If None, a
-            round speed that 99 % of the pixels of the true flow (if there is none, of the predicted
+            round speed that 95 % of the pixels of the true flow (if there is none, of the predicted
             flow) stay below, and 1 px at the least: still images are white and no magnified noise.
         legend: draw what the colours mean, in px, at the right of the colour-wheel picture and of
             the error map. False leaves these at the size of the images.

@@ -10,7 +10,7 @@ import numpy as np
 
 # Speeds of a legend, px, times powers of ten: numbers that are read at a glance.
 ROUND_SPEEDS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-TYPICAL_SHARE = 99.0  # percentile of the speed that still has a colour of its own
+TYPICAL_SHARE = 95.0  # percentile of the speed that still has a colour of its own
 # Speed, px, with full colour at the least, unless the caller gives one: where nothing moves, a
 # network finds noise of a fraction of a pixel, which is to look like it.
 LEAST_SCALE = 1.0
@@ -29,7 +29,7 @@ def colour_scale(*flows: tuple[np.ndarray, np.ndarray | None]) -> float:
 
 
 def typical_speed(flow: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Speed, px, that all but one pixel in a hundred stay below.
+    """Speed, px, that all but one pixel in twenty stay below.
 
     Args:
         flow: (H, W, 2), px.
