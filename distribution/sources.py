@@ -24,6 +24,7 @@ RUNTIME_PARTS = (
     "horizon/files.py",
     "horizon/kernel_set.py",
     "horizon/py.typed",
+    "horizon/staging.py",
     "horizon/compiler",
     "horizon/hbir",
     "horizon/hbm",
