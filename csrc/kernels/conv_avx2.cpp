@@ -1,9 +1,9 @@
 // Convolution with AVX2. Weights in blocks for int8 inputs: conv_bytes_avx2.h. Here for the others:
 // int16, weights in rows, and weights of -128, which a matrix product may have.
 //
-// vpmaddwd, on pairs of int16, is exact. Shifting a vector of weights by bytes yields pairs of int16
-// for inputs 0 and 2, or 1 and 3, of its 8 outputs. Inputs are therefore packed as int16 with each
-// group of four in the order 0, 2, 1, 3.
+// vpmaddwd, on pairs of int16, is exact. Shifting a vector of weights by bytes yields pairs of
+// int16 for inputs 0 and 2, or 1 and 3, of its 8 outputs. Inputs are therefore packed as int16 with
+// each group of four in the order 0, 2, 1, 3.
 //
 // Up to 5 pixels by 16 outputs stay in registers.
 #if defined(__x86_64__)
