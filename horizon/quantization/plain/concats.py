@@ -8,7 +8,6 @@ averages, a sum, an activation by table) needs one scale, to which the parts are
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 import torch
 from torch import fx, nn
@@ -17,7 +16,7 @@ from torch.nn import functional
 from horizon.nn import DeQuantStub, FloatFunctional
 from horizon.quantization.expansions import stacked
 from horizon.quantization.fuse import CONVOLUTIONS
-from horizon.quantization.plain.flat import CONCATS
+from horizon.quantization.plain.flat import CONCATS, axis_of, tensors_of
 from horizon.quantization.plain.own_layers import replace
 from horizon.quantization.plain.tracing import add_layer, is_real, layer_of, shape_of
 from horizon.quantization.qconfig import get_default_qat_qconfig
@@ -37,7 +36,7 @@ def give_one_scale(module: fx.GraphModule) -> None:
     """Change the graph: a concatenation of channels that needs one scale is a layer with one."""
     for node in list(module.graph.nodes):
         stacks = node.target is torch.stack and len(shape_of(node)) == 5
-        if not is_real(node) or not (stacks or (node.target in CONCATS and _dim(node) == 1)):
+        if not is_real(node) or not (stacks or (node.target in CONCATS and axis_of(node) == 1)):
             continue
         if not stacks and all(_takes_scales(module, user) for user in node.users):
             continue
@@ -45,7 +44,7 @@ def give_one_scale(module: fx.GraphModule) -> None:
         setattr(layer, "qconfig", get_default_qat_qconfig(concat="requantise"))  # noqa: B010
         with module.graph.inserting_before(node):
             own = module.graph.get_attr(add_layer(module, node.name, layer))
-            new = module.graph.call_method("cat", (own, _tensors(node), 1))
+            new = module.graph.call_method("cat", (own, tensors_of(node), 1))
             if stacks:
                 new = _stacked(module, node, new)
         replace(module, node, new)
@@ -53,19 +52,8 @@ def give_one_scale(module: fx.GraphModule) -> None:
 
 def _stacked(module: fx.GraphModule, node: fx.Node, joined: fx.Node) -> fx.Node:
     """What ``torch.stack`` gives, of its tensors one behind the other as channels."""
-    dim: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    numbers = len(_tensors(node)), dim % len(shape_of(node))
+    numbers = len(tensors_of(node)), axis_of(node)
     return module.graph.call_function(stacked, (joined, *numbers))
-
-
-def _tensors(node: fx.Node) -> Any:
-    return node.args[0] if node.args else node.kwargs["tensors"]
-
-
-def _dim(node: fx.Node) -> int:
-    given = node.kwargs.get("dim", node.kwargs.get("axis", 0))
-    dim = node.args[1] if len(node.args) > 1 else given
-    return dim % len(shape_of(node)) if isinstance(dim, int) else 0
 
 
 def _takes_scales(module: fx.GraphModule, user: fx.Node) -> bool:

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from horizon.errors import InputError
 from horizon.quantization.fuse import CONVOLUTIONS
 from horizon.quantization.layers.affine import FORMS, OPERATIONS, check_constant
+from horizon.quantization.plain.tracer import MAKERS
 from horizon.quantization.plain.tracing import (
     add_layer,
     function_of,
@@ -40,8 +41,8 @@ PYTHONS: dict[Any, Any] = {
 """Operators of Python, as functions of torch."""
 SWAPPED = {"add": "add", "mul": "mul", "sub": "rsub", "rsub": "sub"}
 FACTORIES = (
-    *(torch.zeros, torch.ones, torch.full, torch.tensor, torch.as_tensor, torch.arange),
-    *(torch.linspace, torch.eye, torch.zeros_like, torch.ones_like, torch.full_like),
+    *(getattr(torch, name) for name in MAKERS),
+    *(torch.zeros_like, torch.ones_like, torch.full_like),
     *("new_zeros", "new_ones", "new_full", "new_tensor"),
 )
 """Functions and methods whose result does not depend on the values of tensors."""

@@ -19,7 +19,7 @@ from horizon.quantization.fuse import ACTIVATIONS
 from horizon.quantization.layers import lookup
 from horizon.quantization.plain.constants import ChannelAffine
 from horizon.quantization.plain.own_layers import addition_of
-from horizon.quantization.plain.tracing import add_layer, layer_of, shape_of
+from horizon.quantization.plain.tracing import add_layer, held_by, layer_of, shape_of
 from horizon.quantization.survey.found import HARMLESS
 
 TWO_OPERANDS = (
@@ -90,6 +90,18 @@ def _is_map_again(node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None
     return inner if shape == shape_of(inner) else None
 
 
+def tensors_of(node: fx.Node) -> Any:
+    """The tensors that a concatenation or a stack joins."""
+    return node.args[0] if node.args else node.kwargs["tensors"]
+
+
+def axis_of(node: fx.Node) -> int:
+    """The axis of a concatenation or a stack, from 0 on."""
+    given = node.kwargs.get("dim", node.kwargs.get("axis", 0))
+    dim = node.args[1] if len(node.args) > 1 else given
+    return dim % len(shape_of(node)) if isinstance(dim, int) else 0
+
+
 def _joined(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node]) -> fx.Node | None:
     """The call of an operation on several flat tensors, with their maps; None: it has others."""
     sources = node.all_input_nodes
@@ -97,11 +109,10 @@ def _joined(module: fx.GraphModule, node: fx.Node, maps: dict[fx.Node, fx.Node])
         return None
     shapes = [shape_of(maps[source]) for source in sources]
     if node.target in CONCATS:
-        dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-        if dim not in (1, -1) or any(shape[2:] != SINGLE for shape in shapes):
+        if axis_of(node) != 1 or any(shape[2:] != SINGLE for shape in shapes):
             return None
-        tensors: Any = node.args[0] if node.args else node.kwargs["tensors"]
-        called = module.graph.call_function(torch.cat, ([maps[x] for x in tensors], 1))
+        joined = [maps[x] for x in tensors_of(node)]
+        called = module.graph.call_function(torch.cat, (joined, 1))
         return _with_value(called, node)
     if node.target not in TWO_OPERANDS or len(set(shapes)) > 1 or node.kwargs:
         return None
@@ -232,8 +243,5 @@ def linear_parameters(node: fx.Node) -> tuple[Any, Any]:
 
 def parameter_of(module: fx.GraphModule, node: Any) -> torch.Tensor | None:
     """The parameter that a node stands for; None: it is none."""
-    if not isinstance(node, fx.Node) or node.op != "get_attr":
-        return None
-    *path, name = str(node.target).split(".")
-    found = getattr(module.get_submodule(".".join(path)), name)
+    found = held_by(module, node)
     return found if isinstance(found, nn.Parameter) else None

@@ -14,7 +14,14 @@ from horizon.errors import InputError
 from horizon.nn import FloatFunctional
 from horizon.quantization.layers import bound_call, lookup, rescale
 from horizon.quantization.plain.constants import constant_nodes
-from horizon.quantization.plain.tracing import add_layer, function_of, is_real, layer_of, shape_of
+from horizon.quantization.plain.tracing import (
+    add_layer,
+    function_of,
+    held_by,
+    is_real,
+    layer_of,
+    shape_of,
+)
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 ACTIVATION_CALLS = {*rescale.RELU.calls, *rescale.OTHERS.calls}
@@ -65,10 +72,7 @@ def addition_of(module: fx.GraphModule, node: Any) -> FloatFunctional | None:
     """The FloatFunctional whose ``add`` a node calls; None: it does not, or it is fused already."""
     if not isinstance(node, fx.Node) or node.op != "call_method" or node.target != "add":
         return None
-    own: Any = node.args[0]
-    if own.op != "get_attr":
-        return None
-    found = operator.attrgetter(str(own.target))(module)  # a layer, a parameter or a buffer
+    found = held_by(module, node.args[0])
     return found if isinstance(found, FloatFunctional) else None
 
 

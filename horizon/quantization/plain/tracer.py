@@ -26,8 +26,8 @@ from horizon.quantization.layers.conv_geometry import computes_more
 from horizon.quantization.survey.source_line import line_of_caller
 
 COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
-FACTORIES = ("zeros", "ones", "full", "empty", "tensor", "as_tensor", "arange", "linspace", "eye")
-"""Functions of torch that make tensors of sizes, and that stand-ins for sizes do not reach."""
+MAKERS = ("zeros", "ones", "full", "tensor", "as_tensor", "arange", "linspace", "eye")
+"""Functions of torch that make constant tensors of sizes."""
 UNKNOWN = object()
 
 
@@ -235,7 +235,7 @@ def recording_factories(tracer: Tracer) -> Iterator[None]:
         return call
 
     with ExitStack() as patches:
-        for name in FACTORIES:
+        for name in (*MAKERS, "empty"):  # which stand-ins for sizes do not reach
             made = recording(getattr(torch, name))
             patches.enter_context(mock.patch.object(torch, name, made))
         yield

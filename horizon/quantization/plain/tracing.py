@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, fx, nn
 
 from horizon.errors import InputError
-from horizon.quantization.examples import call_with
+from horizon.quantization.examples import arguments_of, call_with
 from horizon.quantization.plain.tracer import Tracer, recording_factories
 from horizon.quantization.survey.source_line import line_of_error
 
@@ -57,12 +58,11 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         InputError: what runs depends on the values of tensors.
     """
     call_with(model, example)  # what the network itself raises is for the user
-    several = type(example) is tuple and len(inspect.signature(model.forward).parameters) > 1
-    arguments = example if several else (example,)
+    arguments = arguments_of(model, example)
     tracer = Tracer(copy.deepcopy(arguments))  # what the network changes in place stays
     try:
         with recording_factories(tracer):
-            graph = tracer.trace(model, _defaults(model, example))
+            graph = tracer.trace(model, _defaults(model, len(arguments)))
         _forget_defaults(graph)
     except Exception as error:  # whatever the forward function does with a stand-in for a tensor
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -77,16 +77,13 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
     module = QuantisableModule(model, graph, type(model).__name__)
     module.example = example
     module.decided = bool(tracer.decided)
-    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    arguments = example if type(example) is tuple and len(placeholders) > 1 else (example,)
     _Values(module).run(*arguments)
     return module
 
 
-def _defaults(model: nn.Module, example: Any) -> dict[str, Any]:
-    """Values of ``forward``'s arguments that the example omits and that branches may test."""
+def _defaults(model: nn.Module, given: int) -> dict[str, Any]:
+    """Values of ``forward``'s arguments beyond the given ones, that branches may test."""
     parameters = list(inspect.signature(model.forward).parameters.values())
-    given = len(example) if type(example) is tuple else 1
     return {
         p.name: p.default
         for p in parameters[given:]
@@ -148,6 +145,13 @@ def function_of(node: fx.Node) -> Any:
     if node.op == "call_function":
         return node.target
     return getattr(torch.Tensor, str(node.target), None) if node.op == "call_method" else None
+
+
+def held_by(module: fx.GraphModule, node: Any) -> Any:
+    """What a node takes from the module: a layer, a parameter or a buffer; None: it takes none."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return None
+    return operator.attrgetter(str(node.target))(module)
 
 
 def layer_of(module: fx.GraphModule, node: Any) -> nn.Module | None:

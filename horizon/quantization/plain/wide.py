@@ -15,18 +15,19 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from horizon.hbir.fixed_point import ACCUMULATOR_LIMIT
 from horizon.nn import FloatFunctional, GridSample, QuantStub
 from horizon.quantization.expansions import QUOTIENTS
 from horizon.quantization.fuse import CONVOLUTIONS, FusedConv
 from horizon.quantization.layers import lookup
 from horizon.quantization.plain.constants import PYTHONS
 from horizon.quantization.plain.sizes import INTERPOLATIONS
-from horizon.quantization.plain.tracing import add_layer, function_of, layer_of, shape_of
+from horizon.quantization.plain.tracing import add_layer, function_of, held_by, layer_of, shape_of
 from horizon.quantization.qconfig import get_default_qat_qconfig
 
 MARGIN = 2
 """Room for a flow twice as large as any that calibration met."""
-PRODUCTS = 2**28 // (127 * 32768)
+PRODUCTS = ACCUMULATOR_LIMIT // (127 * 32768)
 """How many products of an int8 weight and an int16 activation an accumulator holds for sure."""
 KEEPING_LAYERS = (nn.Upsample, nn.Identity, nn.Dropout, nn.Dropout2d)
 KEEPING = (
@@ -112,10 +113,8 @@ def _multiplies(layer: nn.Module) -> bool:
 
 def _own(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     """The layer whose method a node calls, as of a FloatFunctional; None: it calls none."""
-    own: Any = node.args[0] if node.op == "call_method" and node.args else None
-    if not isinstance(own, fx.Node) or own.op != "get_attr":
-        return None
-    found = operator.attrgetter(str(own.target))(module)
+    own = node.args[0] if node.op == "call_method" and node.args else None
+    found = held_by(module, own)
     return found if isinstance(found, nn.Module) else None
 
 

@@ -5,13 +5,11 @@ Adding one changes nothing, and joining one to channels is padding them.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import fx
 from torch.nn import functional
 
-from horizon.quantization.plain.flat import CONCATS
+from horizon.quantization.plain.flat import CONCATS, axis_of, tensors_of
 from horizon.quantization.plain.grids import Grid
 from horizon.quantization.plain.own_layers import is_addition, replace
 from horizon.quantization.plain.tracing import is_real, shape_of, value_of
@@ -43,10 +41,9 @@ def _is_zero(module: fx.GraphModule, node: fx.Node) -> bool:
 
 def _pad_instead(module: fx.GraphModule, node: fx.Node, zeros: set[fx.Node]) -> None:
     """A concatenation of channels without its zeros."""
-    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    parts: Any = node.args[0] if node.args else node.kwargs.get("tensors", [])
+    parts = tensors_of(node)
     empty = [x in zeros for x in parts]
-    if dim not in (1, -3) or all(empty):
+    if axis_of(node) != 1 or all(empty):
         return
     with module.graph.inserting_before(node):
         new = _joined(module, parts, empty)

@@ -228,6 +228,20 @@ def test_the_network_with_computed_weights_is_left_alone(norm: Any) -> None:
     torch.testing.assert_close(found, before)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_an_example_of_one_argument_may_be_a_tuple(several: bool) -> None:
+    """As in ``torch.onnx.export``: (x,), and the tuple that a network takes as one argument."""
+
+    def body(m: Any, x: Any) -> Any:
+        return m.out(m.conv(x[0] if several else x))
+
+    example = (image(), image()) if several else (image(),)
+    network = Made(body).eval()
+    given = example if several else image()
+    found = prepare_calibration(network, example, quiet=True)(given)
+    torch.testing.assert_close(found, network(given))
+
+
 def with_first_channel(x: Tensor, value: float) -> Tensor:
     x[:, 0] = value
     return x
