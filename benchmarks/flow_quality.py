@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.flow_sets import REAL, Pair, generated_set, real_sets, sample_pair
+from benchmarks.flow_time import REFERENCE
 from hat.cli.common import print_table
 from hat.cli.sections import trained_model
 from hat.config import Config
@@ -40,7 +41,6 @@ from hat.registry import build_from_registry
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
 CHECKPOINTS = "models/pwcnet_lite_generated"
 COLUMNS = ("EPE", "median", "1px", "3px", "EPE s0-10", "EPE s10-40", "EPE s40+")
-REFERENCE = "DIS medium"
 
 Method = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 

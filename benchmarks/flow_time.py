@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from horizon.runtime import Model
 
 REAL = Path("../shared/data")
 REFERENCE = "DIS medium"
-PRESETS = ("FAST", "MEDIUM")
 Images = tuple[np.ndarray, np.ndarray]
 """Two images, uint8 (H, W, 3)."""
 
@@ -47,6 +47,17 @@ def noise_pair(size: tuple[int, int]) -> Images:
     return np.ascontiguousarray(blurred[..., :3]), np.ascontiguousarray(blurred[..., 3:])
 
 
+def calls_of(model: Model, pair: Images) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What computes the flow of a pair, by name."""
+    planes = np.concatenate(pair, 2).transpose(2, 0, 1)[None]
+    given = {model.inputs[0].name: np.ascontiguousarray(planes)}
+    yield "program", partial(model.run, given)
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in pair]
+    for preset in ("FAST", "MEDIUM"):
+        search = cv2.DISOpticalFlow_create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset}"))
+        yield f"DIS {preset.lower()}", partial(search.calc, *grey, None)
+
+
 def measure(path: Path, threads: int, rounds: int, real: Path = REAL) -> dict[str, Any]:
     """Median milliseconds of each method, and what the pairs are."""
     model = Model(path, threads)
@@ -54,21 +65,13 @@ def measure(path: Path, threads: int, rounds: int, real: Path = REAL) -> dict[st
     height, width = model.inputs[0].shape[2:]
     found = real_pairs(real, (height, width))
     pairs = found or [noise_pair((height, width))]
+    calls = [call for pair in pairs for call in calls_of(model, pair)]
     seconds: dict[str, list[float]] = {}
-    presets = {f"DIS {n.lower()}": getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{n}") for n in PRESETS}
-    searches = {name: cv2.DISOpticalFlow_create(preset) for name, preset in presets.items()}
     for _ in range(rounds):
-        for first, second in pairs:
-            planes = np.concatenate([first, second], 2).transpose(2, 0, 1)[None]
-            given = {model.inputs[0].name: np.ascontiguousarray(planes)}
-            grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
-            calls: dict[str, Callable[[], Any]] = {"program": lambda given=given: model.run(given)}
-            for name, search in searches.items():
-                calls[name] = lambda search=search, grey=grey: search.calc(*grey, None)
-            for name, call in calls.items():
-                started = time.perf_counter()
-                call()
-                seconds.setdefault(name, []).append(time.perf_counter() - started)
+        for name, call in calls:
+            started = time.perf_counter()
+            call()
+            seconds.setdefault(name, []).append(time.perf_counter() - started)
     return {
         "pairs": "real" if found else "noise",
         "threads": threads,

@@ -20,10 +20,6 @@
 namespace horizon {
 namespace {
 
-__m256i load_vector(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
-
 template <bool kSlopes>
 struct Avx2 {
   using Vector = __m256i;

@@ -25,7 +25,7 @@ constexpr std::int64_t kStepInputs = 4, kStepBytes = 64;  // of the weights of 1
 constexpr std::int16_t kMostTogether = 255;
 constexpr int kSteps = 4;  // that are looked at together
 
-inline __m256i read_vector(const void* from) {
+inline __m256i load_vector(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 
@@ -66,7 +66,7 @@ struct ByteSums {
   template <bool kSigned, bool kFirst = false>
   __attribute__((always_inline)) void multiply(const std::int8_t* w, const std::byte* in,
                                                std::int64_t step) {
-    const __m256i weights[2] = {read_vector(w), read_vector(w + kStepBytes / 2)};
+    const __m256i weights[2] = {load_vector(w), load_vector(w + kStepBytes / 2)};
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
       std::int32_t four;
@@ -151,7 +151,7 @@ struct ByteTiles {
   std::uint8_t* negative;  // of the rows that an output row reads, for all taps of a row
 
   static std::int64_t group_count(const ConvArgs& a) {
-    return (a.in.shape[3] + kStepInputs - 1) / kStepInputs;
+    return Finish::packed_channels(a) / kStepInputs;
   }
   static std::int64_t step_count(const ConvArgs& a) {
     return (a.out.shape[3] + 15) / 16 * a.kernel[0] * a.kernel[1] * group_count(a);
@@ -194,7 +194,7 @@ void ByteTiles<Set>::find_full() const {
     int above = 0;
 #pragma GCC unroll 2
     for (int n = 0; n < 2; ++n) {
-      own[n] = _mm256_maddubs_epi16(_mm256_abs_epi8(read_vector(w + 32 * n)), ones);
+      own[n] = _mm256_maddubs_epi16(_mm256_abs_epi8(load_vector(w + 32 * n)), ones);
       sums[n] = _mm256_add_epi16(sums[n], own[n]);
       above |= _mm256_movemask_epi8(_mm256_cmpgt_epi16(sums[n], most));
     }
@@ -224,7 +224,7 @@ void ByteTiles<Set>::note(const std::byte* packed, std::int64_t pixels, std::byt
   for (std::int64_t c = 0; c < bytes; c += 32) {
     __m256i all = _mm256_setzero_si256();
     for (std::int64_t x = 0; x < pixels; ++x) {
-      all = _mm256_or_si256(all, read_vector(packed + x * bytes + c));
+      all = _mm256_or_si256(all, load_vector(packed + x * bytes + c));
     }
     const auto signs = static_cast<std::uint32_t>(_mm256_movemask_epi8(all));
     for (std::int64_t i = 0; i < 8 && c / kStepInputs + i < groups; ++i) {
@@ -251,14 +251,7 @@ __attribute__((noinline)) void ByteTiles<Set>::tile(const Phase& phase, const Co
     }
   }
   sums.widen();
-  const OutputPixels pixels(a, phase, row);
-#pragma GCC unroll 4
-  for (int p = 0; p < P; ++p) {
-    std::byte* out = pixels.out(column + p);
-    const std::byte* residual = pixels.residual(column + p);
-    finish.finish(wide[p][0], 16 * block, out, residual);
-    finish.finish(wide[p][1], 16 * block + 8, out, residual);
-  }
+  finish_tile(finish, wide, phase, row, column, block);
 }
 
 template <class Set>

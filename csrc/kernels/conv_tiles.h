@@ -126,6 +126,24 @@ struct OutputPixels {
   }
 };
 
+// Requantises and stores the sums of P pixels, each by V vectors of outputs.
+template <class Set, int P, int V>
+__attribute__((always_inline)) inline void finish_tile(const Tiles<Set, true>& c,
+                                                       const typename Set::Vector (&acc)[P][V],
+                                                       const Phase& phase, const ConvRow& row,
+                                                       std::int64_t column, std::int64_t block) {
+  const OutputPixels pixels(c.a, phase, row);
+#pragma GCC unroll 5
+  for (int p = 0; p < P; ++p) {
+    std::byte* out = pixels.out(column + p);
+    const std::byte* residual = pixels.residual(column + p);
+#pragma GCC unroll 4
+    for (int n = 0; n < V; ++n) {
+      c.finish(acc[p][n], 16 * block + n * Set::kLanes, out, residual);
+    }
+  }
+}
+
 // P pixels from column `column` on, 16 outputs from 16 `block` on.
 template <class Set, int P>
 __attribute__((noinline)) void blocked_tile(const Tiles<Set, true>& c, const Phase& phase,
@@ -149,16 +167,7 @@ __attribute__((noinline)) void blocked_tile(const Tiles<Set, true>& c, const Pha
       Set::template multiply<P>(acc, w, stretches.input(ky, kx), step, stretches.length);
     }
   }
-  const OutputPixels pixels(a, phase, row);
-#pragma GCC unroll 5
-  for (int p = 0; p < P; ++p) {
-    std::byte* out = pixels.out(column + p);
-    const std::byte* residual = pixels.residual(column + p);
-#pragma GCC unroll 4
-    for (int n = 0; n < kVectors; ++n) {
-      c.finish(acc[p][n], 16 * block + n * Set::kLanes, out, residual);
-    }
-  }
+  finish_tile(c, acc, phase, row, column, block);
 }
 
 // The tile of `count` pixels, at most P.
