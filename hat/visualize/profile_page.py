@@ -15,16 +15,16 @@ body { max-width: 84rem }
 nav { margin: 1rem 0 } nav a { margin-right: 1.2rem }
 ul.findings { padding-left: 1.2rem }
 figure { margin: 1rem 0; overflow-x: auto } figure img { width: auto; max-width: 100% }
-.table { overflow: auto; max-height: 38rem; border: 1px solid #dfe3ea; border-radius: 6px }
+.table { overflow: auto; max-height: 38rem; border: 1px solid var(--line); border-radius: 6px }
 .table table { font-size: .82rem; font-variant-numeric: tabular-nums; white-space: nowrap }
 th, td { padding: .25rem .6rem } th.text, td.text { text-align: left }
-th { position: sticky; top: 0; background: #f4f6f9; z-index: 1 }
-td:first-child { position: sticky; left: 0; background: #fff }
+th { position: sticky; top: 0; background: var(--box); z-index: 1 }
+td:first-child { position: sticky; left: 0; background: var(--paper) }
 th:first-child { left: 0; z-index: 2 }
 th button { all: unset; cursor: pointer } th button:focus-visible { outline: 2px solid #0072b2 }
 th[aria-sort=ascending] button::after { content: " \\2191" }
 th[aria-sort=descending] button::after { content: " \\2193" }
-p.note { color: #5b6478; max-width: 60rem }
+p.note { color: var(--quiet); max-width: 60rem }
 """
 
 SCRIPT = """

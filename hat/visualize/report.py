@@ -8,18 +8,33 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1d2433; background: #fff;
+PALETTE = """
+:root { color-scheme: light dark; --ink: #1d2433; --quiet: #5b6478; --paper: #fff; --line: #dfe3ea;
+        --box: #f4f6f9; --link: #0064a4 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8f0; --quiet: #a3acbd; --paper: #14171d; --line: #343b48; --box: #1e232c;
+          --link: #79bdf2 } }
+a { color: var(--link) }
+"""
+"""The colours of all pages, light and dark as the reader's system has it."""
+
+STYLE = (
+    PALETTE
+    + """
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
        max-width: 70rem; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.8rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-p.summary { color: #5b6478; margin-top: 0 }
+p.summary { color: var(--quiet); margin-top: 0 }
+.scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
-th, td { text-align: right; padding: .4rem .7rem; border-bottom: 1px solid #dfe3ea }
-th:first-child, td:first-child { text-align: left } th { color: #5b6478; font-weight: 600 }
-img { width: 100%; height: auto; display: block; margin: .8rem 0 }
-pre { background: #f4f6f9; padding: .9rem 1rem; overflow-x: auto; font-size: .85rem;
+th, td { text-align: right; padding: .4rem .7rem; border-bottom: 1px solid var(--line) }
+th:first-child, td:first-child { text-align: left } th { color: var(--quiet); font-weight: 600 }
+img { width: 100%; height: auto; display: block; margin: .8rem 0; background: #fff;
+      border-radius: 4px }
+pre { background: var(--box); padding: .9rem 1rem; overflow-x: auto; font-size: .85rem;
       border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere }
 """
+)
 
 
 def html_report(
@@ -56,7 +71,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     for row in rows:
         texts = (f"{v:.2f}" if isinstance(v, float) else "-" if v is None else str(v) for v in row)
         cells.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + "</tr>")
-    return "<table>" + "".join(cells) + "</table>"
+    return '<div class="scroll"><table>' + "".join(cells) + "</table></div>"
 
 
 def _picture(file: Path) -> str:

@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from hat.visualize.report import PALETTE
+
 GENERATOR = "hat train"  # by which the command knows its own pages again
 REFRESH_SECONDS = 60
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2433; --quiet: #5b6478; --paper: #fff; --line: #dfe3ea;
-        --box: #f4f6f9; --link: #0064a4 }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8f0; --quiet: #a3acbd; --paper: #14171d; --line: #343b48; --box: #1e232c;
-          --link: #79bdf2 } }
+STYLE = (
+    PALETTE
+    + """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
        max-width: 76rem; margin: 2rem auto; padding: 0 1.2rem; overflow-wrap: break-word }
 h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.3rem; margin-top: 2.6rem }
-h3 { font-size: 1rem; margin: 1.6rem 0 .4rem } a { color: var(--link) }
+h3 { font-size: 1rem; margin: 1.6rem 0 .4rem }
 p.summary, p.note { color: var(--quiet); margin-top: 0 } nav a { margin-right: 1.2rem }
 progress { width: 100%; height: .7rem; accent-color: #0072b2 }
 img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px }
@@ -36,6 +35,7 @@ details { margin: .8rem 0 } summary { cursor: pointer }
 details td { text-align: left; font-size: .85rem; vertical-align: top; overflow-wrap: anywhere }
 details td:first-child { white-space: nowrap; color: var(--quiet) }
 """
+)
 
 
 @dataclass(frozen=True)
