@@ -11,6 +11,7 @@ import pytest
 
 KINDS = {
     "clang": "apt-get install -y clang",
+    "clang's sanitizers": "apt-get install -y libclang-rt-dev",
     "AArch64 compiler": "apt-get install -y g++-aarch64-linux-gnu",
     "qemu": "apt-get install -y qemu-user-static",
     "C++ compiler": "apt-get install -y g++",

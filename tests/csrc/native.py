@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,16 @@ def build(name: str, target: str, *options: str) -> Path:
             found = subprocess.run(command, capture_output=True, text=True)
             assert found.returncode == 0, found.stdout + found.stderr
     return folder / target
+
+
+def fuzzing_compiler() -> str:
+    """clang++ with its sanitizers; the test is skipped where one of the two is missing."""
+    compiler = tool("clang++")
+    command = [compiler, "-fsanitize=fuzzer,address,undefined", "-x", "c++", "-", "-o", os.devnull]
+    source = 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }'
+    if subprocess.run(command, input=source, capture_output=True, text=True).returncode != 0:
+        skip_without("clang's sanitizers", f"{compiler} cannot link with them")
+    return compiler
 
 
 def tool(name: str) -> str:

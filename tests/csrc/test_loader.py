@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.csrc.native import tool
+from tests.csrc.native import fuzzing_compiler, tool
 
 CSRC = ROOT / "csrc"
 OPTIONS = ["-std=c++20", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-I", str(CSRC)]
@@ -56,7 +56,7 @@ def test_native_tests_pass_under_sanitizers(loader, tmp_path, name):
 
 @pytest.mark.slow
 def test_forged_programs_are_refused_or_run_alike_with_all_kernels(tmp_path):
-    tool("clang++")
+    fuzzing_compiler()
     run([str(CSRC / "fuzz/build.sh"), str(tmp_path)])
     corpus = tmp_path / "corpus"
     corpus.mkdir()
