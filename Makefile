@@ -44,8 +44,9 @@ native-aarch64: $(INSTALLED)
 demo: $(STAMP)
 	$(BIN)/hat demo
 
+# On up to four cores, each file of tests by one process.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(STAMP)
 	$(PIP_INSTALL) --no-build-isolation --config-settings=build-dir=$(BUILD) -e ".[bench]"
