@@ -26,8 +26,14 @@ from horizon.cpus import cpuinfo, usable_cpus
 from horizon.runtime import available_kernels
 
 FOLDER = Path(__file__).parent / "results" / "cpus"
-SETS = ("amx", "avx512", "avx2", "neon")
-TITLES = {"amx": "AMX", "avx512": "AVX-512 VNNI", "avx2": "AVX2", "neon": "NEON"}
+SETS = ("amx", "avx512", "avxvnni", "avx2", "neon")
+TITLES = {
+    "amx": "AMX",
+    "avx512": "AVX-512 VNNI",
+    "avxvnni": "AVX-VNNI",
+    "avx2": "AVX2",
+    "neon": "NEON",
+}
 OPENVINO = "to OpenVINO int8, the quicker precision of the rest"
 HEADER = (
     "| CPU, threads | instructions | network | ms | to OpenVINO int8 | to ONNX Runtime int8 "

@@ -43,6 +43,9 @@ VNNI = Loop(
     24,
     1_000_000,
 )
+AVX_VNNI = Loop(
+    "VPDPBUSD of 256 bits", "vnni_peak.cpp", ("-mavx2", "-mavxvnni"), "vpdpbusd", 12, 2_000_000
+)
 AMX = Loop("TDPBSSD", "amx_peak.cpp", ("-mamx-tile", "-mamx-int8"), "tdpbssd", 4, 2_000_000)
 
 
@@ -78,6 +81,7 @@ def build(loop: Loop, folder: Path) -> Path:
         ["objdump", "-d", "--no-show-raw-insn", library], check=True, capture_output=True, text=True
     ).stdout
     lines = [line.split("\t")[-1].strip() for line in text.splitlines() if "\t" in line]
+    lines = [line.removeprefix("{vex}").strip() for line in lines]
     places = [i for i, line in enumerate(lines) if line.startswith(loop.instruction)]
     inside = lines[places[0] : places[-1] + 1] if places else []
     targets = {re.split(r"[,\s]+", line)[-1] for line in inside}
@@ -90,7 +94,7 @@ def build(loop: Loop, folder: Path) -> Path:
 
 def peak_of(kernels: str) -> Peak | None:
     """The peak that bounds the kernels of this name; None if there is no loop for them."""
-    loop = {"amx": AMX, "avx512": VNNI}.get(kernels)
+    loop = {"amx": AMX, "avx512": VNNI, "avxvnni": AVX_VNNI}.get(kernels)
     return None if loop is None or kernels not in available_kernels() else Peak(loop)
 
 

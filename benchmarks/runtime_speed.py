@@ -65,7 +65,7 @@ PROGRAM, ONE_THREAD = "host program", "host program, one thread"
 FLOAT = ("PyTorch fp32", "PyTorch fp32, channels last")
 OPENVINO = {"OpenVINO int8": "bf16", "OpenVINO int8, the rest f32": "f32"}
 OPENVINO_BF16 = "OpenVINO bf16"
-SAME_SET = {"avx512": "AVX512_CORE_FP16", "avx2": "AVX2"}
+SAME_SET = {"avx512": "AVX512_CORE_FP16", "avxvnni": "AVX2_VNNI", "avx2": "AVX2"}
 """The most that oneDNN, which OpenVINO computes with, may use beside our kernels of that name."""
 
 

@@ -9,7 +9,7 @@ from horizon.extension import native as _native
 
 
 def kernels_name() -> str:
-    """The instruction set in use: scalar, avx2, avx512 or neon.
+    """The instruction set in use: scalar, avx2, avxvnni, avx512, amx or neon.
 
     The environment variable ``HORIZON_KERNELS`` forces one.
 

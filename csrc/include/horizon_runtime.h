@@ -16,7 +16,7 @@
  * Threads: a model may be used by many threads at once, a session by one at a time. Make one
  * session for each frame that is in flight. Results depend neither on the number of threads nor on
  * the instruction set, which the environment variable HORIZON_KERNELS can force (scalar, avx2,
- * avx512, amx, neon).
+ * avxvnni, avx512, amx, neon).
  */
 #ifndef HORIZON_RUNTIME_H_
 #define HORIZON_RUNTIME_H_
@@ -93,8 +93,9 @@ typedef struct hrt_counters {
 /* "0.1.0" */
 HRT_API const char* hrt_version(void);
 
-/* The instruction set that a new session would use: "scalar", "avx2", "avx512" or "neon"; null,
- * with hrt_last_error(), if HORIZON_KERNELS names one that this CPU does not have. */
+/* The instruction set that a new session would use: "scalar", "avx2", "avxvnni", "avx512",
+ * "amx" or "neon"; null, with hrt_last_error(), if HORIZON_KERNELS names one that this CPU does not
+ * have. */
 HRT_API const char* hrt_kernels_name(void);
 
 /* The message of the calling thread's last failure; "" if there was none. Valid until its next. */

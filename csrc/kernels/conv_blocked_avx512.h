@@ -5,11 +5,78 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "kernels/conv_epilogue_avx512.h"
 #include "kernels/conv_work_avx512.h"
+#include "kernels/requantize_lean_avx512.h"
 
 namespace horizon {
 namespace {
+
+// Where the outputs of a tile lie.
+template <int N>
+struct TilePlace {
+  std::byte* out;             // of the first pixel and vector
+  const std::byte* residual;  // null where there is none
+  std::int64_t out_pixel, residual_pixel;
+  std::int64_t out_vector, residual_vector;
+  __mmask16 mask[N];  // the outputs that there are
+};
+
+// Requantises and stores the sums of a tile, as Epilogue says.
+template <class R, int P, int N>
+HORIZON_INLINE void finish_tile(const Epilogue& epilogue, const R (&ratios)[N],
+                                const __m512i (&acc)[P][N], const TilePlace<N>& at) {
+  for (int n = 0; n < N; ++n) {
+    std::byte* out = at.out + n * at.out_vector;
+    for (int p = 0; p < P; ++p) {
+      __m512i y;
+      if (at.residual == nullptr) {
+        y = epilogue.requantize(acc[p][n], ratios[n]);
+      } else {
+        const std::byte* residual = at.residual + n * at.residual_vector + p * at.residual_pixel;
+        y = epilogue.requantize(acc[p][n], epilogue.load_residual(residual, at.mask[n]), ratios[n]);
+      }
+      epilogue.store(out + p * at.out_pixel, at.mask[n], y);
+    }
+  }
+}
+
+// The same for a lean layer: four vectors at a time.
+template <bool kSlopes, int P, int N>
+HORIZON_INLINE void finish_lean_tile(const Epilogue& epilogue, const LeanBytes& bytes,
+                                     const Lean16<kSlopes> (&scale)[N], const __m512i (&acc)[P][N],
+                                     const TilePlace<N>& at) {
+#pragma GCC unroll 4
+  for (int k = 0; k < P * N; k += 4) {
+    __m512i four[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const int t = k + i < P * N ? k + i : P * N - 1, p = t / N, n = t % N;
+      if (!kSlopes && at.residual != nullptr) {
+        const std::byte* residual = at.residual + n * at.residual_vector + p * at.residual_pixel;
+        four[i] = scale[n](acc[p][n], epilogue.load_residual(residual, at.mask[n]));
+      } else {
+        four[i] = scale[n](acc[p][n]);
+      }
+    }
+    const __m512i y = bytes(four);
+    const __m128i parts[4] = {_mm512_castsi512_si128(y), _mm512_extracti32x4_epi32(y, 1),
+                              _mm512_extracti32x4_epi32(y, 2), _mm512_extracti32x4_epi32(y, 3)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      if (k + i >= P * N) continue;
+      const int p = (k + i) / N, n = (k + i) % N;
+      std::byte* out = at.out + n * kLanes + p * at.out_pixel;
+      if (at.mask[n] == 0xffff) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), parts[i]);
+      } else {
+        _mm_mask_storeu_epi8(out, at.mask[n], parts[i]);
+      }
+    }
+  }
+}
 
 // R: the ratios of one slope or of two. Columns begin, begin + P, ... before `end`, P pixels at a
 // time, and N vectors of outputs from vector `vector` on.
@@ -28,19 +95,26 @@ void blocked_tiles(const ConvArgs& a, const Work& work, const Phase& phase, cons
   const std::int64_t segment_bytes = phase.x.tap_step * work.pixel;
   const std::int64_t kernel_row_bytes = a.kernel[1] * steps * 64;
 
+  constexpr bool kSlopes = std::is_same_v<R, SlopedRatios>;
   __m512i start[N];
-  __mmask16 mask[N];
   R ratios[N];
+  Lean16<kSlopes> scale[N];
+  const LeanBytes bytes(a);
+  TilePlace<N> at;
   for (int n = 0; n < N; ++n) {
-    start[n] = _mm512_loadu_si512(work.start + (vector + n) * kLanes);
-    ratios[n] = R(work, (vector + n) * kLanes);
-    const std::int64_t left = a.out.shape[3] - (vector + n) * kLanes;
-    mask[n] = left >= kLanes ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    const std::int64_t o = (vector + n) * kLanes, left = a.out.shape[3] - o;
+    start[n] = _mm512_loadu_si512(work.start + o);
+    if (work.lean) {
+      scale[n] = Lean16<kSlopes>(work, o);
+    } else {
+      ratios[n] = R(work, o);
+    }
+    at.mask[n] = left >= kLanes ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
   }
-  const std::int64_t out_pixel = a.out.stride[2] * phase.x.out_step;
-  const std::int64_t residual_pixel = a.residual.stride[2] * phase.x.out_step;
-  const std::int64_t out_vector = kLanes * size_of(a.out.type);
-  const std::int64_t residual_vector = kLanes * size_of(a.residual.type);
+  at.out_pixel = a.out.stride[2] * phase.x.out_step;
+  at.residual_pixel = a.residual.stride[2] * phase.x.out_step;
+  at.out_vector = kLanes * size_of(a.out.type);
+  at.residual_vector = kLanes * size_of(a.residual.type);
 
   for (std::int64_t column = begin; column < end; column += P) {
     const std::int64_t offset =
@@ -70,20 +144,14 @@ void blocked_tiles(const ConvArgs& a, const Work& work, const Phase& phase, cons
         }
       }
     }
-    for (int n = 0; n < N; ++n) {
-      std::byte* out = row.out + column * out_pixel + (vector + n) * out_vector;
-      const std::byte* residual = row.residual == nullptr ? nullptr
-                                                          : row.residual + column * residual_pixel +
-                                                                (vector + n) * residual_vector;
-      for (int p = 0; p < P; ++p) {
-        const __m512i y =
-            residual == nullptr
-                ? epilogue.requantize(acc[p][n], ratios[n])
-                : epilogue.requantize(
-                      acc[p][n], epilogue.load_residual(residual + p * residual_pixel, mask[n]),
-                      ratios[n]);
-        epilogue.store(out + p * out_pixel, mask[n], y);
-      }
+    at.out = row.out + column * at.out_pixel + vector * at.out_vector;
+    at.residual = row.residual == nullptr
+                      ? nullptr
+                      : row.residual + column * at.residual_pixel + vector * at.residual_vector;
+    if (work.lean) {
+      finish_lean_tile(epilogue, bytes, scale, acc, at);
+    } else {
+      finish_tile(epilogue, ratios, acc, at);
     }
   }
 }

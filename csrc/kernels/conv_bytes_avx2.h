@@ -1,137 +1,19 @@
-// Convolution of int8 with AVX2, blocked weights: 4 pixels by 16 outputs at a time.
-//
-// vpmaddubsw multiplies unsigned by signed bytes and adds the products of two inputs in 16 bits,
-// twice as many at once as vpmaddwd does. It saturates above 32767, but no sum here gets there:
-// inputs are magnitudes of at most 128, and sums of more than one step (4 inputs) stay in 16 bits
-// only as long as the weights in each have magnitudes of at most 255 together: 128 * 255 = 32640.
-// Then they are widened to 32 bits. Most weights are small, so that this is rare. Two weights never
-// have more than 254: the loader refuses -128.
-//
-// Where an input may be negative, its sign goes to the weights (vpsignb). Signs are looked for in
-// the packed rows: after a ReLU there are none.
+// Convolution of int8 with AVX2, blocked weights, by the sums of byte_sums_avx2.h. Negative inputs
+// are looked for in every packed row. Which steps fit 16 bits is found in the weights once per
+// call.
 #pragma once
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
+#include "kernels/byte_sums_avx2.h"
 #include "kernels/conv_driver.h"
 #include "kernels/conv_tiles.h"
+#include "kernels/requantize_lean_avx2.h"
 
 namespace horizon {
 namespace {
-
-constexpr std::int64_t kStepInputs = 4, kStepBytes = 64;  // of the weights of 16 outputs
-constexpr std::int16_t kMostTogether = 255;
-constexpr int kSteps = 4;  // that are looked at together
-
-inline __m256i load_vector(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
-
-// The sums of P pixels by 16 outputs. Those in 16 bits stay in registers.
-template <int P>
-struct ByteSums {
-  __m256i (*wide)[2];    // 8 outputs in 32 bits, in memory
-  __m256i narrow[P][2];  // what is not widened yet: in 16 bits, two sums of each output
-
-  __attribute__((always_inline)) explicit ByteSums(__m256i (*memory)[2]) : wide(memory) {
-    asm("" : "+r"(wide));  // or the compiler takes registers for them, and has too few
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      wide[p][0] = wide[p][1] = narrow[p][0] = narrow[p][1] = _mm256_setzero_si256();
-    }
-  }
-
-  // Leaves what is in `narrow`, which is to be set anew.
-  __attribute__((always_inline)) void widen() {
-    const __m256i ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 2
-      for (int n = 0; n < 2; ++n) {
-        wide[p][n] = _mm256_add_epi32(wide[p][n], _mm256_madd_epi16(narrow[p][n], ones));
-      }
-    }
-  }
-
-  // Before steps that do not follow those before in memory, whose notes are for their order there.
-  __attribute__((always_inline)) void start_anew() {
-    widen();
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) narrow[p][0] = narrow[p][1] = _mm256_setzero_si256();
-  }
-
-  // Adds one step of pixels that are `step` bytes apart; kFirst: it is the first to be added.
-  template <bool kSigned, bool kFirst = false>
-  __attribute__((always_inline)) void multiply(const std::int8_t* w, const std::byte* in,
-                                               std::int64_t step) {
-    const __m256i weights[2] = {load_vector(w), load_vector(w + kStepBytes / 2)};
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      std::int32_t four;
-      __builtin_memcpy(&four, in + p * step, 4);
-      const __m256i inputs = _mm256_set1_epi32(four);
-#pragma GCC unroll 2
-      for (int n = 0; n < 2; ++n) {
-        const __m256i products = kSigned
-                                     ? _mm256_maddubs_epi16(_mm256_abs_epi8(inputs),
-                                                            _mm256_sign_epi8(weights[n], inputs))
-                                     : _mm256_maddubs_epi16(inputs, weights[n]);
-        narrow[p][n] = kFirst ? products : _mm256_add_epi16(narrow[p][n], products);
-      }
-    }
-  }
-
-  // Adds kSteps steps, one after the other in memory, without looking at them.
-  template <bool kSigned>
-  __attribute__((always_inline)) void multiply_some(const std::int8_t* w, const std::byte* in,
-                                                    std::int64_t step) {
-#pragma GCC unroll 4
-    for (int k = 0; k < kSteps; ++k) {
-      multiply<kSigned>(w + k * kStepBytes, in + k * kStepInputs, step);
-    }
-  }
-
-  __attribute__((always_inline)) void multiply_one(const std::int8_t* w, const std::byte* in,
-                                                   std::int64_t step, bool negative, bool full) {
-    if (full) {
-      widen();
-      negative ? multiply<true, true>(w, in, step) : multiply<false, true>(w, in, step);
-    } else {
-      negative ? multiply<true>(w, in, step) : multiply<false>(w, in, step);
-    }
-  }
-
-  // Adds `length` steps. For each of them, `negative` says whether an input may be, and `full`
-  // whether the sums must be widened before; 0 or 1.
-  __attribute__((always_inline)) void multiply_all(const std::int8_t* w, const std::byte* in,
-                                                   std::int64_t step, std::int64_t length,
-                                                   const std::uint8_t* negative,
-                                                   const std::uint8_t* full) {
-    constexpr std::uint32_t kAll = 0x01010101;
-    std::int64_t k = 0;
-    for (; k + kSteps <= length; k += kSteps, w += kSteps * kStepBytes) {
-      std::uint32_t negatives, fulls;
-      __builtin_memcpy(&negatives, negative + k, kSteps);
-      __builtin_memcpy(&fulls, full + k, kSteps);
-      const std::byte* from = in + k * kStepInputs;
-      if ((negatives | fulls) == 0) {
-        multiply_some<false>(w, from, step);
-      } else if (fulls == 0 && negatives == kAll) {
-        multiply_some<true>(w, from, step);
-      } else {
-        for (int i = 0; i < kSteps; ++i) {
-          multiply_one(w + i * kStepBytes, from + i * kStepInputs, step, negative[k + i] != 0,
-                       full[k + i] != 0);
-        }
-      }
-    }
-    for (; k < length; ++k, w += kStepBytes) {
-      multiply_one(w, in + k * kStepInputs, step, negative[k] != 0, full[k] != 0);
-    }
-  }
-};
 
 inline bool fits_bytes(const ConvArgs& a) {
   return fits_tiles(a) && a.weight_layout == WeightLayout::blocked && a.in.type == Type::int8 &&
@@ -143,36 +25,50 @@ template <class Set>
 struct ByteTiles {
   using Finish = Tiles<Set, true>;
   static constexpr std::int64_t kOutputs = 16;
-  static constexpr int kPixels = 4;
+  static constexpr int kPixels = 3;
   const ConvArgs& a;
   Finish finish;
+  LeanTiles lean;
   std::int64_t groups;     // steps of one tap
-  std::uint8_t* full;      // of every step of every 16 outputs
+  std::uint8_t* apart;     // of every window of every 16 outputs
   std::uint8_t* negative;  // of the rows that an output row reads, for all taps of a row
 
   static std::int64_t group_count(const ConvArgs& a) {
     return Finish::packed_channels(a) / kStepInputs;
   }
-  static std::int64_t step_count(const ConvArgs& a) {
-    return (a.out.shape[3] + 15) / 16 * a.kernel[0] * a.kernel[1] * group_count(a);
+  // Steps that lie together (Stretches), all of which begin with a window.
+  static bool joined(const ConvArgs& a) { return !a.transposed && a.dilation[1] == 1; }
+  static std::int64_t stretch_windows(const ConvArgs& a) {
+    return (group_count(a) * (joined(a) ? a.kernel[1] : 1) + kWindow - 1) / kWindow;
+  }
+  // Of 16 outputs.
+  static std::int64_t stretch_count(const ConvArgs& a) {
+    return std::int64_t{a.kernel[0]} * (joined(a) ? 1 : a.kernel[1]);
+  }
+  static std::int64_t window_count(const ConvArgs& a) {
+    return (a.out.shape[3] + 15) / 16 * stretch_count(a) * stretch_windows(a);
   }
   static std::int64_t pixel_bytes(const ConvArgs& a) { return kStepInputs * group_count(a); }
   static std::int64_t note_bytes(const ConvArgs& a) { return round_up(group_count(a), 64); }
+  static std::int64_t lean_at(const ConvArgs& a) { return round_up(Finish::scratch_bytes(a), 64); }
+  static std::int64_t apart_at(const ConvArgs& a) {
+    return lean_at(a) + LeanTiles::scratch_bytes(a);
+  }
   static std::int64_t scratch_bytes(const ConvArgs& a) {
-    return round_up(Finish::scratch_bytes(a), 64) + round_up(step_count(a), 64) +
-           a.kernel[1] * group_count(a);
+    return apart_at(a) + round_up(window_count(a), 64) + a.kernel[1] * group_count(a);
   }
 
   ByteTiles(const ConvArgs& args, std::byte* scratch)
       : a(args),
         finish(args, scratch),
+        lean(args, scratch + lean_at(args)),
         groups(group_count(args)),
-        full(reinterpret_cast<std::uint8_t*>(scratch + round_up(Finish::scratch_bytes(args), 64))),
-        negative(full + round_up(step_count(args), 64)) {
-    find_full();
+        apart(reinterpret_cast<std::uint8_t*>(scratch + apart_at(args))),
+        negative(apart + round_up(window_count(args), 64)) {
+    find_apart();
   }
 
-  void find_full() const;
+  void find_apart() const;
   void pack(const std::byte* from, std::int64_t pixels, std::byte* to) const;
   void note(const std::byte* packed, std::int64_t pixels, std::byte* notes) const;
   void row(const Phase& phase, const ConvRow& row, std::int64_t first, std::int64_t last) const;
@@ -184,23 +80,52 @@ struct ByteTiles {
 };
 
 template <class Set>
-void ByteTiles<Set>::find_full() const {
-  const __m256i ones = _mm256_set1_epi8(1), most = _mm256_set1_epi16(kMostTogether);
-  __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  const std::int64_t count = step_count(a);
+void ByteTiles<Set>::find_apart() const {
+  const __m256i ones = _mm256_set1_epi8(1), zero = _mm256_setzero_si256();
+  const __m256i most = _mm256_set1_epi16(kMostOfOneSign);
+  const __m256i most_of_all = _mm256_set1_epi16(kMostOfAll);
+  const auto above = [](__m256i sums, __m256i limit) {
+    return _mm256_movemask_epi8(_mm256_cmpgt_epi16(sums, limit)) != 0;
+  };
+  const std::int64_t windows = window_count(a), of_stretch = stretch_windows(a);
+  const std::int64_t steps = groups * (joined(a) ? a.kernel[1] : 1);  // of a stretch
   const std::int8_t* w = a.weight;
-  for (std::int64_t k = 0; k < count; ++k, w += kStepBytes) {
-    __m256i own[2];
-    int above = 0;
+  std::int64_t fours = 0;
+  for (std::int64_t i = 0; i < windows; ++i) {
+    const std::int64_t left = steps - i % of_stretch * kWindow;
+    // The largest sums of either sign, and of both together, of the first two steps, of the last
+    // two and of all four.
+    __m256i two[2] = {zero, zero}, all[2] = {zero, zero}, four = zero;
 #pragma GCC unroll 2
     for (int n = 0; n < 2; ++n) {
-      own[n] = _mm256_maddubs_epi16(_mm256_abs_epi8(load_vector(w + 32 * n)), ones);
-      sums[n] = _mm256_add_epi16(sums[n], own[n]);
-      above |= _mm256_movemask_epi8(_mm256_cmpgt_epi16(sums[n], most));
+      __m256i positive[2] = {zero, zero}, negative_sum[2] = {zero, zero};
+#pragma GCC unroll 4
+      for (int k = 0; k < kWindow; ++k) {
+        if (k >= left) break;
+        const __m256i weights = load_vector(w + k * kStepBytes + 32 * n);
+        const __m256i plus = _mm256_maddubs_epi16(_mm256_max_epi8(weights, zero), ones);
+        const __m256i sum = _mm256_maddubs_epi16(ones, weights);
+        positive[k / 2] = _mm256_add_epi16(positive[k / 2], plus);
+        negative_sum[k / 2] = _mm256_add_epi16(negative_sum[k / 2], _mm256_sub_epi16(plus, sum));
+      }
+      for (int h = 0; h < 2; ++h) {
+        two[h] = _mm256_max_epi16(two[h], _mm256_max_epi16(positive[h], negative_sum[h]));
+        all[h] = _mm256_max_epi16(all[h], _mm256_add_epi16(positive[h], negative_sum[h]));
+      }
+      four = _mm256_max_epi16(four,
+                              _mm256_max_epi16(_mm256_add_epi16(positive[0], positive[1]),
+                                               _mm256_add_epi16(negative_sum[0], negative_sum[1])));
     }
-    full[k] = above != 0;
-    if (above != 0) sums[0] = own[0], sums[1] = own[1];
+    w += (left < kWindow ? left : kWindow) * kStepBytes;
+    const bool not_four = above(four, most);
+    fours += !not_four;
+    apart[i] = static_cast<std::uint8_t>(
+        (not_four ? kFour : 0) | (above(two[0], most) ? kFirstTwo : 0) |
+        (above(two[1], most) ? kLastTwo : 0) | (above(all[0], most_of_all) ? kFirstSigned : 0) |
+        (above(all[1], most_of_all) ? kLastSigned : 0));
   }
+  // Where few windows fit, the CPU would often predict wrongly which do.
+  for (std::int64_t i = 0; 2 * fours < windows && i < windows; ++i) apart[i] |= kFour;
 }
 
 template <class Set>
@@ -239,19 +164,18 @@ __attribute__((noinline)) void ByteTiles<Set>::tile(const Phase& phase, const Co
                                                     std::int64_t column, std::int64_t block) const {
   const std::int64_t pixel = kStepInputs * groups, step = phase.x.in_step * pixel;
   const std::int64_t first = block * a.kernel[0] * a.kernel[1] * groups;
-  __m256i wide[P][2];
-  ByteSums<P> sums(wide);
+  const std::int64_t windows = stretch_windows(a), columns = joined(a) ? a.kernel[1] : 1;
+  const std::uint8_t* of_block = apart + block * stretch_count(a) * windows;
+  ByteSums<P> sums;
   const Stretches stretches(a, phase, row, column, pixel, groups);
   for (std::int32_t ky = 0; ky < phase.y.taps; ++ky) {
     for (std::int32_t kx = 0; kx < stretches.per_row; ++kx) {
-      const std::int64_t at = first + stretches.tap(ky, kx) * groups;
-      sums.multiply_all(a.weight + at * kStepBytes, stretches.input(ky, kx), step, stretches.length,
-                        negative, full + at);
-      if (a.transposed) sums.start_anew();
+      const std::int64_t tap = stretches.tap(ky, kx);
+      sums.add_all(a.weight + (first + tap * groups) * kStepBytes, stretches.input(ky, kx), step,
+                   stretches.length, negative, of_block + tap / columns * windows);
     }
   }
-  sums.widen();
-  finish_tile(finish, wide, phase, row, column, block);
+  finish_bytes(finish, lean, sums.sums, phase, row, column, block);
 }
 
 template <class Set>

@@ -68,7 +68,6 @@ template <class Finish>
 void convolve_depthwise(const ConvArgs& a, const Part& part, const Finish& finish) {
   const Plan plan(a);
   const std::int64_t groups = (a.out.shape[1] + plan.rows - 1) / plan.rows;
-  const std::int64_t of_block = groups * a.out.shape[0], blocks = Scratch::blocks(a);
   const auto prepare = [&](std::int64_t block) {
     with_block(a, block, [&]<int F>() {
       Depthwise<F>(a, plan, Scratch(a, plan, part.scratch, block), block * kBlock).prepare();
@@ -83,21 +82,7 @@ void convolve_depthwise(const ConvArgs& a, const Part& part, const Finish& finis
       }
     });
   };
-  if (bytes_of(a.in) + bytes_of(a.out) > kInCaches && of_block >= part.count) {
-    const Range mine = share(of_block, part);
-    for (std::int64_t block = 0; block < blocks; ++block) prepare(block);
-    for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
-      for (std::int64_t block = 0; block < blocks; ++block) rows(block, unit, unit + 1);
-    }
-    return;
-  }
-  const Range mine = share(blocks * of_block, part);
-  for (std::int64_t block = mine.begin / of_block; block * of_block < mine.end; ++block) {
-    const std::int64_t start = block * of_block;
-    prepare(block);
-    rows(block, mine.begin > start ? mine.begin - start : 0,
-         mine.end - start < of_block ? mine.end - start : of_block);
-  }
+  by_blocks(a, plan, Scratch::blocks(a), part, prepare, rows);
 }
 
 }  // namespace

@@ -1,9 +1,7 @@
 // The preparation of a depthwise convolution with AVX-512: interleaved rows, weights and constants.
 //
-// vpdpbusd adds four products; here these are four rows of the kernel. Four rows of the input are
-// interleaved byte by byte, once. Each column of the kernel then takes one vpdpbusd for 16 outputs.
-// If the number of kernel rows is not a multiple of four, neighbouring output rows share the
-// interleaved rows, with weights that are shifted by a row. Inputs are offset by 128, as in
+// vpdpbusd adds four products; here these are four rows of the kernel (conv_depthwise_plan.h). Each
+// column of the kernel takes one vpdpbusd for 16 outputs. Inputs are offset by 128, as in
 // conv_avx512.cpp.
 //
 // A vector holds 64 bytes in 4 lanes of 16 channels: 64 channels of a pixel or, for the last
@@ -12,38 +10,16 @@
 // constants are kept in the interleaved order.
 #pragma once
 
+#include "kernels/conv_depthwise_plan.h"
 #include "kernels/conv_epilogue_avx512.h"
-#include "kernels/conv_plan.h"
-#include "kernels/parts.h"
 
 namespace horizon {
 namespace {
 
-constexpr std::int64_t kBlock = 64;   // channels of weights that lie together
+constexpr std::int64_t kBlock = kWeightBlock;
 constexpr std::int64_t kVector = 64;  // bytes
 constexpr int kQuarters = 4;          // vectors of interleaved rows
 constexpr std::int64_t kColumn = kQuarters * kVector;
-constexpr int kMostRows = 8, kMostColumns = 16;  // of a kernel
-// Maps up to this many bytes are assumed to fit the caches; one part prepares a block of channels
-// alone. Larger maps are read row by row with all channels of a row, which is fastest for memory.
-constexpr std::int64_t kInCaches = 1 << 19;
-constexpr std::int64_t kMostSlots = 64;  // interleaved columns that are kept at once
-
-// How a layer is cut: the same for all of its channels.
-struct Plan {
-  int rows;   // of the output that share interleaved rows
-  int quads;  // groups of four interleaved rows
-  std::int64_t taps;
-
-  explicit Plan(const ConvArgs& a)
-      : rows(a.stride[0] == 1 && a.dilation[0] == 1 ? (4 - a.kernel[0] % 4) % 4 + 1 : 1),
-        quads((a.kernel[0] + rows - 1 + 3) / 4),
-        taps(std::int64_t{quads} * a.kernel[1]) {}
-};
-
-std::int64_t bytes_of(const Tensor& t) {
-  return std::int64_t{t.shape[0]} * t.shape[1] * t.shape[2] * t.shape[3] * size_of(t.type);
-}
 
 // The constants of 64 channels in the order of interleaved vectors.
 struct alignas(64) Lanes {

@@ -10,7 +10,8 @@
 //   flush()                     where a set puts work off: the rest of it, at the end
 //   note_bytes(args), note(packed, pixels, notes)
 //                               where a set takes notes of packed rows
-// Packed columns outside the input are 0, as are the 64 bytes after the last column.
+//   kOutside                    where a packed zero is not 0: its byte
+// Packed columns outside the input are zeros, as are the 64 bytes after the last column.
 #pragma once
 
 #include "kernels/conv_plan.h"
@@ -33,6 +34,16 @@ template <class Set>
 constexpr bool kTakesNotes = requires(const ConvArgs& a) {
   Set::note_bytes(a);
 };
+
+// The byte of a packed zero.
+template <class Set>
+constexpr int packed_zero() {
+  if constexpr (requires { Set::kOutside; }) {
+    return Set::kOutside;
+  } else {
+    return 0;
+  }
+}
 
 // Of a packed row without its notes, which come after it.
 template <class Set>
@@ -68,8 +79,9 @@ void pack_input_row(const ConvArgs& a, const Set& set, const Axis& x, std::int32
   std::int64_t begin = lowest < 0 ? -lowest : 0;                     // first packed column inside
   std::int64_t end = width - lowest < span ? width - lowest : span;  // one past the last
   if (y < 0 || y >= a.in.shape[1] || begin >= end) begin = end = span;
-  __builtin_memset(to, 0, static_cast<std::size_t>(begin * bytes));
-  __builtin_memset(to + end * bytes, 0, static_cast<std::size_t>((span - end) * bytes + 64));
+  constexpr int kZero = packed_zero<Set>();
+  __builtin_memset(to, kZero, static_cast<std::size_t>(begin * bytes));
+  __builtin_memset(to + end * bytes, kZero, static_cast<std::size_t>((span - end) * bytes + 64));
   if (begin == end) return;
   set.pack(pixel(a.in, image, y, lowest + begin), end - begin, to + begin * bytes);
 }

@@ -133,7 +133,7 @@ __attribute__((always_inline)) inline void finish_tile(const Tiles<Set, true>& c
                                                        const Phase& phase, const ConvRow& row,
                                                        std::int64_t column, std::int64_t block) {
   const OutputPixels pixels(c.a, phase, row);
-#pragma GCC unroll 5
+#pragma GCC unroll 6
   for (int p = 0; p < P; ++p) {
     std::byte* out = pixels.out(column + p);
     const std::byte* residual = pixels.residual(column + p);

@@ -5,6 +5,7 @@
 
 #include "kernels/conv_constants_avx512.h"
 #include "kernels/conv_plan.h"
+#include "kernels/requantize_lean_avx512.h"
 
 namespace horizon {
 namespace {
@@ -16,6 +17,7 @@ struct Work : Constants {  // start: bias - 128 sum w
   std::uint8_t* rows;      // packed rows
   std::int64_t row_bytes;
   std::int64_t pixel;  // bytes of a packed pixel
+  bool lean;           // requantize_lean_avx512.h
 };
 
 // Few input channels of neighbouring pixels share a vector (conv_narrow_avx512.h).
@@ -45,7 +47,7 @@ std::int64_t longest_row(const ConvArgs& a) {
 }
 
 Work make_work(const ConvArgs& a, std::byte* scratch) {
-  Work work{Constants(a, scratch), nullptr, longest_row(a), channels_padded(a)};
+  Work work{Constants(a, scratch), nullptr, longest_row(a), channels_padded(a), fits_lean(a)};
   work.rows = reinterpret_cast<std::uint8_t*>(scratch) + constants_bytes(a);
   return work;
 }

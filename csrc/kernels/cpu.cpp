@@ -15,6 +15,7 @@ struct Answers {
   std::uint32_t saved = 0;            // XCR0
   std::uint32_t one_c = 0;            // CPUID 1, ECX
   std::uint32_t b = 0, c = 0, d = 0;  // CPUID 7.0
+  std::uint32_t more_a = 0;           // CPUID 7.1, EAX
   Answers() {
     constexpr std::uint32_t kOsxsave = 1u << 27;
     std::uint32_t other_a, other_b, other_d, upper;
@@ -22,7 +23,12 @@ struct Answers {
     if ((one_c & kOsxsave) != 0) {
       __asm__("xgetbv" : "=a"(saved), "=d"(upper) : "c"(0));
     }
-    if (__get_cpuid_count(7, 0, &other_a, &b, &c, &d) == 0) b = c = d = 0;
+    if (__get_cpuid_count(7, 0, &other_a, &b, &c, &d) == 0) {
+      b = c = d = 0;
+      return;
+    }
+    std::uint32_t other_c;
+    if (other_a >= 1) __get_cpuid_count(7, 1, &more_a, &other_b, &other_c, &other_d);
   }
 };
 
@@ -39,6 +45,7 @@ bool has(std::uint32_t word, int bit, std::uint32_t registers) {
 
 bool cpu_has_fma() { return has(answers().one_c, 12, kYmm); }
 bool cpu_has_avx2() { return has(answers().b, 5, kYmm); }
+bool cpu_has_avxvnni() { return has(answers().more_a, 4, kYmm); }
 bool cpu_has_avx512f() { return has(answers().b, 16, kZmm); }
 bool cpu_has_avx512dq() { return has(answers().b, 17, kZmm); }
 bool cpu_has_avx512bw() { return has(answers().b, 30, kZmm); }

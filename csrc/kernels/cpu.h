@@ -8,6 +8,7 @@ namespace horizon {
 #if defined(__x86_64__)
 bool cpu_has_fma();
 bool cpu_has_avx2();
+bool cpu_has_avxvnni();
 bool cpu_has_avx512f();
 bool cpu_has_avx512bw();
 bool cpu_has_avx512dq();

@@ -1,10 +1,10 @@
 // Requantisation of 8 accumulators with AVX2, in integers (fixed_point.md, "Requantise").
 //
-// For ratios below 1 (shift >= 25), the multiplier is scaled by 2^7 and the shift raised by 7. The
-// shift is then at least 32, and the result depends on the upper 32 bits of the product only:
-// floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)). |acc| < 2^28 and M < 2^24 keep p below 2^60.
-// Larger ratios, which only a fine output scale needs, are computed by scalar code. So is M = 2^24:
-// it is legal, but M 2^7 does not fit int32.
+// For ratios below 1 (shift >= 24), the sum is doubled, the multiplier scaled by 2^7 and the shift
+// raised by 8. The shift is then at least 32, and the result depends on the upper 32 bits of the
+// product only: floor(p 2^-s) = floor(floor(p 2^-32) 2^(32-s)). |acc| < 2^28 and M < 2^24 keep p
+// below 2^60. Larger ratios, which only a fine output scale needs, are computed by scalar code. So
+// is M = 2^24: it is legal, but M 2^7 does not fit int32.
 #pragma once
 
 #if defined(__x86_64__)
@@ -23,9 +23,11 @@ struct Scale8 {
   bool integer;  // every ratio is below 1 and every multiplier below 2^24
 };
 
+constexpr std::int32_t kSmallestShift = 24;
+
 // Whether integer vectors can requantise a channel.
 inline bool fits_integers8(const Channel& c) {
-  return c.shift >= 25 && c.multiplier < 1 << 24 && c.residual_multiplier < 1 << 24;
+  return c.shift >= kSmallestShift && c.multiplier < 1 << 24 && c.residual_multiplier < 1 << 24;
 }
 
 inline Scale8 make_scale8(const Channel (&channels)[8]) {
@@ -39,8 +41,8 @@ inline Scale8 make_scale8(const Channel (&channels)[8]) {
     values[0][i % 2][i / 2] = std::int64_t{c.multiplier} << 7;
     values[1][i % 2][i / 2] = std::int64_t{c.residual_multiplier} << 7;
     values[2][i % 2][i / 2] =
-        ((std::int64_t{c.bias} * c.multiplier) << 7) + (std::int64_t{1} << (c.shift + 6));
-    shift[i] = c.shift >= 25 ? c.shift - 25 : 0;
+        ((std::int64_t{c.bias} * c.multiplier) << 8) + (std::int64_t{1} << (c.shift + 7));
+    shift[i] = c.shift >= kSmallestShift ? c.shift - kSmallestShift : 0;
   }
   for (int half = 0; half < 2; ++half) {
     const auto load = [half](const std::int64_t(&v)[2][4]) {
@@ -70,7 +72,7 @@ inline SlopedScale8 make_sloped_scale8(const Channel (&channels)[8]) {
   scale.integer = true;
   for (int i = 0; i < 8; ++i) {
     const Channel& c = channels[i];
-    scale.integer = scale.integer && c.shift >= 25 && c.multiplier < kLimit &&
+    scale.integer = scale.integer && c.shift >= kSmallestShift && c.multiplier < kLimit &&
                     c.residual_multiplier < kLimit && c.negative_multiplier < kLimit &&
                     c.negative_residual_multiplier < kLimit;
     const std::int32_t multipliers[4] = {c.multiplier, c.negative_multiplier, c.residual_multiplier,
@@ -79,8 +81,8 @@ inline SlopedScale8 make_sloped_scale8(const Channel (&channels)[8]) {
       values[k][i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(multipliers[k]) << 7);
     }
     values[4][i] = c.bias;
-    values[5][i] = c.shift >= 25 ? c.shift - 25 : 0;
-    half[i % 2][i / 2] = std::int64_t{1} << (c.shift + 6);
+    values[5][i] = c.shift >= kSmallestShift ? c.shift - kSmallestShift : 0;
+    half[i % 2][i / 2] = std::int64_t{1} << (c.shift + 7);
   }
   const auto load = [](const void* from) {
     return _mm256_load_si256(static_cast<const __m256i*>(from));
@@ -101,7 +103,10 @@ inline __m256i finish8(__m256i even, __m256i odd, const Scale& scale, __m256i lo
   return _mm256_min_epi32(_mm256_max_epi32(_mm256_srav_epi32(upper, scale.shift), lo), hi);
 }
 
+inline __m256i doubled8(__m256i values) { return _mm256_slli_epi32(values, 1); }
+
 inline __m256i requantize8(__m256i acc, const Scale8& scale, __m256i lo, __m256i hi) {
+  acc = doubled8(acc);
   const __m256i even =
       _mm256_add_epi64(_mm256_mul_epi32(acc, scale.multiplier[0]), scale.offset[0]);
   const __m256i odd = _mm256_add_epi64(
@@ -111,6 +116,8 @@ inline __m256i requantize8(__m256i acc, const Scale8& scale, __m256i lo, __m256i
 
 inline __m256i requantize8(__m256i acc, __m256i residual, const Scale8& scale, __m256i lo,
                            __m256i hi) {
+  acc = doubled8(acc);
+  residual = doubled8(residual);
   __m256i sum[2];
   for (int half = 0; half < 2; ++half) {
     const __m256i a = half == 0 ? acc : _mm256_srli_epi64(acc, 32);
@@ -129,7 +136,7 @@ inline __m256i select8(__m256i a, __m256i b) {
 
 // Of channels by_sign.
 inline __m256i requantize8(__m256i acc, const SlopedScale8& scale, __m256i lo, __m256i hi) {
-  const __m256i sum = _mm256_add_epi32(acc, scale.bias);
+  const __m256i sum = doubled8(_mm256_add_epi32(acc, scale.bias));
   const __m256i multiplier = _mm256_castps_si256(
       _mm256_blendv_ps(_mm256_castsi256_ps(scale.multiplier),
                        _mm256_castsi256_ps(scale.negative_multiplier), _mm256_castsi256_ps(sum)));
@@ -142,7 +149,8 @@ inline __m256i requantize8(__m256i acc, const SlopedScale8& scale, __m256i lo, _
 
 inline __m256i requantize8(__m256i acc, __m256i residual, const SlopedScale8& scale, __m256i lo,
                            __m256i hi) {
-  const __m256i biased = _mm256_add_epi32(acc, scale.bias);
+  const __m256i biased = doubled8(_mm256_add_epi32(acc, scale.bias));
+  residual = doubled8(residual);
   __m256i sum[2];
   for (int half = 0; half < 2; ++half) {
     const auto lanes = [half](__m256i v) { return half == 0 ? v : _mm256_srli_epi64(v, 32); };

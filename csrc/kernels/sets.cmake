@@ -40,10 +40,14 @@ kernel_set(neon aarch64 dotprod)
 # Compilers take 256 bits where they are not told.
 list(APPEND flags_avx512 -mprefer-vector-width=512)
 
-# AMX's files; whether it can be had is asked by kernels/amx.h, and sets.h says what it consists of.
-list(PREPEND set_names "\"amx\"")
+# Sets that are made of another one (kernels/sets.h): their names, and the options of their files.
+list(TRANSFORM set_names REPLACE "(\"avx512\")" "\"amx\";\\1")
+list(TRANSFORM set_names REPLACE "(\"avx2\")" "\"avxvnni\";\\1")
+set(kernel_variants)
 if(processor STREQUAL "x86_64")
+  set(kernel_variants amx avxvnni)
   set(flags_amx ${flags_avx512} -mamx-tile -mamx-int8)
+  set(flags_avxvnni ${flags_avx2} -mavxvnni)
 endif()
 
 list(LENGTH kernel_sets set_count)

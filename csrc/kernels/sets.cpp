@@ -45,17 +45,26 @@ struct Available {
   const Kernels* sets[kMost];
   std::size_t count = 0;
 
-  Available() {
-    const auto add = [this](const Kernels* set, bool compared) {
-      if (set != nullptr && set->for_comparison == compared) sets[count++] = set;
+  void add(const Kernels* set) {
+    if (set != nullptr) sets[count++] = set;
+  }
+  // The variants of one set, or of all where `of` is null.
+  void add_variants(const char* of, bool compared) {
+    const auto add_one = [&](const Kernels* set, const char* base) {
+      const bool wanted = of == nullptr || std::strcmp(of, base) == 0;
+      if (wanted && set != nullptr && set->for_comparison == compared) add(set);
     };
-#define HORIZON_ADD(set, needs) add(set##_table(), false);
-#define HORIZON_ADD_BETTER(set, base, needs, compared) add(set##_table(), false);
-#define HORIZON_ADD_COMPARED(set, base, needs, compared) add(set##_table(), true);
-    HORIZON_VARIANTS(HORIZON_ADD_BETTER)
+#define HORIZON_ADD_VARIANT(set, base, needs, compared) add_one(set##_table(), #base);
+    HORIZON_VARIANTS(HORIZON_ADD_VARIANT)
+  }
+
+  Available() {
+#define HORIZON_ADD(set, needs) \
+  add_variants(#set, false);    \
+  add(set##_table());
     HORIZON_SETS(HORIZON_ADD)
-    HORIZON_VARIANTS(HORIZON_ADD_COMPARED)
-    add(scalar_table(), false);
+    add_variants(nullptr, true);
+    add(scalar_table());
   }
 };
 

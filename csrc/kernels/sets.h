@@ -17,11 +17,13 @@ namespace horizon {
 HORIZON_SETS(HORIZON_SET_OF_KERNELS)
 HORIZON_SET_OF_KERNELS(scalar, true)
 
-// Sets that have a convolution of their own, by a matrix unit, and all else of another set:
+// Sets that have a convolution of their own and all else of another set:
 // VARIANT(name, the other set, whether it can be had, whether it is for comparison only).
-#define HORIZON_X86_VARIANTS(VARIANT)                \
-  VARIANT(amx, avx512, amx_permitted(), false)       \
-  VARIANT(amx_always, avx512, amx_permitted(), true) \
+// One that is not for comparison is better than the other set.
+#define HORIZON_X86_VARIANTS(VARIANT)                     \
+  VARIANT(amx, avx512, amx_permitted(), false)            \
+  VARIANT(avxvnni, avx2, HORIZON_CPU_HAS(avxvnni), false) \
+  VARIANT(amx_always, avx512, amx_permitted(), true)      \
   VARIANT(matrix_avx512, avx512, true, true)
 #define HORIZON_ANY_VARIANTS(VARIANT) VARIANT(matrix, scalar, true, true)
 #if defined(__x86_64__)

@@ -1,6 +1,7 @@
 // Random tensors in memories of their own, whose sanitizer or comparison shows every stray access.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -134,6 +135,19 @@ inline Channel make_channel(Random& random, int bits, Type out, int bias) {
   };
   channel.negative_multiplier = negative();
   channel.negative_residual_multiplier = negative();
+  return channel;
+}
+
+// The channel with ratios below 1, as nearly all of a network are: kernels have a quicker way where
+// every channel of a layer is such.
+inline Channel usual_channel(Channel channel) {
+  constexpr std::int32_t kMost = (1 << 24) - 1;
+  for (std::int32_t* value :
+       {&channel.multiplier, &channel.residual_multiplier, &channel.negative_multiplier,
+        &channel.negative_residual_multiplier}) {
+    *value = std::min(*value, kMost);
+  }
+  channel.shift = std::max(channel.shift, 24);
   return channel;
 }
 

@@ -106,8 +106,10 @@ inline Case finished_conv_case(Random& random, const std::shared_ptr<ConvArgs>& 
   const auto table = std::make_shared<std::vector<Channel>>();
   int bits = in.tensor.type == Type::int8 ? 13 : 21;
   for (std::int64_t k = products; k > 1; k /= 4) ++bits;
+  const bool usual = chance(random, 60);
   for (int o = 0; o < shape[3]; ++o) {
     table->push_back(make_channel(random, bits, out.tensor.type, 1 << 20));
+    if (usual) table->back() = usual_channel(table->back());
   }
   a->table = table->data();
   const std::string text = "conv in " + in.text() + pair("kernel", a->kernel) +

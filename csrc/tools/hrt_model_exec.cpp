@@ -32,7 +32,8 @@ perf        runs it many times
   --input_file A[,B]   data of each input (default: noise)
   --profile_path DIR   writes DIR/profiler.log, the time of every instruction, as JSON
 
-The environment variable HORIZON_KERNELS forces an instruction set: scalar, avx2, avx512, amx, neon.
+The environment variable HORIZON_KERNELS forces an instruction set: scalar, avx2, avxvnni,
+avx512, amx, neon.
 )";
 
 // The part of the usage for one command: the first line, the command's own and the last paragraph.

@@ -34,7 +34,12 @@ REQUEST_PERMISSION, TILE_DATA = 0x1023, 18  # of Linux's arch_prctl on x86-64, s
 def fast_sets() -> list[str]:
     """The sets that this CPU can run, in their order, by what Linux says of it."""
     flags = set(Path("/proc/cpuinfo").read_text().split())
-    needed = {"avx512": "avx512_vnni", "avx2": "avx2", "neon": "asimddp"}
+    needed = {
+        "avx512": "avx512_vnni",
+        "avxvnni": "avx_vnni",
+        "avx2": "avx2",
+        "neon": "asimddp",
+    }
     found = [name for name, flag in needed.items() if flag in flags]
     compared = ["matrix_avx512"] if "avx512" in found else []
     if "amx_int8" in flags and not ctypes.CDLL(None).syscall(158, REQUEST_PERMISSION, TILE_DATA):
@@ -65,7 +70,7 @@ def test_aarch64(cpu, sets):
     run([tool("qemu-aarch64-static"), "-cpu", cpu, program, "100"], sets)
 
 
-@pytest.mark.parametrize("name", ["amx", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("name", ["amx", "avx2", "avxvnni", "avx512", "neon"])
 def test_no_function_is_shared_between_instruction_sets(name):
     """The linker keeps one copy of what two files define; it must not be one that some CPUs lack.
 
