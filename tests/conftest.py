@@ -12,6 +12,9 @@ from tests.missing import summary
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+# Tables and messages are as wide as the terminal.
+os.environ["COLUMNS"] = "100"
+
 # A shell starts background jobs with SIGINT ignored, which the tests' processes would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
