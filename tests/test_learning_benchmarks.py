@@ -15,6 +15,7 @@ from torch import nn
 
 from benchmarks import (
     average_weights,
+    carry_over,
     flow_quality,
     flow_sets,
     flow_time,
@@ -22,6 +23,7 @@ from benchmarks import (
     runtime_speed,
     teach_levels,
 )
+from hat.engine.checkpoint import load_checkpoint, save_checkpoint
 from hat.models.backbones import MatchPyramid
 from horizon_flow.compile import compile_network
 from horizon_flow.network_file import FOLDER, NetworkFile
@@ -100,6 +102,27 @@ def test_average_of_weights() -> None:
         average_weights.average(first, {"w": torch.zeros(3), "n": torch.tensor(1)}, 0.5)
 
 
+def test_what_a_narrower_network_has_learnt_is_carried_over(tmp_path: Path) -> None:
+    name = "configs/opticalflow_pred/pwcnet/pwcnet_{}_generated.py"
+    lite, small = (
+        f"models/pwcnet_{which}_generated/float-checkpoint-best.pth.tar"
+        for which in ("lite", "small")
+    )
+    content = load_checkpoint(Path(lite))
+    state = content["state_dict"]
+    bias = "backbone.matches.0.bn.bias"  # at 1/4, which is the wider network's second level
+    state[bias] = state[bias] + 4
+    later, output = tmp_path / "later.pth.tar", tmp_path / "out.pth.tar"
+    save_checkpoint(later, content)
+    words = ["--config", name.format("small"), "--ckpt", small, "--before", lite]
+    words += ["--from-config", name.format("lite"), "--after", str(later), "--share", "0.25"]
+    assert carry_over.main([*words, "--output", str(output)]) == 0
+    before, after = (load_checkpoint(path)["state_dict"] for path in (Path(small), output))
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"backbone.matches.1.bn.bias"}
+    assert torch.allclose(after[changed.pop()], before["backbone.matches.1.bn.bias"] + 1)
+
+
 def test_bad_files_are_told_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,9 +131,13 @@ def test_bad_files_are_told_and_nothing_is_written(
     name = "configs/opticalflow_pred/pwcnet/pwcnet_{}_generated.py"
     lite = "models/pwcnet_lite_generated/float-checkpoint-best.pth.tar"
     teach = ["--config", name.format("small"), "--teacher-config", name.format("lite")]
+    carry = ["--config", name.format("small"), "--from-config", name.format("lite")]
+    carry += ["--before", lite, "--after", lite]
     for run, words, message in (
         (average_weights.main, [str(tmp_path / "no"), lite], "no such checkpoint"),
         (average_weights.main, [str(damaged), lite], "damaged.pth.tar"),
+        (carry_over.main, [*carry, "--ckpt", str(damaged)], "damaged.pth.tar"),
+        (carry_over.main, [*carry, "--ckpt", lite], "backbone.matches.0"),
         (teach_levels.main, [*teach, "--ckpt", str(damaged), "--teacher", lite], "damaged.pth.tar"),
         (teach_levels.main, [*teach, "--ckpt", lite, "--teacher", lite], "backbone.matches.0"),
     ):
