@@ -10,6 +10,7 @@
 #include "kernels/byte_sums_avx2.h"
 #include "kernels/conv_driver.h"
 #include "kernels/conv_tiles.h"
+#include "kernels/pack_bytes_avx2.h"
 #include "kernels/requantize_lean_avx2.h"
 
 namespace horizon {
@@ -69,7 +70,9 @@ struct ByteTiles {
   }
 
   void find_apart() const;
-  void pack(const std::byte* from, std::int64_t pixels, std::byte* to) const;
+  void pack(const std::byte* from, std::int64_t pixels, std::byte* to) const {
+    pack_bytes<0>(a, from, pixels, to, pixel_bytes(a));
+  }
   void note(const std::byte* packed, std::int64_t pixels, std::byte* notes) const;
   void row(const Phase& phase, const ConvRow& row, std::int64_t first, std::int64_t last) const;
   template <int P>
@@ -126,19 +129,6 @@ void ByteTiles<Set>::find_apart() const {
   }
   // Where few windows fit, the CPU would often predict wrongly which do.
   for (std::int64_t i = 0; 2 * fours < windows && i < windows; ++i) apart[i] |= kFour;
-}
-
-template <class Set>
-void ByteTiles<Set>::pack(const std::byte* from, std::int64_t pixels, std::byte* to) const {
-  const std::int64_t inputs = a.in.shape[3], bytes = kStepInputs * groups;
-  if (inputs == bytes && a.in.stride[2] == bytes) {
-    __builtin_memcpy(to, from, static_cast<std::size_t>(pixels * bytes));
-    return;
-  }
-  for (std::int64_t x = 0; x < pixels; ++x, from += a.in.stride[2], to += bytes) {
-    __builtin_memcpy(to, from, static_cast<std::size_t>(inputs));
-    for (std::int64_t c = inputs; c < bytes; ++c) to[c] = std::byte{0};
-  }
 }
 
 // For each group of 4 inputs, whether one of them is negative in a packed row. Vectors read beyond

@@ -11,6 +11,7 @@
 #include "kernels/conv_driver.h"
 #include "kernels/conv_tiles.h"
 #include "kernels/conv_words_avx2.h"
+#include "kernels/pack_bytes_avx2.h"
 #include "kernels/requantize_lean_avx2.h"
 
 namespace horizon {
@@ -28,7 +29,7 @@ struct DotTiles {
   using Finish = Tiles<Set, true>;
   static constexpr std::int64_t kOutputs = 16;
   static constexpr int kPixels = 6;
-  static constexpr int kOutside = 128;  // a packed zero
+  static constexpr int kOffset = 128, kOutside = kOffset;
   const ConvArgs& a;
   Finish finish;
   LeanTiles lean;
@@ -63,7 +64,9 @@ struct DotTiles {
   }
 
   void prepare(const Phase& phase) const;
-  void pack(const std::byte* from, std::int64_t pixels, std::byte* to) const;
+  void pack(const std::byte* from, std::int64_t pixels, std::byte* to) const {
+    pack_bytes<kOffset>(a, from, pixels, to, pixel_bytes(a));
+  }
   void row(const Phase& phase, const ConvRow& row, std::int64_t first, std::int64_t last) const;
   template <int P>
   void tile(const Phase& phase, const ConvRow& row, std::int64_t column, std::int64_t block) const;
@@ -74,7 +77,7 @@ struct DotTiles {
 
 template <class Set>
 void DotTiles<Set>::prepare(const Phase& phase) const {
-  const __m256i shift = _mm256_set1_epi8(static_cast<char>(kOutside));
+  const __m256i shift = _mm256_set1_epi8(static_cast<char>(kOffset));
   const std::int64_t tap_count = std::int64_t{a.kernel[0]} * a.kernel[1];
   for (std::int64_t block = 0; block < outputs_padded(a) / kOutputs; ++block) {
     __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -93,34 +96,6 @@ void DotTiles<Set>::prepare(const Phase& phase) const {
     auto* to = reinterpret_cast<__m256i*>(start_of(phase, block));
     for (int n = 0; n < 2; ++n) {
       _mm256_storeu_si256(to + n, _mm256_sub_epi32(_mm256_setzero_si256(), sums[n]));
-    }
-  }
-}
-
-template <class Set>
-void DotTiles<Set>::pack(const std::byte* from, std::int64_t pixels, std::byte* to) const {
-  const std::int64_t inputs = a.in.shape[3], packed = pixel_bytes(a);
-  const __m256i shift = _mm256_set1_epi8(static_cast<char>(kOutside));
-  const bool joined = inputs == packed && a.in.stride[2] == inputs;
-  const std::int64_t length = joined ? pixels * inputs : inputs;  // bytes that lie together
-  for (std::int64_t x = 0; x < (joined ? 1 : pixels); ++x, from += a.in.stride[2], to += packed) {
-    std::int64_t c = 0;
-    for (; c + 32 <= length; c += 32) {
-      const __m256i bytes = _mm256_xor_si256(load_vector(from + c), shift);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + c), bytes);
-    }
-    for (; c < length; c += kStepInputs) {
-      std::uint32_t four = 0;
-      const std::int64_t left = length - c;
-      if (left >= kStepInputs) {
-        __builtin_memcpy(&four, from + c, kStepInputs);
-      } else {
-        for (std::int64_t i = 0; i < left; ++i) {
-          four |= std::to_integer<std::uint32_t>(from[c + i]) << 8 * i;
-        }
-      }
-      four ^= 0x80808080;
-      __builtin_memcpy(to + c, &four, kStepInputs);
     }
   }
 }
