@@ -46,7 +46,7 @@ struct alignas(32) LeanConstants {
     multiplier[i] = times_128(c.multiplier);
     second[i] = times_128(a.two_slopes ? c.negative_multiplier : c.residual_multiplier);
     shift[i] = c.shift - 23;
-    half[i] = c.shift >= kSmallestShift ? 1 << (c.shift - 24) : 0;  // or not used
+    half[i] = c.shift >= 24 ? 1 << (c.shift - 24) : 0;  // smaller shifts are not requantised here
   }
 };
 
