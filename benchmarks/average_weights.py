@@ -53,9 +53,9 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         check_outputs([args.output], {"A": args.first, "B": args.second}, "--output")
         contents = [load_checkpoint(path) for path in (args.first, args.second)]
-        states = [content["state_dict"] for content in contents]
+        first, second = (content["state_dict"] for content in contents)
         start = {"stage": contents[0]["stage"], "epoch": 0, "step": 0, "metrics": {}}
-        save_checkpoint(args.output, {**start, "state_dict": average(*states, args.share)})
+        save_checkpoint(args.output, {**start, "state_dict": average(first, second, args.share)})
     except (InputError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -255,7 +255,7 @@ def main() -> int:
     large, small = ([fitted(pair, to) for pair in pairs] for to in (size, half))
     lite, _ = trained_model(Config.fromfile(CONFIG), "infer_cfg", "int_infer", LITE)
     assert isinstance(lite, IntegerModel)
-    full = Network(*CALIBRATION).integer
+    full = Network("full", *CALIBRATION).integer
     table, tools = Table(), [native_tool(), emulated_tool()]
     with tempfile.TemporaryDirectory() as name:
         quick = Case("full", full, large, False, Path(name))

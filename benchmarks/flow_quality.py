@@ -56,7 +56,7 @@ def opencv_methods() -> dict[str, Method]:
         return method
 
     def farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
+        return cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0)
 
     def inverse_search(preset: int) -> Method:
         dis = cv2.DISOpticalFlow_create(preset)

@@ -74,7 +74,7 @@ def networks() -> dict[str, IntegerModel]:
     lite, _ = trained_model(config, "infer_cfg", "int_infer", LITE)
     assert isinstance(lite, IntegerModel)
     single = random_program(Config.fromfile(CONFIG, ONE_LEVEL))
-    return {"full": Network(*CALIBRATION).integer, "lite": lite, "one level": single}
+    return {"full": Network("full", *CALIBRATION).integer, "lite": lite, "one level": single}
 
 
 class Comparison:
