@@ -1,10 +1,12 @@
-// Requantisation to int8 where every ratio is below 1 (shift s >= 24), as in most layers.
+// Requantisation to int8 where every ratio is below 2 (shift s >= 23), as in most layers; copies
+// have a ratio of 1.
 //
-// 2^(s-1) is then a multiple of 2^23, and half may be added after the products have been divided by
-// 2^23: floor((p + 2^(s-1)) 2^-s) = floor((floor(p 2^-23) + 2^(s-24)) 2^-(s-23)). The quotient is
-// the upper half of the 64-bit product of the sum times 4 and M 2^7; with a residual, of the sum of
-// two such products. With M below 2^24 and a sum below 2^28, it has less than 30 bits. Packing
-// saturates, and the limits of the output are applied to bytes.
+// 2^(s-1) is then a multiple of 2^22, and half may be added after the products have been divided by
+// 2^22: floor((p + 2^(s-1)) 2^-s) = floor((floor(p 2^-22) + 2^(s-23)) 2^-(s-22)). The quotient is
+// the upper half of the 64-bit product of the sum times 8 and M 2^7; with a residual, of the sum of
+// two such products. A sum is below 2^28, so that 8 times it fits int32; with M below 2^24, the
+// quotient has less than 31 bits. Packing saturates, and the limits of the output are applied to
+// bytes.
 #pragma once
 
 #if defined(__x86_64__)
@@ -16,12 +18,17 @@
 namespace horizon {
 namespace {
 
+constexpr std::int32_t kSmallestLeanShift = 23;
+
 inline bool fits_lean(const ConvArgs& a) {
   if (a.out.type != Type::int8 || (a.two_slopes && a.residual.data != nullptr)) return false;
   for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
     const Channel& c = a.table[o];
-    if (!fits_integers8(c)) return false;
-    if (a.two_slopes && c.negative_multiplier >= 1 << 24) return false;
+    constexpr std::int32_t kLimit = 1 << 24;
+    if (c.shift < kSmallestLeanShift || c.multiplier >= kLimit || c.residual_multiplier >= kLimit) {
+      return false;
+    }
+    if (a.two_slopes && c.negative_multiplier >= kLimit) return false;
   }
   return true;
 }
@@ -32,12 +39,12 @@ struct alignas(32) LeanConstants {
   std::int32_t bias[N];
   std::int32_t multiplier[N];  // M 2^7
   std::int32_t second[N];      // the same of negative sums with two slopes, or of the residual
-  std::int32_t half[N];        // 2^(s-24)
-  std::int32_t shift[N];       // s - 23
+  std::int32_t half[N];        // 2^(s-23)
+  std::int32_t shift[N];       // s - 22
 
   // Of output o in place i; there are places beyond the last output.
   void set(int i, const ConvArgs& a, std::int64_t o) {
-    Channel c = o < a.out.shape[3] ? a.table[o] : Channel{0, 0, 0, kSmallestShift};
+    Channel c = o < a.out.shape[3] ? a.table[o] : Channel{0, 0, 0, kSmallestLeanShift};
     if (a.residual.data == nullptr) c = by_sign(c);
     const auto times_128 = [](std::int32_t value) {
       return static_cast<std::int32_t>(static_cast<std::uint32_t>(value) << 7);
@@ -45,8 +52,8 @@ struct alignas(32) LeanConstants {
     bias[i] = c.bias;
     multiplier[i] = times_128(c.multiplier);
     second[i] = times_128(a.two_slopes ? c.negative_multiplier : c.residual_multiplier);
-    shift[i] = c.shift - 23;
-    half[i] = c.shift >= 24 ? 1 << (c.shift - 24) : 0;  // smaller shifts are not requantised here
+    shift[i] = c.shift - 22;
+    half[i] = c.shift >= 23 ? 1 << (c.shift - 23) : 0;  // smaller shifts are not requantised here
   }
 };
 
@@ -63,25 +70,25 @@ struct LeanScale8 {
         shift(load_vector(c.shift + i)) {}
 
   static __m256i odd(__m256i v) { return _mm256_srli_epi64(v, 32); }
-  static __m256i fourfold(__m256i v) { return _mm256_slli_epi32(v, 2); }
+  static __m256i eightfold(__m256i v) { return _mm256_slli_epi32(v, 3); }
   __attribute__((always_inline)) __m256i rounded(__m256i low, __m256i high) const {
     const __m256i upper = _mm256_blend_epi32(odd(low), high, 0xaa);
     return _mm256_srav_epi32(_mm256_add_epi32(upper, half), shift);
   }
 
   __attribute__((always_inline)) __m256i operator()(__m256i sum) const {
-    sum = fourfold(sum);
+    sum = eightfold(sum);
     return rounded(_mm256_mul_epi32(sum, multiplier), _mm256_mul_epi32(odd(sum), odd(multiplier)));
   }
   __attribute__((always_inline)) __m256i sloped(__m256i sum) const {
-    sum = fourfold(sum);
+    sum = eightfold(sum);
     const __m256i chosen = _mm256_castps_si256(_mm256_blendv_ps(
         _mm256_castsi256_ps(multiplier), _mm256_castsi256_ps(second), _mm256_castsi256_ps(sum)));
     return rounded(_mm256_mul_epi32(sum, chosen), _mm256_mul_epi32(odd(sum), odd(chosen)));
   }
   __attribute__((always_inline)) __m256i with_residual(__m256i sum, __m256i residual) const {
-    sum = fourfold(sum);
-    residual = fourfold(residual);
+    sum = eightfold(sum);
+    residual = eightfold(residual);
     const auto both = [](__m256i x, __m256i m, __m256i y, __m256i n) {
       return _mm256_add_epi64(_mm256_mul_epi32(x, m), _mm256_mul_epi32(y, n));
     };

@@ -1,4 +1,4 @@
-// Requantisation to int8 where every ratio is below 1 (shift s >= 24), as in most layers, with
+// Requantisation to int8 where every ratio is below 2 (shift s >= 23), as in most layers, with
 // AVX-512: why it is exact stands in requantize_lean_avx2.h.
 #pragma once
 
@@ -14,7 +14,7 @@ inline bool fits_lean(const ConvArgs& a) {
   for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
     const Channel& c = a.table[o];
     constexpr std::int32_t kLimit = 1 << 24;
-    if (c.shift < 24 || c.multiplier >= kLimit || c.residual_multiplier >= kLimit) return false;
+    if (c.shift < 23 || c.multiplier >= kLimit || c.residual_multiplier >= kLimit) return false;
     if (a.two_slopes && c.negative_multiplier >= kLimit) return false;
   }
   return true;
@@ -35,12 +35,12 @@ struct Lean16 {
     second = _mm512_slli_epi32(
         load(kSlopes ? constants.negative_multiplier : constants.residual_multiplier), 7);
     const __m512i shifts = load(constants.shift);
-    shift = _mm512_sub_epi32(shifts, _mm512_set1_epi32(23));
-    half = _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_sub_epi32(shifts, _mm512_set1_epi32(24)));
+    shift = _mm512_sub_epi32(shifts, _mm512_set1_epi32(22));
+    half = _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_sub_epi32(shifts, _mm512_set1_epi32(23)));
   }
 
   HORIZON_INLINE static __m512i odd(__m512i v) { return _mm512_srli_epi64(v, 32); }
-  HORIZON_INLINE static __m512i fourfold(__m512i v) { return _mm512_slli_epi32(v, 2); }
+  HORIZON_INLINE static __m512i eightfold(__m512i v) { return _mm512_slli_epi32(v, 3); }
   HORIZON_INLINE __m512i rounded(__m512i low, __m512i high) const {
     const __m512i upper = _mm512_mask_shuffle_epi32(high, 0x5555, low, _MM_PERM_DDBB);
     return _mm512_srav_epi32(_mm512_add_epi32(upper, half), shift);
@@ -50,12 +50,12 @@ struct Lean16 {
     const __m512i m = kSlopes
                           ? _mm512_mask_blend_epi32(_mm512_movepi32_mask(sum), multiplier, second)
                           : multiplier;
-    sum = fourfold(sum);
+    sum = eightfold(sum);
     return rounded(_mm512_mul_epi32(sum, m), _mm512_mul_epi32(odd(sum), odd(m)));
   }
   HORIZON_INLINE __m512i operator()(__m512i sum, __m512i residual) const {
-    sum = fourfold(sum);
-    residual = fourfold(residual);
+    sum = eightfold(sum);
+    residual = eightfold(residual);
     const auto both = [](__m512i x, __m512i m, __m512i y, __m512i n) {
       return _mm512_add_epi64(_mm512_mul_epi32(x, m), _mm512_mul_epi32(y, n));
     };

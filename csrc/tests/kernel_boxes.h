@@ -138,7 +138,7 @@ inline Channel make_channel(Random& random, int bits, Type out, int bias) {
   return channel;
 }
 
-// The channel with ratios below 1, as nearly all of a network are: kernels have a quicker way where
+// The channel with ratios below 2, as nearly all of a network are: kernels have a quicker way where
 // every channel of a layer is such.
 inline Channel usual_channel(Channel channel) {
   constexpr std::int32_t kMost = (1 << 24) - 1;
@@ -147,7 +147,7 @@ inline Channel usual_channel(Channel channel) {
         &channel.negative_residual_multiplier}) {
     *value = std::min(*value, kMost);
   }
-  channel.shift = std::max(channel.shift, 24);
+  channel.shift = std::max(channel.shift, 23);
   return channel;
 }
 

@@ -107,8 +107,9 @@ inline Case finished_conv_case(Random& random, const std::shared_ptr<ConvArgs>& 
   int bits = in.tensor.type == Type::int8 ? 13 : 21;
   for (std::int64_t k = products; k > 1; k /= 4) ++bits;
   const bool usual = chance(random, 60);
+  const int most_bias = chance(random, 10) ? (1 << 27) - 1 : 1 << 20;  // with the sums, up to 2^28
   for (int o = 0; o < shape[3]; ++o) {
-    table->push_back(make_channel(random, bits, out.tensor.type, 1 << 20));
+    table->push_back(make_channel(random, bits, out.tensor.type, most_bias));
     if (usual) table->back() = usual_channel(table->back());
   }
   a->table = table->data();
