@@ -8,4 +8,4 @@ shift
 cmake -S "$(dirname "$0")/.." -B "$directory" --log-level=WARNING -DCMAKE_CXX_COMPILER=clang++ \
   -DCMAKE_CXX_FLAGS="-g1 -fno-sanitize-recover=all $*" -DHORIZON_SANITIZE=address,undefined \
   -DHORIZON_PYTHON=OFF -DHORIZON_FUZZ=ON
-cmake --build "$directory" --target fuzz_program forge make_corpus
+cmake --build "$directory" --parallel "$(nproc)" --target fuzz_program forge make_corpus
