@@ -21,7 +21,6 @@
 namespace horizon {
 namespace {
 
-constexpr std::int64_t kStepInputs = 4, kStepBytes = 64;  // of the weights of 16 outputs
 constexpr std::int16_t kMostOfAll = 255, kMostOfOneSign = 258;
 constexpr int kWindow = 4;  // steps
 // Of a window of steps: what does not fit 16 bits together. The latter two are for negative inputs.

@@ -24,18 +24,17 @@ inline bool fits_bytes(const ConvArgs& a) {
 // Set has what finishes the sums: that of conv_tiles.h with weights in blocks.
 template <class Set>
 struct ByteTiles {
-  using Finish = Tiles<Set, true>;
+  using Finish = TileFinish<Set>;
   static constexpr std::int64_t kOutputs = 16;
   static constexpr int kPixels = 3;
   const ConvArgs& a;
   Finish finish;
-  LeanTiles lean;
   std::int64_t groups;     // steps of one tap
   std::uint8_t* apart;     // of every window of every 16 outputs
   std::uint8_t* negative;  // of the rows that an output row reads, for all taps of a row
 
   static std::int64_t group_count(const ConvArgs& a) {
-    return Finish::packed_channels(a) / kStepInputs;
+    return Tiles<Set, true>::packed_channels(a) / kStepInputs;
   }
   // Steps that lie together (Stretches), all of which begin with a window.
   static bool joined(const ConvArgs& a) { return !a.transposed && a.dilation[1] == 1; }
@@ -51,20 +50,15 @@ struct ByteTiles {
   }
   static std::int64_t pixel_bytes(const ConvArgs& a) { return kStepInputs * group_count(a); }
   static std::int64_t note_bytes(const ConvArgs& a) { return round_up(group_count(a), 64); }
-  static std::int64_t lean_at(const ConvArgs& a) { return round_up(Finish::scratch_bytes(a), 64); }
-  static std::int64_t apart_at(const ConvArgs& a) {
-    return lean_at(a) + LeanTiles::scratch_bytes(a);
-  }
   static std::int64_t scratch_bytes(const ConvArgs& a) {
-    return apart_at(a) + round_up(window_count(a), 64) + a.kernel[1] * group_count(a);
+    return Finish::scratch_bytes(a) + round_up(window_count(a), 64) + a.kernel[1] * group_count(a);
   }
 
   ByteTiles(const ConvArgs& args, std::byte* scratch)
       : a(args),
         finish(args, scratch),
-        lean(args, scratch + lean_at(args)),
         groups(group_count(args)),
-        apart(reinterpret_cast<std::uint8_t*>(scratch + apart_at(args))),
+        apart(reinterpret_cast<std::uint8_t*>(scratch + Finish::scratch_bytes(args))),
         negative(apart + round_up(window_count(args), 64)) {
     find_apart();
   }
@@ -77,9 +71,6 @@ struct ByteTiles {
   void row(const Phase& phase, const ConvRow& row, std::int64_t first, std::int64_t last) const;
   template <int P>
   void tile(const Phase& phase, const ConvRow& row, std::int64_t column, std::int64_t block) const;
-  template <int P>
-  void some(std::int64_t count, const Phase& phase, const ConvRow& row, std::int64_t column,
-            std::int64_t block) const;
 };
 
 template <class Set>
@@ -165,17 +156,7 @@ __attribute__((noinline)) void ByteTiles<Set>::tile(const Phase& phase, const Co
                    stretches.length, negative, of_block + tap / columns * windows);
     }
   }
-  finish_bytes(finish, lean, sums.sums, phase, row, column, block);
-}
-
-template <class Set>
-template <int P>
-void ByteTiles<Set>::some(std::int64_t count, const Phase& phase, const ConvRow& row,
-                          std::int64_t column, std::int64_t block) const {
-  if constexpr (P > 1) {
-    if (count < P) return some<P - 1>(count, phase, row, column, block);
-  }
-  tile<P>(phase, row, column, block);
+  finish(sums.sums, phase, row, column, block);
 }
 
 template <class Set>
@@ -188,11 +169,9 @@ void ByteTiles<Set>::row(const Phase& phase, const ConvRow& row, std::int64_t fi
       negative[kx * groups + g] = static_cast<std::uint8_t>(any);
     }
   }
-  for (std::int64_t block = first; block < last; ++block) {
-    for (std::int64_t column = 0; column < phase.x.count; column += kPixels) {
-      some<kPixels>(phase.x.count - column, phase, row, column, block);
-    }
-  }
+  each_tile<kPixels>(phase, first, last, [&]<int P>(std::int64_t column, std::int64_t block) {
+    tile<P>(phase, row, column, block);
+  });
 }
 
 }  // namespace

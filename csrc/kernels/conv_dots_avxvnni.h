@@ -17,8 +17,6 @@
 namespace horizon {
 namespace {
 
-constexpr std::int64_t kStepInputs = 4, kStepBytes = 64;  // of the weights of 16 outputs
-
 inline bool fits_dots(const ConvArgs& a) {
   return fits_tiles(a) && a.weight_layout == WeightLayout::blocked && a.in.type == Type::int8;
 }
@@ -26,13 +24,12 @@ inline bool fits_dots(const ConvArgs& a) {
 // Set has what finishes the sums: that of conv_tiles.h with weights in blocks.
 template <class Set>
 struct DotTiles {
-  using Finish = Tiles<Set, true>;
+  using Finish = TileFinish<Set>;
   static constexpr std::int64_t kOutputs = 16;
   static constexpr int kPixels = 6;
   static constexpr int kOffset = 128, kOutside = kOffset;
   const ConvArgs& a;
   Finish finish;
-  LeanTiles lean;
   std::int64_t groups;  // steps of one tap
   std::int32_t* start;  // of every phase and output: -128 sum w
 
@@ -40,20 +37,15 @@ struct DotTiles {
   static std::int64_t outputs_padded(const ConvArgs& a) {
     return round_up(a.out.shape[3], kOutputs);
   }
-  static std::int64_t lean_at(const ConvArgs& a) { return round_up(Finish::scratch_bytes(a), 64); }
-  static std::int64_t starts_at(const ConvArgs& a) {
-    return lean_at(a) + LeanTiles::scratch_bytes(a);
-  }
   static std::int64_t scratch_bytes(const ConvArgs& a) {
-    return starts_at(a) + phase_count(a) * outputs_padded(a) * 4;
+    return Finish::scratch_bytes(a) + phase_count(a) * outputs_padded(a) * 4;
   }
 
   DotTiles(const ConvArgs& args, std::byte* scratch)
       : a(args),
         finish(args, scratch),
-        lean(args, scratch + lean_at(args)),
         groups(pixel_bytes(args) / kStepInputs),
-        start(reinterpret_cast<std::int32_t*>(scratch + starts_at(args))) {
+        start(reinterpret_cast<std::int32_t*>(scratch + Finish::scratch_bytes(args))) {
     for (std::int32_t i = 0; i < phase_count(a); ++i) prepare(make_phase(a, i));
   }
 
@@ -70,9 +62,6 @@ struct DotTiles {
   void row(const Phase& phase, const ConvRow& row, std::int64_t first, std::int64_t last) const;
   template <int P>
   void tile(const Phase& phase, const ConvRow& row, std::int64_t column, std::int64_t block) const;
-  template <int P>
-  void some(std::int64_t count, const Phase& phase, const ConvRow& row, std::int64_t column,
-            std::int64_t block) const;
 };
 
 template <class Set>
@@ -131,27 +120,15 @@ __attribute__((noinline)) void DotTiles<Set>::tile(const Phase& phase, const Con
       }
     }
   }
-  finish_bytes(finish, lean, acc, phase, row, column, block);
-}
-
-template <class Set>
-template <int P>
-void DotTiles<Set>::some(std::int64_t count, const Phase& phase, const ConvRow& row,
-                         std::int64_t column, std::int64_t block) const {
-  if constexpr (P > 1) {
-    if (count < P) return some<P - 1>(count, phase, row, column, block);
-  }
-  tile<P>(phase, row, column, block);
+  finish(acc, phase, row, column, block);
 }
 
 template <class Set>
 void DotTiles<Set>::row(const Phase& phase, const ConvRow& row, std::int64_t first,
                         std::int64_t last) const {
-  for (std::int64_t block = first; block < last; ++block) {
-    for (std::int64_t column = 0; column < phase.x.count; column += kPixels) {
-      some<kPixels>(phase.x.count - column, phase, row, column, block);
-    }
-  }
+  each_tile<kPixels>(phase, first, last, [&]<int P>(std::int64_t column, std::int64_t block) {
+    tile<P>(phase, row, column, block);
+  });
 }
 
 }  // namespace

@@ -170,14 +170,25 @@ __attribute__((noinline)) void blocked_tile(const Tiles<Set, true>& c, const Pha
   finish_tile(c, acc, phase, row, column, block);
 }
 
-// The tile of `count` pixels, at most P.
-template <class Set, int P>
-void some_blocked(std::int64_t count, const Tiles<Set, true>& c, const Phase& phase,
-                  const ConvRow& row, std::int64_t column, std::int64_t block) {
-  if constexpr (P > 1) {
-    if (count < P) return some_blocked<Set, P - 1>(count, c, phase, row, column, block);
+// Calls tile.operator()<P>() with the largest P that `count` pixels fill, at most kMost.
+template <int kMost, class Tile>
+void some_pixels(std::int64_t count, const Tile& tile) {
+  if constexpr (kMost > 1) {
+    if (count < kMost) return some_pixels<kMost - 1>(count, tile);
   }
-  blocked_tile<Set, P>(c, phase, row, column, block);
+  tile.template operator()<kMost>();
+}
+
+// Cuts a row of 16 outputs each from 16 `first` to 16 `last` into tiles of up to kMost pixels:
+// calls tile.operator()<pixels>(column, block).
+template <int kMost, class Tile>
+void each_tile(const Phase& phase, std::int64_t first, std::int64_t last, const Tile& tile) {
+  for (std::int64_t block = first; block < last; ++block) {
+    for (std::int64_t column = 0; column < phase.x.count; column += kMost) {
+      some_pixels<kMost>(phase.x.count - column,
+                         [&]<int P>() { tile.template operator()<P>(column, block); });
+    }
+  }
 }
 
 // P pixels x O outputs for weights in rows.
@@ -230,11 +241,10 @@ void Tiles<Set, kBlocked>::row(const Phase& phase, const ConvRow& row, std::int6
                                                      rows_row<Set, 3>, rows_row<Set, 4>};
     kRows[a.out.shape[3] - 1](*this, phase, row);
   } else {
-    for (std::int64_t block = first; block < last; ++block) {
-      for (std::int64_t column = 0; column < phase.x.count; column += Set::kPixels) {
-        some_blocked<Set, Set::kPixels>(phase.x.count - column, *this, phase, row, column, block);
-      }
-    }
+    each_tile<Set::kPixels>(phase, first, last,
+                            [&]<int P>(std::int64_t column, std::int64_t block) {
+                              blocked_tile<Set, P>(*this, phase, row, column, block);
+                            });
   }
 }
 

@@ -20,6 +20,8 @@
 namespace horizon {
 namespace {
 
+constexpr std::int64_t kStepInputs = 4, kStepBytes = 64;  // of weights in blocks, of 16 outputs
+
 inline __m256i load_vector(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }

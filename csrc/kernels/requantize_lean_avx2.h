@@ -1,37 +1,18 @@
-// Requantisation to int8 where every ratio is below 2 (shift s >= 23), as in most layers; copies
-// have a ratio of 1.
-//
-// 2^(s-1) is then a multiple of 2^22, and half may be added after the products have been divided by
-// 2^22: floor((p + 2^(s-1)) 2^-s) = floor((floor(p 2^-22) + 2^(s-23)) 2^-(s-22)). The quotient is
-// the upper half of the 64-bit product of the sum times 8 and M 2^7; with a residual, of the sum of
-// two such products. A sum is below 2^28, so that 8 times it fits int32; with M below 2^24, the
-// quotient has less than 31 bits. Packing saturates, and the limits of the output are applied to
-// bytes.
+// Requantisation to int8 of lean layers with vectors of 256 bits; kernels/lean.h says which and
+// why.
 #pragma once
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
+#include <optional>
+
 #include "kernels/conv_words_avx2.h"
+#include "kernels/lean.h"
 
 namespace horizon {
 namespace {
-
-constexpr std::int32_t kSmallestLeanShift = 23;
-
-inline bool fits_lean(const ConvArgs& a) {
-  if (a.out.type != Type::int8 || (a.two_slopes && a.residual.data != nullptr)) return false;
-  for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
-    const Channel& c = a.table[o];
-    constexpr std::int32_t kLimit = 1 << 24;
-    if (c.shift < kSmallestLeanShift || c.multiplier >= kLimit || c.residual_multiplier >= kLimit) {
-      return false;
-    }
-    if (a.two_slopes && c.negative_multiplier >= kLimit) return false;
-  }
-  return true;
-}
 
 // The constants of N outputs, in the order of the sums.
 template <int N>
@@ -52,8 +33,9 @@ struct alignas(32) LeanConstants {
     bias[i] = c.bias;
     multiplier[i] = times_128(c.multiplier);
     second[i] = times_128(a.two_slopes ? c.negative_multiplier : c.residual_multiplier);
-    shift[i] = c.shift - 22;
-    half[i] = c.shift >= 23 ? 1 << (c.shift - 23) : 0;  // smaller shifts are not requantised here
+    const std::int32_t above = c.shift - kSmallestLeanShift;
+    shift[i] = above + 1;
+    half[i] = above >= 0 ? 1 << above : 0;  // smaller shifts are not requantised here
   }
 };
 
@@ -100,20 +82,19 @@ struct LeanScale8 {
 // For tiles of pixels by 16 outputs.
 struct LeanTiles {
   const ConvArgs& a;
-  LeanConstants<16>* constants;  // of 16 outputs each; null where the layer does not fit
+  LeanConstants<16>* constants;  // of 16 outputs each
   const __m256i lo, hi;
 
   static std::int64_t blocks(const ConvArgs& a) { return (a.out.shape[3] + 15) / 16; }
   static std::int64_t scratch_bytes(const ConvArgs& a) {
-    return fits_lean(a) ? blocks(a) * static_cast<std::int64_t>(sizeof(LeanConstants<16>)) : 0;
+    return blocks(a) * static_cast<std::int64_t>(sizeof(LeanConstants<16>));
   }
 
   LeanTiles(const ConvArgs& args, std::byte* scratch)
       : a(args),
-        constants(fits_lean(args) ? reinterpret_cast<LeanConstants<16>*>(scratch) : nullptr),
+        constants(reinterpret_cast<LeanConstants<16>*>(scratch)),
         lo(_mm256_set1_epi8(static_cast<char>(args.lo))),
         hi(_mm256_set1_epi8(static_cast<char>(args.hi))) {
-    if (constants == nullptr) return;
     for (std::int64_t o = 0; o < 16 * blocks(a); ++o) {
       constants[o / 16].set(static_cast<int>(o % 16), a, o);
     }
@@ -184,16 +165,28 @@ struct LeanTiles {
   }
 };
 
-// Requantises and stores the sums of P pixels: as a lean layer where it is one.
-template <class Set, int P>
-__attribute__((always_inline)) inline void finish_bytes(const Tiles<Set, true>& full,
-                                                        const LeanTiles& lean,
-                                                        const __m256i (&acc)[P][2],
-                                                        const Phase& phase, const ConvRow& row,
-                                                        std::int64_t column, std::int64_t block) {
-  if (lean.constants == nullptr) return finish_tile(full, acc, phase, row, column, block);
-  lean.finish(acc, OutputPixels(full.a, phase, row), column, block);
-}
+// What finishes the sums of a layer: its constants are those of a lean one, or else of Set.
+template <class Set>
+struct TileFinish {
+  using Full = Tiles<Set, true>;
+  std::optional<LeanTiles> lean;
+  std::optional<Full> full;
+
+  static std::int64_t scratch_bytes(const ConvArgs& a) {
+    return round_up(fits_lean(a) ? LeanTiles::scratch_bytes(a) : Full::scratch_bytes(a), 64);
+  }
+  TileFinish(const ConvArgs& a, std::byte* scratch) {
+    fits_lean(a) ? void(lean.emplace(a, scratch)) : void(full.emplace(a, scratch));
+  }
+
+  template <int P>
+  __attribute__((always_inline)) void operator()(const __m256i (&acc)[P][2], const Phase& phase,
+                                                 const ConvRow& row, std::int64_t column,
+                                                 std::int64_t block) const {
+    if (!lean) return finish_tile(*full, acc, phase, row, column, block);
+    lean->finish(acc, OutputPixels(lean->a, phase, row), column, block);
+  }
+};
 
 }  // namespace
 }  // namespace horizon

@@ -1,24 +1,13 @@
-// Requantisation to int8 where every ratio is below 2 (shift s >= 23), as in most layers, with
-// AVX-512: why it is exact stands in requantize_lean_avx2.h.
+// Requantisation to int8 of lean layers with AVX-512; kernels/lean.h says which and why.
 #pragma once
 
 #include <immintrin.h>
 
 #include "kernels/conv_epilogue_avx512.h"
+#include "kernels/lean.h"
 
 namespace horizon {
 namespace {
-
-inline bool fits_lean(const ConvArgs& a) {
-  if (a.out.type != Type::int8 || (a.two_slopes && a.residual.data != nullptr)) return false;
-  for (std::int32_t o = 0; o < a.out.shape[3]; ++o) {
-    const Channel& c = a.table[o];
-    constexpr std::int32_t kLimit = 1 << 24;
-    if (c.shift < 23 || c.multiplier >= kLimit || c.residual_multiplier >= kLimit) return false;
-    if (a.two_slopes && c.negative_multiplier >= kLimit) return false;
-  }
-  return true;
-}
 
 // Requantises 16 sums, which include the bias; nothing is limited. kSlopes: `second` multiplies
 // negative sums, otherwise the residual.
@@ -34,9 +23,11 @@ struct Lean16 {
     multiplier = _mm512_slli_epi32(load(constants.multiplier), 7);
     second = _mm512_slli_epi32(
         load(kSlopes ? constants.negative_multiplier : constants.residual_multiplier), 7);
-    const __m512i shifts = load(constants.shift);
-    shift = _mm512_sub_epi32(shifts, _mm512_set1_epi32(22));
-    half = _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_sub_epi32(shifts, _mm512_set1_epi32(23)));
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i above =
+        _mm512_sub_epi32(load(constants.shift), _mm512_set1_epi32(kSmallestLeanShift));
+    shift = _mm512_add_epi32(above, one);
+    half = _mm512_sllv_epi32(one, above);
   }
 
   HORIZON_INLINE static __m512i odd(__m512i v) { return _mm512_srli_epi64(v, 32); }
