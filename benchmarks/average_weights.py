@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from hat.engine.checkpoint import load_checkpoint, save_checkpoint
+from hat.engine.checkpoint import load_checkpoint, save_weights
 from hat.errors import InputError
 from hat.outputs import check_outputs
 
@@ -54,8 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
         check_outputs([args.output], {"A": args.first, "B": args.second}, "--output")
         contents = [load_checkpoint(path) for path in (args.first, args.second)]
         first, second = (content["state_dict"] for content in contents)
-        start = {"stage": contents[0]["stage"], "epoch": 0, "step": 0, "metrics": {}}
-        save_checkpoint(args.output, {**start, "state_dict": average(first, second, args.share)})
+        save_weights(args.output, average(first, second, args.share), contents[0]["stage"])
     except (InputError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

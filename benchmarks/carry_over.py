@@ -19,7 +19,7 @@ import torch
 
 from hat.cli.sections import build_model, trained_model
 from hat.config import Config
-from hat.engine.checkpoint import save_checkpoint
+from hat.engine.checkpoint import save_weights
 from hat.errors import InputError
 from hat.models.widen import widen_weights
 from hat.outputs import check_outputs
@@ -65,8 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
             for ckpt in (args.before, args.after)
         )
         weights = carried_over(wide.state_dict(), before, after, args.share)
-        start = {"stage": "float", "epoch": 0, "step": 0, "metrics": {}}
-        save_checkpoint(args.output, {**start, "state_dict": weights})
+        save_weights(args.output, weights)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ from pathlib import Path
 from hat.cli import common
 from hat.cli.sections import build_model, trained_model
 from hat.config import Config
-from hat.engine.checkpoint import save_checkpoint
+from hat.engine.checkpoint import save_weights
 from hat.models.widen import widen_weights
 from hat.outputs import check_outputs
 
@@ -39,15 +39,6 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output)
     check_outputs([output], {"config": config.path, "--ckpt": str(source)}, "--output")
     new = build_model(config, "infer_cfg")
-    save_checkpoint(
-        output,
-        {
-            "stage": "float",
-            "epoch": 0,
-            "step": 0,
-            "metrics": {},
-            "state_dict": widen_weights(old, new),
-        },
-    )
+    save_weights(output, widen_weights(old, new))
     print(f"Weights of {source} in the network of {config.path}: {output}")
     return 0

@@ -94,6 +94,16 @@ def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
         ) from error
 
 
+def save_weights(path: str | Path, weights: dict[str, Any], stage: str = "float") -> None:
+    """Write weights that a training may start from: a checkpoint of step 0.
+
+    Raises:
+        InputError, ValueError: as :func:`save_checkpoint`.
+    """
+    start = {"stage": stage, "epoch": 0, "step": 0, "metrics": {}}
+    save_checkpoint(path, {**start, "state_dict": weights})
+
+
 def load_checkpoint(path: str | Path, hint: str = "") -> dict[str, Any]:
     """Read a checkpoint onto the CPU; a bare state dict is accepted as ``state_dict``.
 

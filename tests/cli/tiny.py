@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from hat.config import Config
-from hat.engine.checkpoint import save_checkpoint
+from hat.engine.checkpoint import save_weights
 from hat.registry import build_from_registry
 
 TEXT = """
@@ -66,7 +66,5 @@ def write_checkpoint(config_path: Path, seed: int = 0, factor: float = 1.0) -> P
     for name in ("head.estimators.0.flow.weight", "head.estimators.0.context.1.weight"):
         state[name] *= factor
     path = Path(config.ckpt_dir) / "float-checkpoint-best.pth.tar"
-    save_checkpoint(
-        path, {"stage": "float", "epoch": 0, "step": 0, "metrics": {}, "state_dict": state}
-    )
+    save_weights(path, state)
     return path
