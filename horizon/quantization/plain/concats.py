@@ -32,11 +32,19 @@ PASSING = (
 )
 
 
-def give_one_scale(module: fx.GraphModule) -> None:
-    """Change the graph: a concatenation of channels that needs one scale is a layer with one."""
+def give_one_scale(module: fx.GraphModule, behind: set[str]) -> None:
+    """Change the graph: a concatenation of channels that needs one scale is a layer with one.
+
+    Args:
+        behind: the names of the nodes that come behind the program.
+    """
     for node in list(module.graph.nodes):
         stacks = node.target is torch.stack and len(shape_of(node)) == 5
-        if not is_real(node) or not (stacks or (node.target in CONCATS and axis_of(node) == 1)):
+        if (
+            node.name in behind
+            or not is_real(node)
+            or not (stacks or (node.target in CONCATS and axis_of(node) == 1))
+        ):
             continue
         if not stacks and all(_takes_scales(module, user) for user in node.users):
             continue

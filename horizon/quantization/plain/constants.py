@@ -46,6 +46,11 @@ FACTORIES = (
     *("new_zeros", "new_ones", "new_full", "new_tensor"),
 )
 """Functions and methods whose result does not depend on the values of tensors."""
+EXPANDING = (
+    *(torch.broadcast_to, torch.Tensor.expand, torch.Tensor.expand_as, torch.Tensor.repeat),
+    *("expand", "expand_as", "repeat", "broadcast_to"),
+)
+"""What repeats a constant; of another tensor it takes the sizes alone."""
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
 
 
@@ -182,6 +187,8 @@ def constant_nodes(module: fx.GraphModule) -> dict[fx.Node, bool]:
             found[node] = False
             continue
         tensors = [x for x in sources if isinstance(value_of(x), Tensor)]
+        if node.target in EXPANDING:
+            tensors = tensors[:1]
         if node.op.startswith("call") and tensors and all(x in found for x in tensors):
             found[node] = any(found[x] for x in tensors)
     return found
@@ -239,7 +246,12 @@ def _value(
         return None
     if value.numel() and shape_of(node) == own and bool((value == value.reshape(-1)[0]).all()):
         return value.reshape(-1)[:1]
-    shape = (1,) * (len(own) - value.dim()) + tuple(value.shape)
+    value = value.reshape((1,) * (len(own) - value.dim()) + tuple(value.shape))
+    if constant.target in EXPANDING or not constants[constant]:
+        for axis in range(len(own)):
+            first = value.narrow(axis, 0, 1)
+            value = first if axis != 1 and torch.equal(first.expand_as(value), value) else value
+    shape = tuple(value.shape)
     channels = shape_of(node)[1:2]
     if any(side != 1 for axis, side in enumerate(shape) if axis != 1):
         return None

@@ -22,7 +22,7 @@ def keep_axes(module: fx.GraphModule) -> None:
     for node in list(module.graph.nodes):
         source: Any = node.args[0] if node.args else None
         name = REDUCTIONS.get(node.target)
-        given, keeps = _arguments(node)
+        given, keeps = arguments_of_reduction(node)
         if name is None or keeps or given is None:
             continue
         inner, left = maps.get(source, (source, [0, 1, 2, 3]))
@@ -45,7 +45,7 @@ def keep_axes(module: fx.GraphModule) -> None:
         maps[new] = kept, left
 
 
-def _arguments(node: fx.Node) -> tuple[list[int] | None, bool]:
+def arguments_of_reduction(node: fx.Node) -> tuple[list[int] | None, bool]:
     """The axes of a reduction, None where it has none or others than numbers, and ``keepdim``."""
     if not set(node.kwargs) <= {"dim", "axis", "keepdim", "keepdims"}:
         return None, False

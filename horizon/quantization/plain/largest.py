@@ -1,4 +1,6 @@
-"""``torch.max(x, dim, keepdim)``, of whose result only the values are used, is ``torch.amax``."""
+"""Largest elements: ``torch.max(x, dim, keepdim)``, of whose result only the values are used, is
+``torch.amax``, and the larger one of a tensor and a number is ``torch.clamp``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,33 @@ from typing import Any
 import torch
 from torch import fx
 
+from horizon.quantization.plain.constants import constant_nodes
 from horizon.quantization.plain.own_layers import replace
+from horizon.quantization.plain.tracing import is_real, shape_of, value_of
+
+LARGER = (torch.max, torch.maximum, "max", "maximum")
+SMALLER = (torch.min, torch.minimum, "min", "minimum")
+
+
+def use_clamps(module: fx.GraphModule) -> None:
+    """Change the graph: the larger or smaller one of a tensor and a constant number is a clamp."""
+    constants = constant_nodes(module)
+    for node in list(module.graph.nodes):
+        if node.target not in (*LARGER, *SMALLER) or len(node.args) != 2 or node.kwargs:
+            continue
+        x, bound = node.args
+        if x in constants:
+            x, bound = bound, x
+        if bound not in constants or x in constants or not is_real(x) or constants[bound]:
+            continue
+        if value_of(bound).numel() != 1 or shape_of(node) != shape_of(x):
+            continue
+        number = float(value_of(bound))
+        limits = (number, None) if node.target in LARGER else (None, number)
+        with module.graph.inserting_before(node):
+            new = module.graph.call_function(torch.clamp, (x, *limits))
+        new.meta["line"] = node.meta.get("line")
+        replace(module, node, new)
 
 
 def use_amax(module: fx.GraphModule) -> None:

@@ -8,7 +8,6 @@ layers, not results: the output is compared with the network's.
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -26,15 +25,17 @@ from horizon.quantization.plain.concats import give_one_scale
 from horizon.quantization.plain.constants import fold_constants, fold_sizes, take_constants
 from horizon.quantization.plain.flat import use_maps
 from horizon.quantization.plain.functional_layers import use_layers
+from horizon.quantization.plain.global_pools import use_global_pools
 from horizon.quantization.plain.in_place import use_results
 from horizon.quantization.plain.keep_axes import keep_axes
-from horizon.quantization.plain.largest import use_amax
+from horizon.quantization.plain.largest import use_amax, use_clamps
 from horizon.quantization.plain.output_sizes import fix_output_sizes
 from horizon.quantization.plain.own_layers import own_layers
 from horizon.quantization.plain.parametrised import use_parameters
 from horizon.quantization.plain.patterns import fuse_graph
 from horizon.quantization.plain.sizes import computes_with_sizes
-from horizon.quantization.plain.tail import find_tail
+from horizon.quantization.plain.stacks import use_operands
+from horizon.quantization.plain.tail import find_tail, refuse_joins
 from horizon.quantization.plain.ties import tell_ties
 from horizon.quantization.plain.tracing import (
     add_layer,
@@ -51,6 +52,19 @@ from horizon.quantization.qconfig import get_default_qat_out_qconfig, get_defaul
 from horizon.quantization.same_output import check_same_output
 
 STUBS = (*stubs.QUANT.modules, *stubs.DEQUANT.modules)
+
+
+def check_bare(model: nn.Module) -> None:
+    """InputError for what wraps a network so that its graph cannot be seen."""
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inside = "the network in it, its attribute module"
+    elif isinstance(model, torch.jit.ScriptModule):
+        inside = "the network that it was made of, before torch.jit"
+    elif hasattr(model, "_orig_mod"):
+        inside = "the network that it was made of, before torch.compile"
+    else:
+        return
+    raise InputError(f"prepare: found a {type(model).__name__}; expected {inside}")
 
 
 def is_plain(model: nn.Module) -> bool:
@@ -75,6 +89,7 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     Raises:
         InputError: the graph cannot be traced, or nothing in it can be quantised.
     """
+    check_bare(model)
     training = model.training
     tell_ties(model)
     own = copied(model).eval()
@@ -87,18 +102,25 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     fold_sizes(module)
     behind = find_tail(module)
     fix_output_sizes(module)
+    use_clamps(module)
     use_layers(module)
     take_constants(module)
     use_amax(module)
+    use_global_pools(module)
+    use_operands(module)
+    take_constants(module)  # of means
     keep_axes(module)
     own_layers(module)
     move_channels_first(module)
     take_constants(module)  # of channels that came last
+    behind |= find_tail(module)  # what has brought them back
     maps = use_maps(module, behind)
-    _finish_outputs(module, maps, _add_stubs(module, behind), behind)
+    quantised = _add_stubs(module, behind)
+    refuse_joins(module, quantised)
+    _finish_outputs(module, maps, quantised, behind)
     module.graph.eliminate_dead_code()
     fold_constants(module)
-    give_one_scale(module)
+    give_one_scale(module, behind)
     fuse_graph(module)
     widen_offsets(module)
     _delete_unused(module)
@@ -230,15 +252,18 @@ def _delete_unused(module: fx.GraphModule) -> None:
 
 def _give_qconfigs(module: fx.GraphModule) -> None:
     setattr(module, "qconfig", get_default_qat_qconfig())  # noqa: B010
-    calls = Counter(node.target for node in module.graph.nodes)
-    for node in module.graph.nodes:
-        if not isinstance(layer_of(module, node), DeQuantStub):
-            continue
-        source = node.args[0]
-        layer = layer_of(module, source)
-        alone = isinstance(source, fx.Node) and len(source.users) == calls[source.target] == 1
+    stubs = {n for n in module.graph.nodes if isinstance(layer_of(module, n), DeQuantStub)}
+    leaving = {stub.args[0]: stub for stub in stubs}
+    inside = {
+        node.target
+        for node in module.graph.nodes
+        if node.op == "call_module"
+        and (node not in leaving or any(is_real(x) for x in node.users if x is not leaving[node]))
+    }
+    for node in leaving:
+        layer = layer_of(module, node)
         bare = isinstance(layer, CONVOLUTIONS) or (
             isinstance(layer, FusedConv) and layer.act is None
         )
-        if alone and bare and layer is not None:
+        if bare and layer is not None and node.target not in inside:
             setattr(layer, "qconfig", get_default_qat_out_qconfig())  # noqa: B010

@@ -28,6 +28,8 @@ from horizon.quantization.survey.source_line import line_of_caller
 COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
 MAKERS = ("zeros", "ones", "full", "tensor", "as_tensor", "arange", "linspace", "eye")
 """Functions of torch that make constant tensors of sizes."""
+SIZED = ("expand", "repeat", "tile", "view", "reshape")
+"""Methods of tensors that take sizes one by one."""
 UNKNOWN = object()
 
 
@@ -224,18 +226,22 @@ def _is_guard(node: fx.Node) -> bool:
 
 @contextmanager
 def recording_factories(tracer: Tracer) -> Iterator[None]:
-    """Within the block, torch's functions that make tensors are traced where sizes are."""
+    """Within the block, what makes or repeats tensors is traced where it takes traced sizes."""
 
-    def recording(function: Any) -> Any:
+    def recording(function: Any, kind: str, target: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             if any(isinstance(x, fx.Proxy) for x in tree_leaves((args, kwargs))):
-                return tracer.create_proxy("call_function", function, args, kwargs)
+                return tracer.create_proxy(kind, target, args, kwargs)
             return function(*args, **kwargs)
 
         return call
 
     with ExitStack() as patches:
         for name in (*MAKERS, "empty"):  # which stand-ins for sizes do not reach
-            made = recording(getattr(torch, name))
+            function = getattr(torch, name)
+            made = recording(function, "call_function", function)
             patches.enter_context(mock.patch.object(torch, name, made))
+        for name in SIZED:
+            method = recording(getattr(Tensor, name), "call_method", name)
+            patches.enter_context(mock.patch.object(Tensor, name, method))
         yield

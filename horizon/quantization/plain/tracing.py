@@ -64,20 +64,25 @@ def traced(model: nn.Module, example: Any) -> QuantisableModule:
         with recording_factories(tracer):
             graph = tracer.trace(model, _defaults(model, len(arguments)))
         _forget_defaults(graph)
+        module = QuantisableModule(model, graph, type(model).__name__)
+        _Values(module).run(*arguments)
     except Exception as error:  # whatever the forward function does with a stand-in for a tensor
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         line = line_of_error(error)
         at = f", in {line}" if line and line not in reason else ""
+        at += "".join(
+            f"; name the arguments that it takes by {p}"
+            for p in inspect.signature(model.forward).parameters.values()
+            if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        )
         raise InputError(
             f"prepare: {type(model).__name__} has no QuantStub, and where it would need one cannot "
             f"be found, because its graph cannot be traced ({reason}{at}); expected a forward() "
             "whose steps depend on no tensor's values; send what enters the quantised part through "
             "a horizon.nn.QuantStub and what leaves it through a DeQuantStub"
         ) from error
-    module = QuantisableModule(model, graph, type(model).__name__)
     module.example = example
     module.decided = bool(tracer.decided)
-    _Values(module).run(*arguments)
     return module
 
 
@@ -87,7 +92,7 @@ def _defaults(model: nn.Module, given: int) -> dict[str, Any]:
     return {
         p.name: p.default
         for p in parameters[given:]
-        if p.kind is p.POSITIONAL_OR_KEYWORD
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         and isinstance(p.default, bool | int | float | str | None)
     }
 

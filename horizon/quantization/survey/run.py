@@ -87,12 +87,15 @@ class _Runner(Calls):
         except Exception as error:
             self.remove_hooks()
             call_with(self.model, example)  # the user gets an exception of the network itself
+            if self.found.findings:  # of which this one may be a consequence
+                return None
             module, path, _ = self.running[-1] if self.running else (self.model, "", None)
             line = line_of_error(error)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self._refuse(path, "call", f"in forward(): {reason}", line, type(module).__name__)
             return None
-        if any(isinstance(x, QTensor) for x in tree_leaves(output)):
+        leaves = tree_leaves(output)
+        if not self.found.findings and any(isinstance(x, QTensor) for x in leaves):
             self._refuse(
                 "",
                 "call",
@@ -166,7 +169,7 @@ class _Runner(Calls):
             qconfig = self.qconfigs[module]
             planned = (None, 8)
             if form is None:
-                self._refuse_layer(module, path)
+                self._refuse_layer(module, path, quantised[0])
             elif qconfig is None:
                 message = (
                     f"{kind} has qconfig None and stays in float, but a quantised tensor reaches "
@@ -201,10 +204,16 @@ class _Runner(Calls):
         made = self._quantised(output, self._next_scale() if scale is None else scale, bits)
         return made if moved is None else moved.with_source(made)
 
-    def _refuse_layer(self, module: nn.Module, path: str) -> None:
+    def _refuse_layer(self, module: nn.Module, path: str, read: QTensor | Rearranged) -> None:
         kind = type(module).__name__
         instead = instead_of(kind)
         message = f"{kind} has no fixed-point form; use {instead}"
+        if isinstance(module, nn.Linear):
+            shape = tuple(read.values.shape)
+            expected = "a flat tensor (N, C), or a map whose channels come last, (N, H, W, C)"
+            if len(shape) == 1:
+                instead = "x.flatten(1) instead of x.squeeze(), which takes the axis of one image"
+            message = f"Linear of a tensor {shape}: expected {expected}; use {instead}"
         self._refuse(path, "unquantised", message, line_of_caller(), kind, instead)
 
     def _check_origin(self, path: str, leaves: Sequence[Any]) -> None:

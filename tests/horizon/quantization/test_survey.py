@@ -273,7 +273,7 @@ def refused(body: Any, *, layers: Any = None, example: Any = None) -> str:
         (lambda m, x: functional.conv2d(x, m.a.weight), "nn.Conv2d or"),
         (lambda m, x: functional.avg_pool2d(x, 2, divisor_override=-1), "divisor_override -1"),
         (lambda m, x: torch.sort(x)[0], "torch.sort"),
-        (lambda m, x: m.linear(x), "Linear has no fixed-point form; use nn.Conv2d of 1x1"),
+        (lambda m, x: m.linear(x), "Linear of a tensor .* use nn.Conv2d of 1x1"),
         (lambda m, x: x.numpy(), "torch.numpy"),
         (lambda m, x: m.f.mul(x, 2.0), r"mul_scalar\(x, 2.0\)"),
         (lambda m, x: m.tf.add_scalar(x, 2.0), "FloatFunctional.add_scalar"),
