@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from hat.cli import compile_network
 from hat.cli.main import run_command
 from hat.config import Config
 from hat.deploy.random_program import random_program
 from hat.deploy.structure import first_difference
+from hat.errors import InputError
 
 STAGES = ("float", "calibration", "qat", "int_infer")
 DIGITS = """
@@ -156,6 +158,20 @@ def test_a_trained_network_is_compiled(two: Path, capsys: pytest.CaptureFixture[
     assert "RANDOM" not in printed
 
 
+def test_a_trained_network_needs_no_random_weights(
+    two: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: Config) -> NoReturn:
+        raise InputError("the network's output is another than before")
+
+    monkeypatch.setattr(compile_network, "random_program", fails)
+    assert hat("compile_perf", two) == 0
+    printed = capsys.readouterr().out
+    assert "int_infer-checkpoint-best" in printed
+    assert "RANDOM" not in printed
+    assert "could not be checked: the network's output is another than before" in printed
+
+
 UNTRAINED = """
 from tests.cli.own_networks import TwoByTwo
 import torchvision
@@ -185,6 +201,14 @@ def test_commands_without_training(
     counts = json.loads((tmp_path / "counts.json").read_text())
     assert counts["layers"][-1]["macs"] > 0  # a linear layer
     assert (tmp_path / "ckpt/compile/nash-e/model.hbm").exists()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_deep_network_with_gates_is_checked(seed: int, tmp_path: Path) -> None:
+    model = "torchvision.models.segmentation.lraspp_mobilenet_v3_large, weights_backbone=None"
+    config = write(tmp_path, UNTRAINED, model=model, inputs="image=(1, 3, 64, 64)")
+    config.write_text(config.read_text() + f"seed = {seed}\n")
+    assert hat("model_checker", config, "--march", "host") == 0
 
 
 def test_weights_make_no_other_network(tmp_path: Path) -> None:
