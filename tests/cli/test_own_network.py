@@ -283,6 +283,44 @@ def test_mistakes_in_training(
     assert expected in capsys.readouterr().err
 
 
+OTHER_DATA = """
+import numpy as np
+import torch
+
+_base_ = "own_network"
+ckpt_dir = {folder!r}
+model = dict(type=torch.nn.Conv2d, in_channels=3, out_channels=1, kernel_size=1)
+deploy_inputs = dict(input=(1, 3, 8, 8))
+targets = ["wanted"]
+loss = {loss}
+samples = [(np.ones((3, 8, 8)), np.zeros((1, {side}, 8)))] * 4
+data_loader = dict(dataset=samples)
+val_data_loader = dict(dataset=samples)
+num_epochs = 1
+"""
+
+
+def test_samples_of_64_bits(tmp_path: Path) -> None:
+    config = write(tmp_path, OTHER_DATA, loss="torch.nn.MSELoss()", side=8)
+    for stage in ("float", "calibration"):
+        assert hat("train", config, "--stage", stage) == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "side", "expected"),
+    [
+        ("lambda outputs: outputs.mean()", 8, "loss refuses the network's outputs"),
+        ("torch.nn.MSELoss()", 5, "the targets (torch.float32 (4, 1, 5, 8))"),
+    ],
+)
+def test_a_loss_that_does_not_fit(
+    loss: str, side: int, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, OTHER_DATA, loss=loss, side=side)
+    assert hat("train", config, "--stage", "float") == 2
+    assert expected in capsys.readouterr().err
+
+
 def test_another_size_of_a_linear_layer(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("compile_perf", "model_checker"):
         assert hat(command, digits, "--size", "48", "48") == 2
