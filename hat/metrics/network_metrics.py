@@ -75,6 +75,9 @@ class NetworkMetrics(ResultMetric):
     def results(self) -> dict[str, float]:
         return dict(self.compute())
 
+    def known_names(self) -> list[str]:
+        return list(self.by_name)
+
 
 class MeanOf(ResultMetric):
     """The mean of a function's values over all samples.

@@ -273,6 +273,7 @@ def test_mistakes(
         (["loss", "None"], "metrics"),
         (["metrics.accuracy", "7"], "metric accuracy: found 7"),
         (["deploy_inputs.image", "(1, 3, 24, 24)"], "refuses the example input"),
+        (["best_metric", "acuracy"], "'acuracy' to choose the best by (did you mean 'accuracy'?)"),
     ],
 )
 def test_mistakes_in_training(
@@ -281,6 +282,17 @@ def test_mistakes_in_training(
     config = write(tmp_path, DIGITS)
     assert hat("train", config, "--stage", "float", "--opts", *words) == 2
     assert expected in capsys.readouterr().err
+    assert not list(tmp_path.glob("ckpt/*.tar"))
+
+
+def test_a_best_metric_that_there_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, DIGITS)
+    assert hat("config_check", config, "--opts", "best_metric", "acuracy") == 2
+    printed = capsys.readouterr().out
+    assert printed.count("did you mean 'accuracy'?") == 1
+    assert hat("config_check", config, "--opts", "best_metric", "accuracy/top5") == 0
 
 
 OTHER_DATA = """
