@@ -19,7 +19,8 @@ from hat.cli.reads import reads
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
-from hat.deploy.build import OPT_LEVELS, check_flat_outputs
+from hat.deploy.build import OPT_LEVELS
+from hat.deploy.program_size import check_size
 from hat.deploy.random_program import build_network, random_program, unquantised_layers
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         write(args.json, config, args.ckpt, refused, [])
         return 1
     size = tuple(args.size) if args.size else config_size(config, graph)
-    check_flat_outputs(graph, size)
+    check_size(graph, size)
     checks = [check_graph(graph, machine, size, opt) for machine in machines]
     if not args.ckpt:
         print("Weights are random: no finding depends on them.\n")

@@ -340,6 +340,20 @@ def test_another_size_of_a_linear_layer(digits: Path, capsys: pytest.CaptureFixt
     assert hat("export_onnx", digits, "--stage", "int_infer", "--size", "48", "48") == 2
 
 
+def test_a_size_that_does_not_suit_the_strides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = UNTRAINED.replace("import TwoByTwo", "import Skip")
+    config = write(tmp_path, text, model="Skip", inputs="image=(1, 3, 16, 24)")
+    for command in ("compile_perf", "model_checker"):
+        assert hat(command, config, "--march", "host", "--size", "18", "40") == 2
+        said = capsys.readouterr().err
+        assert "program size 18x40 (height x width), by --size or deploy_inputs: layer add" in said
+        assert "expected multiples of 4, such as 20x40" in said
+        assert "convert the model again" not in said
+        assert hat(command, config, "--march", "host", "--size", "20", "40") == 0
+
+
 def test_a_pipeline_test_of_everything(digits: Path, tmp_path: Path) -> None:
     config = write(tmp_path, DIGITS)
     assert hat("train", config, "--stage", "int_infer", "--pipeline-test") == 0
