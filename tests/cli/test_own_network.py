@@ -333,6 +333,31 @@ def test_a_loss_that_does_not_fit(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("loss", "value", "code", "expected"),
+    [
+        ("lambda y, t: (y - t).sum() * float('nan')", "0.0", 1, "finite, the loss is not. The wei"),
+        ("lambda y, t: [y.mean(), y.mean() / 0]", "0.0", 1, "of the 2 losses number [1] (from 0)"),
+        (
+            "lambda y, t: (y.mean((1, 2, 3)) - t).sum()",
+            "np.nan",
+            2,
+            "input 'wanted' of sample numb",
+        ),
+    ],
+)
+def test_a_loss_that_is_not_finite(
+    loss: str, value: str, code: int, expected: str, tmp_path: Path
+) -> None:
+    text = OTHER_DATA.replace("np.zeros((1, {side}, 8))", value)
+    text = text.replace("num_epochs = 1", "batch_size = 1\nnum_epochs = 2\nmetrics = {{}}")
+    config = write(tmp_path, text, loss=loss)
+    assert hat("train", config, "--stage", "float") == code
+    log = (tmp_path / "ckpt/float-log.txt").read_text()
+    assert expected in log
+    assert "level(s)" not in log
+
+
 def test_another_size_of_a_linear_layer(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("compile_perf", "model_checker"):
         assert hat(command, digits, "--size", "48", "48") == 2
