@@ -20,9 +20,15 @@ from hat.cli.compile_settings import (
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.deploy.build import DEFAULT_MARCH, compile_model
-from hat.deploy.random_program import SECTIONS, random_program
+from hat.deploy.random_program import (
+    SECTIONS,
+    build_network,
+    random_program,
+    unquantised_layers,
+)
 from hat.deploy.structure import first_difference
 from hat.engine.convert import LoadIntegerModel, how_to_make
+from hat.errors import InputError
 from horizon.quantization import IntegerModel
 
 
@@ -33,11 +39,13 @@ class Network:
     Attributes:
         checkpoint: the file; None if the weights are random.
         reason: why they are random, a sentence without its full stop.
+        unchecked: why it is not known whether the checkpoint holds the config's network.
     """
 
     model: IntegerModel
     checkpoint: Path | None
     reason: str = ""
+    unchecked: str = ""
 
     @property
     def weights(self) -> str:
@@ -45,7 +53,9 @@ class Network:
 
     @property
     def warning(self) -> str:
-        """A warning that the weights are random, and what that means."""
+        """That the weights are random, or may be another network's, and what that means."""
+        if self.checkpoint is not None:
+            return self.unchecked and f"WARNING: {self.unchecked}"
         return (
             f"RANDOM WEIGHTS: {self.reason}. Times, bytes and memory are those of the trained "
             "network; what this program computes means nothing."
@@ -56,7 +66,8 @@ def load_network(config: Config, ckpt: str | None) -> Network:
     """The int_infer model of ``ckpt``; else of the best checkpoint, if it is the config's network.
 
     Without a checkpoint, and where the config, by ``--opts`` for instance, describes another
-    network than the checkpoint holds, the config's network gets random weights.
+    network than the checkpoint holds, the config's network gets random weights. If random weights
+    cannot be made for the comparison, the checkpoint is taken, with a warning.
 
     Raises:
         InputError: ``ckpt`` does not exist, a checkpoint is of another stage or damaged, or the
@@ -73,7 +84,17 @@ def load_network(config: Config, ckpt: str | None) -> Network:
     saved = LoadIntegerModel(path)()
     if not any(name in config for name in SECTIONS):
         return Network(saved, path)
-    described = random_program(config)
+    try:
+        described = random_program(config)
+    except InputError as error:
+        if unquantised_layers(build_network(config)):
+            raise
+        return Network(
+            saved,
+            path,
+            unchecked=f"{path} is compiled; whether it holds the network that {config.path} "
+            f"describes could not be checked: {error}",
+        )
     difference = first_difference(saved.graph, described.graph)
     if difference is None:
         return Network(saved, path)

@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     size = tuple(args.size) if args.size else deploy_size(config, network.model.graph)
     graph = sized_graph(model, size, name)
     options = Options(opt, images, args.cores, details, network.weights)
-    if network.checkpoint is None:
+    if network.warning:
         print(f"{network.warning}\n")
     if len(machines) == 1:
         with progress(1, opt):
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         code = 0
     else:
         code = compare(graph, machines, options, args.jobs, folder, name, size)
-    if network.checkpoint is None:
+    if network.warning:
         print(f"\n{network.warning}")
     return code
 

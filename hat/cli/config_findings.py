@@ -21,6 +21,7 @@ from hat.cli.compile_settings import (
 )
 from hat.cli.sections import SECTION_KEYS, read_section
 from hat.config import Config
+from hat.engine.callbacks import Checkpoint
 from hat.engine.checkpoint import STAGES, stage_in_name
 from hat.errors import InputError
 from hat.migration.metric_scale import ScaledUpdate, factors, is_unclear
@@ -73,6 +74,9 @@ def findings(config: Config) -> list[Finding]:
                 walk.attempt(partial(build_from_registry, config[name], name))
     walk.attempt(partial(_seed, config))
     walk.attempt(partial(_compile, config))
+    if not walk.has(ERROR):
+        for stage in STAGES:
+            walk.attempt(partial(_best_metric, config, f"{stage}_trainer"))
     for check in _sections(config):
         walk.attempt(check)
     for key, path in _paths(config):
@@ -166,6 +170,24 @@ class _Walk:
 
 def _seed(config: Config) -> None:
     check_seed(config.get("seed", 0))
+
+
+def _best_metric(config: Config, section: str) -> None:
+    """Whether the metrics of a stage have the one that chooses its best checkpoint."""
+    trainer = config.get(section)
+    if not isinstance(trainer, Mapping):
+        return
+    checkpoints = [
+        build_from_registry(callback, f"{section}.callbacks[{index}]")
+        for index, callback in enumerate(trainer.get("callbacks") or ())
+        if isinstance(callback, Mapping) and resolve_type(callback, section) is Checkpoint
+    ]
+    try:
+        metrics = build_from_registry(trainer.get("val_metrics"), f"{section}.val_metrics") or ()
+    except InputError:  # none, in a config that is not for training
+        return
+    for checkpoint in checkpoints:
+        checkpoint.check_names(metrics)
 
 
 def _sections(config: Config) -> Iterator[Callable[[], Any]]:

@@ -19,16 +19,16 @@ from hat.cli.reads import reads
 from hat.cli.sections import read_section
 from hat.config import Config
 from hat.data.files import write_json
-from hat.deploy.build import OPT_LEVELS, check_flat_outputs
-from hat.deploy.random_program import build_network, random_program
+from hat.deploy.build import OPT_LEVELS
+from hat.deploy.program_size import check_size
+from hat.deploy.random_program import build_network, random_program, unquantised_layers
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
-from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
 from hat.visualize.check_text import ops_table, overview, report, unquantised_text
 from horizon.compiler.check import Check, as_json, check_graph
 from horizon.hbir import Graph
-from horizon.quantization.unquantised import Unquantised, list_unquantised
+from horizon.quantization.unquantised import Unquantised
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         write(args.json, config, args.ckpt, refused, [])
         return 1
     size = tuple(args.size) if args.size else config_size(config, graph)
-    check_flat_outputs(graph, size)
+    check_size(graph, size)
     checks = [check_graph(graph, machine, size, opt) for machine in machines]
     if not args.ckpt:
         print("Weights are random: no finding depends on them.\n")
@@ -103,12 +103,7 @@ def program(config: Config, ckpt: str | None) -> tuple[Graph | None, list[Unquan
     """The program graph; or none, and the layers that keep the network from having one."""
     if ckpt:
         return LoadIntegerModel(ckpt)().graph, []
-    model: Any = build_network(config)
-    if isinstance(model, NetworkTask):
-        refused = list_unquantised(model.network, model.arguments)
-    else:
-        example = model.example_input() if hasattr(model, "example_input") else None
-        refused = list_unquantised(model, example)
+    refused = unquantised_layers(build_network(config))
     if refused:
         return None, refused
     return random_program(config).graph, []

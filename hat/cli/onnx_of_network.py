@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hat.cli.common import print_table
 from hat.cli.sections import build_model, validation_loader
 from hat.config import Config
-from hat.deploy.build import check_flat_outputs
+from hat.deploy.program_size import check_size
 from hat.engine.data_loading import batches
 from hat.export.network_onnx import (
     Difference,
@@ -64,7 +64,7 @@ def export_quantised(
     program = program_of(model, name)
     _, height, width, _ = program.tensors[program.inputs[0]].shape
     size = tuple(args.size) if args.size else (height, width)
-    check_flat_outputs(program, size)
+    check_size(program, size)
     graph, nodes = export_program(
         model, path, size, name=name, integer=integer, metadata=_described(metadata, task)
     )

@@ -9,8 +9,8 @@ another run of the stage has saved checkpoints: ``--resume`` continues that one,
 weights; ``--overwrite`` replaces it. Calibration and int_infer take minutes and run again from the
 start.
 
-Exit code 2: a mistake in the config, the data or the command line. Exit code 1: the training
-diverged (the message says on what).
+Exit code 2: a mistake in the config, the data or the command line, such as samples that are not
+finite. Exit code 1: the training diverged (the message says on what).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def train(device: torch.device, args: argparse.Namespace) -> int:
         finished = True
     except TrainingDiverged as error:
         logger.error("%s", error)
-        return 1
+        return 2 if error.by_data else 1
     finally:
         if distributed.is_main():
             with suppress(InputError):  # a full disk has been reported by then

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import horizon.march
+from hat.deploy.program_size import check_size
 from hat.errors import InputError
 from horizon.compiler import Compiled, compile_program
 from horizon.compiler.verify import verify_program
@@ -52,30 +53,10 @@ def compile_model(
 
 def sized_graph(model: IntegerModel, size: tuple[int, int], name: str | None = None) -> Graph:
     """The network for images of ``size``, which it takes without padding, called ``name``."""
-    graph: Graph = resized(model.graph, 1, *checked_size(model, size))
-    check_flat_outputs(model.graph, size)
+    size = checked_size(model, size)
+    check_size(model.graph, size)
+    graph: Graph = resized(model.graph, 1, *size)
     return graph if name is None else replace(graph, name=name)
-
-
-def check_flat_outputs(graph: Graph, size: tuple[int, int]) -> None:
-    """InputError if a program of ``size`` gives maps where ``graph`` gives single numbers.
-
-    A linear layer is a convolution as large as its map. On a larger map it has several places,
-    which the network itself, a plain one, has not.
-    """
-    if "size_multiple" in graph.attributes:  # a network of maps says which sizes it takes
-        return
-    other = resized(graph, 1, *size)
-    for name in graph.outputs:
-        before, now = (g.tensors[name].shape[1:3] for g in (graph, other))
-        if before == (1, 1) != now:
-            sizes = [g.tensors[g.inputs[0]].shape[1:3] for g in (graph, other)]
-            own, asked = (f"{height}x{width}" for height, width in sizes)
-            raise InputError(
-                f"program size {asked} (height x width): the output {name!r} would be a map of "
-                f"{now[0]}x{now[1]}; the network has a linear layer and takes {own} only; change "
-                "deploy_inputs, and the network with them"
-            )
 
 
 def compile_graph(graph: Graph, machine: Machine, opt: str, input_type: str) -> Compiled:

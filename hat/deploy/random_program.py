@@ -24,6 +24,7 @@ from hat.seeding import seed_everything
 from horizon.quantization import IntegerModel, finish_calibration
 from horizon.quantization.examples import call_with
 from horizon.quantization.fuse import BATCH_NORMS
+from horizon.quantization.unquantised import Unquantised, list_unquantised
 
 SECTIONS = ("deploy_model", "model")
 """Where the network is described, in the order of preference."""
@@ -33,6 +34,9 @@ ENOUGH = 256
 """Sides of that size stay as they are; smaller ones are doubled at least, because the smallest
 image of a pyramid has a single place at its coarsest level."""
 IMAGES = 2
+SIZE = 0.25
+"""Root mean square of what a layer gives, so small that SiLU and products with a sigmoid are nearly
+linear: else values that are a little larger than those of the images grow with the depth."""
 FLOW_CHANNELS = 2
 FLOW_SIZE = 0.1
 """Root mean square of what layers of two channels give, in the network's unit of 20 pixels: flow
@@ -80,8 +84,17 @@ def build_network(config: Config) -> nn.Module:
     return model.eval()
 
 
+def unquantised_layers(model: Any) -> list[Unquantised]:
+    """What keeps a network of :func:`build_network` from having a program, with any weights."""
+    if isinstance(model, NetworkTask):
+        return list_unquantised(model.network, model.arguments)
+    return list_unquantised(
+        model, model.example_input() if hasattr(model, "example_input") else None
+    )
+
+
 def example_images(model: Any) -> Any:
-    """The model's ``example_input()`` with smooth random images in the place of its tensors.
+    """The model's ``example_input()`` with random images in the place of its tensors.
 
     Each (N, C, H, W) becomes (IMAGES N, C, f H, f W) on the grid of int8 with scale 1/128. SIDE
     and ENOUGH say what f is, by the largest of them; the size of a NetworkTask stays as it is.
@@ -96,10 +109,10 @@ def example_images(model: Any) -> Any:
         )
     example, generator = model.example_input(), torch.Generator().manual_seed(0)
     if isinstance(model, NetworkTask):
-        return tree_map(lambda x: smooth(x, 1, generator) if is_image(x) else x, example)
+        return tree_map(lambda x: random_image(x, 1, generator) if is_image(x) else x, example)
     side = max((min(x.shape[2:]) for x in tree_leaves(example) if is_image(x)), default=ENOUGH)
     factor = 1 if side >= ENOUGH else max(2, -(-SIDE // side))
-    return tree_map(lambda x: smooth(x, factor, generator) if is_image(x) else x, example)
+    return tree_map(lambda x: random_image(x, factor, generator) if is_image(x) else x, example)
 
 
 def is_image(value: Any) -> bool:
@@ -107,23 +120,33 @@ def is_image(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dim() == 4 and value.is_floating_point()
 
 
-def smooth(image: Tensor, factor: int, generator: torch.Generator) -> Tensor:
-    """A smooth image of ``factor`` times the size, for each of IMAGES times as many."""
+def random_image(image: Tensor, factor: int, generator: torch.Generator) -> Tensor:
+    """A smooth image with noise, ``factor`` times as large, for each of IMAGES times as many.
+
+    Without the smooth part deep layers would average the image away. Without the noise, weights
+    that are scaled for such images would let the values of others grow from layer to layer.
+    """
     images, channels, height, width = image.shape
     size = (factor * height, factor * width)
     coarse = torch.randn(
         IMAGES * images, channels, -(-size[0] // 8), -(-size[1] // 8), generator=generator
     )
-    values = functional.interpolate(coarse, size, mode="bicubic") / 2
+    smooth = functional.interpolate(coarse, size, mode="bicubic")
+    values = (smooth + torch.randn(smooth.shape, generator=generator)) / 2
     return ((values * 128).round() / 128).clamp(-1, 127 / 128)
 
 
 def settle(model: nn.Module, images: Any) -> None:
     """Give the layers, in the order in which they run, weights that keep the values' size.
 
-    Convolutions are scaled for outputs with a root mean square of 1 (FLOW_SIZE where there are
-    two channels); batch normalisation takes its inputs' statistics. With the initial ones the
-    values die out, or grow, on the way through a deep network.
+    Convolutions and batch normalisation are scaled for outputs with a root mean square of SIZE
+    (FLOW_SIZE for convolutions to two channels). With the initial weights the values die out, or
+    grow, on the way through a deep network.
+
+    A normalisation has one divisor for all channels, and subtracts negative means only, so that
+    no ReLU gives zeros alone. With mean and variance of each channel it would make a channel that
+    is nearly constant on these few images as large as all others. Every such layer enlarges
+    differences, and behind tens of them the last digits of the weights decide what comes out.
     """
     done: set[nn.Module] = set()
 
@@ -132,27 +155,29 @@ def settle(model: nn.Module, images: Any) -> None:
         if layer in done or not size > TINY:
             return output
         done.add(layer)
-        factor = (FLOW_SIZE if output.shape[1] == FLOW_CHANNELS else 1.0) / size
+        factor = (FLOW_SIZE if output.shape[1] == FLOW_CHANNELS else SIZE) / size
         layer.weight.mul_(factor)
         if layer.bias is not None:
             layer.bias.mul_(factor)
         return output * factor
 
-    def take_statistics(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+    def take_size(layer: Any, inputs: tuple[Tensor, ...]) -> None:
         if layer in done or layer.running_mean is None:
             return
         done.add(layer)
         axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
-        variance, mean = torch.var_mean(inputs[0], axes, correction=0)
-        layer.running_mean.copy_(mean)
-        layer.running_var.copy_(torch.where(variance > TINY, variance, 1.0))
+        mean = inputs[0].mean(axes, keepdim=True).clamp(max=0)
+        size = (inputs[0] - mean).square().mean().sqrt()
+        if size > TINY:
+            layer.running_mean.copy_(mean.flatten())
+            layer.running_var.fill_((size / SIZE).square())
 
     handles = []
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             handles.append(layer.register_forward_hook(scale_weights))
         elif isinstance(layer, BATCH_NORMS):
-            handles.append(layer.register_forward_pre_hook(take_statistics))
+            handles.append(layer.register_forward_pre_hook(take_size))
     try:
         call_with(model, images)
     finally:

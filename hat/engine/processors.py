@@ -13,10 +13,8 @@ from hat.data.transforms.torchvision_adapter import without_torchvision
 from hat.engine.autocast import autocast, check_enable_amp
 from hat.engine.updater import Updater
 from hat.errors import InputError
+from hat.models.tasks.network_task import ONE_VALUE
 from hat.registry import OBJECT_REGISTRY
-
-ONE_VALUE = "more than 1 value per channel"
-"""Part of what torch says where batch normalisation would be that of a single value."""
 
 
 @OBJECT_REGISTRY.register(name="MultiBatchProcessor")
@@ -109,7 +107,8 @@ class BatchProcessor:
                 raise InputError(
                     "training with batches of one image that are a single pixel at the coarsest "
                     "level: batch normalisation needs more; use batches of at least two images "
-                    "(batch_size_per_gpu), or larger ones"
+                    "(batch_size_per_gpu, batch_size), or larger ones; drop_last=True of the data "
+                    "loader leaves out a last batch of one image"
                 ) from error
             losses = self.loss_collector(outputs)
             loss = losses if isinstance(losses, Tensor) else sum(losses)

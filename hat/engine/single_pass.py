@@ -13,6 +13,7 @@ from torch import nn
 from hat import interruption
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
+from hat.engine.callbacks.checkpoint import check_best_metric
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.samples import Sample
 
@@ -40,6 +41,7 @@ class SinglePass(ABC):
         val_metrics: Sequence[Any],
     ) -> None:
         self.device = torch.device(device if device is not None else distributed.default_device())
+        check_best_metric(callbacks, val_metrics)
         pipeline = model_convert_pipeline or ModelConvertPipeline()
         self.model = pipeline(model).to(self.device).eval()
         self.callbacks = list(callbacks)

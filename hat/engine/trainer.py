@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from hat import interruption
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback, callback_states, restore_callbacks
+from hat.engine.callbacks.checkpoint import check_best_metric
 from hat.engine.checkpoint import load_weights
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import batches, build_train_loader, set_epoch
@@ -101,6 +102,7 @@ class DistributedDataParallelTrainer:
     ) -> None:
         self.device = torch.device(device if device is not None else distributed.default_device())
         self.batch_processor = batch_processor
+        check_best_metric(callbacks, val_metrics)
         self.callbacks = list(callbacks)
         self.train_metrics = [metric.to(self.device) for metric in train_metrics]
         self.val_metrics = [metric.to(self.device) for metric in val_metrics]

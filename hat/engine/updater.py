@@ -20,7 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingDiverged(RuntimeError):
-    """Several steps in a row had a loss or gradients that are not finite."""
+    """Several steps in a row had a loss or gradients that are not finite.
+
+    Attributes:
+        by_data: the last of them because its batch is not finite.
+    """
+
+    by_data = False
 
 
 class Updater:
@@ -52,6 +58,7 @@ class Updater:
         self._saved = [b.clone() for b in self._buffers]
         self._loss_finite = True
         self._cause = ""
+        self._in_data = False
 
     def begin(self) -> None:
         """Forget the gradients and keep the buffers as they are now."""
@@ -61,13 +68,16 @@ class Updater:
                 saved.copy_(buffer)
         self._loss_finite = True
         self._cause = ""
+        self._in_data = False
 
     def backward(self, loss: Tensor, batch: dict, outputs: Any) -> None:
         """Add the gradients of ``loss``; batch and outputs serve to explain a failure."""
         loss.backward()
         if not torch.isfinite(loss.detach()):
             self._loss_finite = False
-            self._cause = self._cause or _explain_loss(batch, outputs)
+            in_data = _explain_data(batch)
+            self._in_data = self._in_data or bool(in_data)
+            self._cause = self._cause or in_data or _explain_loss(outputs)
 
     def step(self) -> bool:
         """Apply the gradients; False if the step was skipped.
@@ -98,11 +108,15 @@ class Updater:
         self.skipped_in_a_row += 1
         logger.warning("Step skipped (%d in a row): %s", self.skipped_in_a_row, cause)
         if self.skipped_in_a_row >= self.max_skipped:
-            raise TrainingDiverged(
+            advice = "Lower the learning rate, or clip gradients (clip_grad_norm)"
+            if self._in_data:
+                advice = "Mend this sample, or leave it out of the data set"
+            error = TrainingDiverged(
                 f"Training stopped: {self.skipped_in_a_row} steps in a row were not finite. "
-                f"{cause}. The weights are those of the last good step. Check the data named "
-                f"here, lower the learning rate, or clip gradients (clip_grad_norm)."
+                f"{cause}. The weights are those of the last good step. {advice}."
             )
+            error.by_data = self._in_data
+            raise error
 
     def _explain_gradients(self) -> str:
         for name, parameter in self.model.named_parameters():
@@ -111,15 +125,22 @@ class Updater:
         return "the loss or a gradient is not finite in another process"
 
 
-def _explain_loss(batch: dict, outputs: Any) -> str:
+def _explain_data(batch: dict) -> str:
+    """Which sample of the batch is not finite; empty if all are."""
     for key, value in batch.items():
         if isinstance(value, Tensor) and value.dim() and not torch.isfinite(value).all():
-            bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
+            bad = [i for i, sample in enumerate(value) if not torch.isfinite(sample).all()]
             names = batch.get("img_name", [])
             which = [names[i] if i < len(names) else f"number {i} of the batch" for i in bad]
             return f"the input {key!r} of sample {', '.join(map(str, which))} is not finite"
+    return ""
+
+
+def _explain_loss(outputs: Any) -> str:
     losses = outputs.get("losses") if isinstance(outputs, dict) else None
-    if losses is not None and not isinstance(losses, Tensor):
-        bad = [i for i, loss in enumerate(losses) if not torch.isfinite(loss).all()]
+    if losses is None or isinstance(losses, Tensor) or len(losses) == 1:
+        return "the inputs are finite, the loss is not"
+    bad = [i for i, loss in enumerate(losses) if not torch.isfinite(loss).all()]
+    if "pred_flows" in outputs:
         return f"the inputs are finite, the loss of level(s) {bad} (0 = finest) is not"
-    return "the inputs are finite, the loss is not"
+    return f"the inputs are finite, of the {len(losses)} losses number {bad} (from 0) is not"

@@ -23,6 +23,13 @@ class ResultMetric(Metric):
         shape = () if size is None else (size,)
         self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
+    def known_names(self) -> list[str] | None:
+        """All names that :meth:`results` may have, or what they begin with in front of a slash.
+
+        None if that is not known before there is a batch.
+        """
+        return None
+
     @abstractmethod
     def results(self) -> dict[str, float]:
         """The values by name, over all processes; NaN where there was nothing to average."""

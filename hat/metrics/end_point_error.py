@@ -57,5 +57,8 @@ class EndPointError(ResultMetric):
         """The end-point error in px, a float64 scalar; NaN before the first image."""
         return ratio(self.total, self.images)
 
+    def known_names(self) -> list[str]:
+        return [self.name]
+
     def results(self) -> dict[str, float]:
         return {self.name: float(self.compute())}

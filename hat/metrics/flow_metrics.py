@@ -157,5 +157,11 @@ class FlowMetrics(ResultMetric):
                     found[name] = value if kind == "EPE" else 100.0 * value
         return found
 
+    def known_names(self) -> list[str]:
+        of_regions = [name for region in REGIONS for name, _ in result_names(region)]
+        speeds = [f"EPE {name}" for name in SPEED_NAMES]
+        counts = ["zero-flow EPE", "images", "non-finite images"]
+        return ["EPE", *PER_PIXEL, *speeds, *of_regions, *counts]
+
     def results(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.compute().items()}

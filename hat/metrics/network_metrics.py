@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from hat.errors import InputError
 from hat.metrics.base import ResultMetric, ratio
+from hat.own_functions import MISTAKES, refusal
 from hat.registry import OBJECT_REGISTRY
 
 
@@ -54,11 +55,10 @@ class NetworkMetrics(ResultMetric):
         for name, metric in self.by_name.items():
             try:
                 metric.update(outputs, *targets)
-            except (ValueError, RuntimeError, TypeError) as error:
-                raise InputError(
-                    f"metric {name} refuses the network's outputs ({_shapes(outputs)}) and the "
-                    f"targets ({_shapes(targets)}): {str(error).splitlines()[0]}"
-                ) from error
+            except MISTAKES as error:
+                text = refusal(f"metric {name}", outputs, targets, error)
+                expected = ", ".join(["outputs", *self.targets])
+                raise InputError(f"{text}; it is called with ({expected})") from error
 
     def compute(self) -> dict[str, float]:
         """The values by name; of a metric with several, ``name/part``."""
@@ -74,6 +74,9 @@ class NetworkMetrics(ResultMetric):
 
     def results(self) -> dict[str, float]:
         return dict(self.compute())
+
+    def known_names(self) -> list[str]:
+        return list(self.by_name)
 
 
 class MeanOf(ResultMetric):
@@ -132,8 +135,3 @@ def _named(name: str, value: Any) -> dict[str, float]:
     for part, item in parts.items():
         found.update(_named(part, item))
     return found
-
-
-def _shapes(values: Any) -> str:
-    tensors = [x for x in tree_leaves(values) if isinstance(x, Tensor)]
-    return ", ".join(f"{x.dtype} {tuple(x.shape)}" for x in tensors) or "no tensor"

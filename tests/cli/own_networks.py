@@ -30,6 +30,23 @@ class TwoByTwo(nn.Module):
         return {"mask": self.mask(wide), "scores": functional.softmax(scores, 1)}
 
 
+class Skip(nn.Module):
+    """A map to one of its size, past a quarter of it: sides are multiples of 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.down = nn.Sequential(
+            *(nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU()),
+        )
+        self.last = nn.Conv2d(8, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.first(image)
+        return self.last(x + functional.interpolate(self.down(x), scale_factor=4.0))
+
+
 class Scenes(torch.utils.data.Dataset):
     """A bright rectangle on noise, and one of five distances; samples are dicts."""
 

@@ -119,3 +119,11 @@ def test_samples_get_names():
         collate([(image, 4, 5)])
     with pytest.raises(InputError, match="make no batch"):
         collate([(image, 4), (image[:, :1], 5)])
+
+
+def test_named_samples_of_64_bits() -> None:
+    sample = (np.zeros((3, 4, 4)), 0.5, {"mask": np.ones((4, 4))}, 7)
+    batch = NamedCollate(["image", "target", "more", "label"])([sample, sample])
+    assert batch["image"].dtype == batch["target"].dtype == torch.float32
+    assert batch["more"]["mask"].dtype == torch.float32
+    assert batch["label"].dtype == torch.int64

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from hat.config import Config
 from hat.deploy.build import compile_model
-from hat.deploy.random_program import random_program
+from hat.deploy.random_program import random_image, random_program, settle
 from hat.deploy.structure import first_difference
 from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
@@ -103,6 +106,36 @@ def test_the_layer_that_differs_is_named(tmp_path: Path) -> None:
     assert first_difference(one, dense) == (
         f"{count} layers there, {len(dense.nodes)} in the config"
     )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "segmentation.lraspp_mobilenet_v3_large",
+        "segmentation.deeplabv3_mobilenet_v3_large",
+        "efficientnet_v2_s",
+        "regnet_y_400mf",
+        "resnet152",
+    ],
+)
+def test_the_last_digits_of_the_weights_decide_nothing(name: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    make = attrgetter(name)(torchvision.models)
+    own = {"weights_backbone": None} if "segmentation" in name else {}
+    network = make(weights=None, **own).eval()
+    example = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        settle(network, random_image(example, 1, torch.Generator().manual_seed(0)))
+        network.double()
+        image = torch.rand(example.shape, dtype=torch.float64) * 2 - 1
+        before = tree_leaves(network(image))[0]
+        for weight in network.parameters():
+            weight.mul_(1 + 2.0**-24 * (2 * torch.rand_like(weight) - 1))
+        after = tree_leaves(network(image))[0]
+    assert 1e-3 < before.abs().max() < 1e3
+    # a hundredth of what the check of a fused network allows
+    assert (after - before).abs().max() < 1e-6 * before.abs().max()
 
 
 class Own(nn.Module):

@@ -104,6 +104,7 @@ def test_regions_against_numpy() -> None:
     }
     plain = reference(labels, preds, known)
     assert results.keys() == expected.keys() | plain.keys()
+    assert results.keys() <= set(metric.known_names())
     for name, value in (expected | plain).items():
         assert results[name] == pytest.approx(value, rel=1e-6, nan_ok=True), name
 

@@ -67,7 +67,63 @@ def test_losses_come_in_training_only() -> None:
         NetworkTask(nn.Conv2d(3, 2, 1), SHAPE).train()(batch)
 
 
-@pytest.mark.parametrize("image", [torch.zeros(1, 4, 8, 8), torch.zeros(3, 8, 8), None])
+def one_argument(outputs: Tensor) -> Tensor:
+    return outputs.mean()
+
+
+def another_key(outputs: Tensor, _: Tensor) -> Tensor:
+    return {"scores": outputs}["mask"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (one_argument, r"TypeError: one_argument\(\) takes 1 .* called with \(outputs, wanted\)"),
+        (another_key, r"KeyError: .* \(test_network_task.py:\d+\)"),
+        (nn.NLLLoss(), r"loss refuses the network's outputs \(torch.float32 \(2, 2, 8, 8\)\)"),
+        (nn.MSELoss(reduction="none"), r"\(2, 2, 8, 8\); expected one number, .* mean\(\)"),
+        (lambda *_: None, "loss gives None; expected one number"),
+        (lambda *_: [], r"loss gives \[\]; expected one number"),
+        (lambda outputs, _: outputs.mean().item(), "a number without a gradient"),
+    ],
+)
+def test_a_loss_that_does_not_fit(loss: Any, message: str) -> None:
+    task = NetworkTask(nn.Conv2d(3, 2, 1), SHAPE, ["wanted"], loss).train()
+    with pytest.raises(InputError, match=message):
+        task({"image": torch.randn(2, 3, 8, 8), "wanted": torch.zeros(2, 2, 8, 8)})
+
+
+def test_images_of_another_size_than_their_targets() -> None:
+    task = NetworkTask(nn.Conv2d(3, 2, 1), SHAPE, ["wanted"], nn.MSELoss()).train()
+    batch = {"image": torch.randn(2, 3, 12, 12), "wanted": torch.zeros(2, 2, 8, 8)}
+    with pytest.raises(InputError, match=r"found image \(2, 3, 12, 12\); expected the sizes of"):
+        task(batch)
+
+
+class OneImage(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        assert len(image) == 1, "one image only"
+        return image.reshape(3, 8, 8)
+
+
+def test_a_network_of_one_image() -> None:
+    message = r"OneImage refuses image \(2, .*\): AssertionError: one image only \(test_network_"
+    with pytest.raises(InputError, match=message):
+        NetworkTask(OneImage(), SHAPE).eval()({"image": torch.randn(2, 3, 8, 8)})
+
+
+def test_memory_that_runs_out_is_no_mistake_of_a_loss() -> None:
+    def loss(*_: Any) -> Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    task = NetworkTask(nn.Conv2d(3, 2, 1), SHAPE, [], loss).train()
+    with pytest.raises(torch.OutOfMemoryError):
+        task({"image": torch.randn(2, 3, 8, 8)})
+
+
+@pytest.mark.parametrize(
+    "image", [torch.zeros(1, 4, 8, 8), torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8).double(), None]
+)
 def test_a_batch_that_does_not_fit(image: Any) -> None:
     task = NetworkTask(nn.Conv2d(3, 2, 1), SHAPE).eval()
     with pytest.raises(InputError, match=r"batch\['image'\]: found .*; expected torch.float32"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch.utils._pytree import tree_map
 from torch.utils.data import default_collate
 
 from hat.errors import InputError
@@ -24,12 +26,14 @@ class NamedCollate:
     def __call__(self, samples: Sequence[Any]) -> dict[str, Any]:
         """Stack what has the same name along a new first axis.
 
+        float64, which arrays of numpy have by default, becomes float32, as networks compute.
+
         Raises:
             InputError: a sample with another number of parts, or parts that cannot be stacked.
         """
         named = [self._named(sample) for sample in samples]
         try:
-            return dict(default_collate(named))
+            return dict(tree_map(_single, default_collate(named)))
         except (RuntimeError, TypeError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
@@ -47,3 +51,9 @@ class NamedCollate:
                 f"{', '.join(self.names)} (deploy_inputs, then targets), or a dict with these keys"
             )
         return dict(zip(self.names, sample, strict=True))
+
+
+def _single(value: Any) -> Any:
+    """float32 of float64, anything else as it is."""
+    is_double = isinstance(value, torch.Tensor) and value.dtype == torch.float64
+    return value.float() if is_double else value

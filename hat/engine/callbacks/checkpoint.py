@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hat.engine import distributed
 from hat.engine.callbacks.base import Callback
 from hat.engine.callbacks.intervals import Interval
+from hat.engine.callbacks.validation import Validation
 from hat.engine.checkpoint import load_checkpoint, model_content, save_checkpoint
 from hat.errors import InputError
-from hat.registry import OBJECT_REGISTRY
+from hat.metrics.base import ResultMetric
+from hat.registry import OBJECT_REGISTRY, nearest
 
 if TYPE_CHECKING:
     from hat.engine.pipeline_test import PipelineTest
@@ -68,6 +71,23 @@ class Checkpoint(Callback):
         self.keep_epochs = keep_epochs
         self.best_value: float | None = None
         self._judged_step = -1.0
+
+    def check_names(self, metrics: Sequence[Any]) -> None:
+        """InputError if ``metrics`` cannot give the metric that is to choose the best.
+
+        Nothing is said with ``strict_match`` off, or of metrics whose names are not known yet.
+        """
+        known = [m.known_names() if isinstance(m, ResultMetric) else None for m in metrics]
+        names = [name for each in known for name in each or ()]
+        key = self.monitor_metric_key
+        if not self.strict_match or key is None or not known or None in known:
+            return
+        if key not in names and not key.startswith(tuple(f"{name}/" for name in names)):
+            raise InputError(
+                f"Checkpoint: no metric {key!r} to choose the best by{nearest(key, names)}; "
+                f"validation gives {', '.join(names)}: set best_metric, or monitor_metric_key of "
+                "the callback, to one of them"
+            )
 
     @staticmethod
     def for_pipeline_test(arguments: dict[str, Any], test: PipelineTest) -> dict[str, Any]:
@@ -165,3 +185,14 @@ class Checkpoint(Callback):
         save_checkpoint(path, content)
         if which != "last":
             logger.info("Saved %s", path)
+
+
+def check_best_metric(callbacks: Sequence[Callback], metrics: Sequence[Any]) -> None:
+    """InputError if a callback chooses the best by a metric that no validation gives.
+
+    Before any work, and before anything of an earlier run is replaced.
+    """
+    if any(isinstance(callback, Validation) for callback in callbacks):
+        for callback in callbacks:
+            if isinstance(callback, Checkpoint):
+                callback.check_names(metrics)

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from hat.errors import InputError
 from hat.models.tasks.program_outputs import ProgramTask, outputs_of, program_outputs
+from hat.own_functions import MISTAKES, reason, refusal, shapes
 from hat.registry import OBJECT_REGISTRY
 from horizon.hbir import Graph
 from horizon.quantization import quantisable
@@ -18,6 +20,9 @@ from horizon.quantization.examples import call_with
 from horizon.quantization.plain import is_plain
 
 HOW = "deploy_inputs = dict(image=(1, 3, 224, 224)), in the order of the arguments of forward()"
+
+ONE_VALUE = "more than 1 value per channel"
+"""Part of what torch says where batch normalisation would be that of a single value."""
 
 
 @OBJECT_REGISTRY.register
@@ -85,7 +90,8 @@ class NetworkTask(nn.Module):
 
         Raises:
             InputError: a batch without an input or target, one of another shape than the network
-                takes, or training without a loss.
+                takes, training without a loss, or with one that refuses the batch or gives
+                nothing that can be trained by.
         """
         given = [self._input(data, name) for name in self.names]
         outputs = self._run(given)
@@ -93,10 +99,16 @@ class NetworkTask(nn.Module):
             return outputs
         if self.loss is None:
             raise InputError("training needs a loss: set loss in the config")
-        losses = self.loss(outputs, *(entry(data, name) for name in self.targets))
-        if isinstance(losses, Mapping):
-            losses = list(losses.values())
-        return {"losses": [losses] if isinstance(losses, Tensor) else losses, "outputs": outputs}
+        targets = [entry(data, name) for name in self.targets]
+        try:
+            losses = self.loss(outputs, *targets)
+        except MISTAKES as error:
+            expected = ", ".join(["outputs", *self.targets])
+            raise InputError(
+                f"{refusal('loss', outputs, targets, error)}; it is called with ({expected})"
+                f"{self._other_sizes(given)}"
+            ) from error
+        return {"losses": _losses(losses), "outputs": outputs}
 
     def prepare(self, how: Callable[[nn.Module, Any], nn.Module]) -> NetworkTask:
         """Put ``how(network, example)`` into the network's place: a prepared form of it."""
@@ -164,7 +176,7 @@ class NetworkTask(nn.Module):
             isinstance(value, Tensor)
             and value.shape[1:2] == example.shape[1:2]
             and value.dim() == example.dim()
-            and value.is_floating_point() == example.is_floating_point()
+            and _kind(value) == _kind(example)
         )
         if not fits:
             found = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else value
@@ -175,20 +187,31 @@ class NetworkTask(nn.Module):
         return value
 
     def _run(self, given: Sequence[Tensor]) -> Any:
-        wanted = [x.shape[1:] for x in self.example.values()]
-        if [x.shape[1:] for x in given] == wanted:
-            return self.network(*given)
         try:
             return self.network(*given)
-        except RuntimeError as error:
+        except MISTAKES as error:
+            foreign = not self._other_sizes(given) and not is_plain(self.network)
+            if foreign or ONE_VALUE in str(error):
+                raise
             found = ", ".join(
                 f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True)
             )
             raise InputError(
-                f"{type(self.network).__name__} refuses {found}: {str(error).splitlines()[0]}; "
-                f"expected the sizes of deploy_inputs: "
-                f"{', '.join(f'{n} {tuple(x.shape)}' for n, x in self.example.items())}"
+                f"{type(self.network).__name__} refuses {found}: {reason(error)}"
+                f"{self._other_sizes(given)}"
             ) from error
+
+    def _other_sizes(self, given: Sequence[Tensor]) -> str:
+        """What to do where a batch has other sizes than the example; else nothing."""
+        wanted = self.example.items()
+        if [x.shape[1:] for x in given] == [x.shape[1:] for _, x in wanted]:
+            return ""
+        found = ", ".join(f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True))
+        return (
+            f"; found {found}; expected the sizes of deploy_inputs: "
+            f"{', '.join(f'{n} {tuple(x.shape)}' for n, x in wanted)}; resize the images of the "
+            "data set, or change deploy_inputs"
+        )
 
 
 def entry(data: Mapping[str, Any], name: str) -> Any:
@@ -199,6 +222,37 @@ def entry(data: Mapping[str, Any], name: str) -> Any:
             "targets name the entries of a batch"
         )
     return data[name]
+
+
+def _kind(value: Tensor) -> torch.dtype | None:
+    """The type of real numbers; None for integers, of which a network may take any."""
+    return value.dtype if value.is_floating_point() else None
+
+
+def _losses(value: Any) -> list[Tensor]:
+    """What a loss gives as a list of tensors of one number each.
+
+    Raises:
+        InputError: anything else, or nothing that depends on the network's weights.
+    """
+    values = list(value.values()) if isinstance(value, Mapping) else value
+    values = values if isinstance(values, list | tuple) else [values]
+    if not values or not all(
+        isinstance(x, int | float) or (isinstance(x, Tensor) and x.numel() == 1) for x in values
+    ):
+        found = shapes(value) if tree_leaves(value) and value is not None else repr(value)
+        raise InputError(
+            f"loss gives {found}; expected one number, or a list or dict of such: return the "
+            "mean() of a tensor"
+        )
+    losses = [torch.as_tensor(x) for x in values]
+    if torch.is_grad_enabled() and not any(x.requires_grad for x in losses):
+        raise InputError(
+            "loss gives a number without a gradient, so that nothing can be trained; compute it "
+            "from the network's outputs without item(), detach(), argmax() and torch.no_grad(), "
+            "and leave some weights trainable"
+        )
+    return losses
 
 
 def _entries(inputs: Any) -> list[tuple[str, Any]]:
