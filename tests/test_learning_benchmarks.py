@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,12 @@ def test_average_of_weights() -> None:
     found = average_weights.average(first, second, 0.25)
     assert found["w"].tolist() == [1.0, 5.0]
     assert found["n"] == 3
+    kept = average_weights.average(first, second, 0.25, average_weights.pattern("w|x"))
+    assert kept["w"].tolist() == [0.0, 4.0]
     with pytest.raises(ValueError, match="different networks"):
         average_weights.average(first, {"w": torch.zeros(3), "n": torch.tensor(1)}, 0.5)
+    with pytest.raises(argparse.ArgumentTypeError, match="no regular expression"):
+        average_weights.pattern("(")
 
 
 def test_what_a_narrower_network_has_learnt_is_carried_over(tmp_path: Path) -> None:
