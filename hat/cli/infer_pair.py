@@ -80,6 +80,7 @@ def run_pair(args: argparse.Namespace) -> int:
             gt_valid=gt_valid,
             save_path=staging,
         )
+        own.note(staging)
     pictures = {kind: folder / path.relative_to(staging) for kind, path in drawn.items()}
     files = {"flo": folder / f"{name}.flo", **pictures}
     speed = np.hypot(flow[..., 0], flow[..., 1])
