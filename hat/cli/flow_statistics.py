@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from hat import interruption
 from hat.cli.flyingchairs_generator import named_weights
-from hat.data.files import write_json
+from hat.data.files import files_below, write_json
 from hat.data.flow_io import read_flow
 from hat.data.synthesis.drawing import Drawing, draw_scene
 from hat.data.synthesis.field_statistics import GRADIENT_LIMITS, FieldStatistics, unmatched
@@ -137,7 +137,7 @@ def _drawn(name: str, drawing: Drawing, pairs: int, seed: int) -> dict[str, Any]
 def _flow_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"--data: {folder}: no such folder")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
     if not files:
         raise InputError(
             f"--data: {folder}: no flow files; expected files ending in "

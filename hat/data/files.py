@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from horizon.files import atomic_path, json_text, staging_folder, write_files
 
 __all__ = [
     "atomic_path",
+    "files_below",
     "json_text",
     "read_file",
     "staging_folder",
@@ -35,6 +37,20 @@ def read_file(path: str | os.PathLike[str], what: str = "file") -> np.ndarray:
     if data.size == 0:
         raise InputError(f"{os.fspath(path)}: this {what} is empty (0 bytes)")
     return data
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in ``folder`` and in its folders, in order; links to folders are not followed.
+
+    Raises:
+        OSError: one of the folders may not be looked into, which ``Path.rglob`` passes over.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    found = [Path(root, name) for root, _, names in os.walk(folder, onerror=stop) for name in names]
+    return sorted(found)
 
 
 def write_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:
