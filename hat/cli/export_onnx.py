@@ -33,17 +33,18 @@ from hat.cli import common, onnx_of_network
 from hat.cli.reads import data_paths, reads
 from hat.cli.sections import build_model, read_section, trained_model, validation_loader
 from hat.config import Config
+from hat.data.files import make_folder
 from hat.engine.data_loading import batches
 from hat.errors import InputError
 from hat.export import check_onnx, export_onnx
 from hat.export.onnx_check import image_pairs
 from hat.export.onnx_export import DEFAULT_OPSET
 from hat.export.program_export import check_program, export_program
+from hat.file_kinds import ONNX
 from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
 from hat.paths import find_input
 from hat.registry import build_from_registry, resolve
-from hat.visualize.flow_viz import make_folder
 
 TOLERANCE = 0.001
 MEAN_TOLERANCE = 0.25
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output or Path(settings["out_dir"]) / f"{args.stage}.onnx")
     if args.random_weights and args.stage != "float":
         raise InputError(f"--random-weights: stage {args.stage} needs a checkpoint's scales")
-    check_outputs([path], reads(config, ckpt=args.ckpt), "--output")
+    check_outputs([(path, ONNX)], reads(config, ckpt=args.ckpt), "--output")
     if args.random_weights:
         model, source = build_model(config, "onnx_cfg"), "random"
     else:

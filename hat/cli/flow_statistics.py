@@ -35,6 +35,7 @@ from hat.data.synthesis.scene import MAX_OBJECTS, MIN_OBJECTS
 from hat.data.synthesis.shape_kinds import SHAPES
 from hat.data.synthesis.statistics import SPEED_LIMITS
 from hat.errors import InputError
+from hat.file_kinds import FIGURES
 from hat.outputs import check_outputs
 
 __all__ = ["add_arguments", "run"]
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.json:
         folders = {f"--data {folder}": folder for folder in args.data}
-        check_outputs([args.json], folders, "--json")
+        check_outputs([(args.json, FIGURES)], folders, "--json")
     try:
         drawings = {
             name: Drawing(

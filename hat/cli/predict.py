@@ -30,10 +30,10 @@ from hat.engine.convert import LoadCheckpoint
 from hat.engine.predictor import Predictor
 from hat.engine.submission import Submission
 from hat.errors import InputError
+from hat.file_kinds import METRICS
 from hat.outputs import check_outputs
 from hat.registry import Component, resolve
 from hat.seeding import seed_everything
-from hat.visualize.flow_viz import make_folder
 from horizon.files import AnyPath
 from horizon.staging import is_staging
 
@@ -72,7 +72,7 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     if args.submission:
         check_new(Path(args.submission))
     if distributed.is_main():
-        check_outputs([path], reads(config, ckpt=args.ckpt), "--json")
+        check_outputs([(path, METRICS)], reads(config, ckpt=args.ckpt), "--json")
     if recipe.arguments.get("device") is None:
         recipe.arguments["device"] = device
     setup_logging(quiet=True)
@@ -106,7 +106,6 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     if args.submission:
         print(f"\nSubmission: {args.submission}")
     if any(results) or args.json:  # else earlier metrics would be lost for none
-        make_folder(path.parent)
         write_json(path, content)
         print(f"\nMetrics: {path}")
     return 0

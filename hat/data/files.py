@@ -15,12 +15,25 @@ __all__ = [
     "atomic_path",
     "files_below",
     "json_text",
+    "make_folder",
     "read_file",
     "staging_folder",
     "write_file",
     "write_files",
     "write_json",
 ]
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder and its parents; InputError if that fails."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot make this folder: {error.strerror}; give another one"
+        ) from error
+    return folder
 
 
 def read_file(path: str | os.PathLike[str], what: str = "file") -> np.ndarray:
@@ -61,5 +74,9 @@ def write_file(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write ``content`` as indented JSON, whole or not at all; numbers not finite are null."""
+    """Write ``content`` as indented JSON, whole or not at all; numbers not finite are null.
+
+    The folder is made if it is missing.
+    """
+    make_folder(Path(path).parent)
     write_file(path, (json_text(content, indent=2) + "\n").encode())
