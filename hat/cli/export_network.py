@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
-    path = Path(args.output or f"{config.get('task_name', 'network')}{SUFFIX}")
+    name = config.get("task_name", "network")
+    path = Path(args.output or common.name_for_file(config, "task_name", name) + SUFFIX)
     if path.suffix != SUFFIX:
         raise InputError(f"--output {path}: expected a name that ends in {SUFFIX}")
     check_outputs([(path, NETWORK)], reads(config, ckpt=args.ckpt), "--output")

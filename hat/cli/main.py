@@ -112,6 +112,22 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
+def _refuse_empty_words(words: Sequence[str]) -> None:
+    """InputError for an empty word, which as a path would be the current folder.
+
+    It comes from a variable of the shell that is not set. ``--opts`` may set a key to it.
+    """
+    option = "argument"
+    for word in words:
+        if word.startswith("-"):
+            option = word.partition("=")[0]
+        if option != "--opts" and (word == "" or (word.startswith("--") and word.endswith("="))):
+            raise InputError(
+                f"{option}: found an empty word, expected a value; is a variable of the shell not "
+                "set?"
+            )
+
+
 def _drop_output() -> None:
     """Let what is still to be printed go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -126,6 +142,7 @@ def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
     )
     module.add_arguments(parser)
     args = parser.parse_args(argv)
+    _refuse_empty_words(sys.argv[1:] if argv is None else argv)
     expand_arguments(args)
     code = int(module.run(args))
     sys.stdout.flush()  # here, where a full disk behind it can be told

@@ -171,3 +171,24 @@ def test_a_number_that_is_no_camera_s(tmp_path: Path, capsys: pytest.CaptureFixt
     for word in ("9" * 23, "9" * 200, "²"):
         assert main(["infer", word, "-o", str(tmp_path / "out")]) == 2
         assert f"error: {word}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["infer", "", "-o", "out"], "argument"),
+        (["infer", "a.mp4", "-o", ""], "-o"),
+        (["infer", "a.mp4", "--save-path="], "--save-path"),
+        (["config-check", ""], "argument"),
+        (["flow-statistics", "--data", "here", ""], "--data"),
+    ],
+)
+def test_an_empty_word_is_not_the_current_folder(
+    capsys: pytest.CaptureFixture[str], words: list[str], option: str
+) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option}: found an empty word")
+
+
+def test_opts_may_set_an_empty_text(tmp_path: Path) -> None:
+    assert main(["calops", "-c", str(write_config(tmp_path)), "--opts", "task_name", ""]) == 0
