@@ -112,6 +112,8 @@ def run_sequence(args: argparse.Namespace) -> int:
         from hat.sequences.metrics import COLUMNS
 
         print_table(metrics.table(), ("pair", *COLUMNS))
+        if warning := metrics.warning():
+            print(warning, file=sys.stderr)
     endless = isinstance(frames, Camera) and frames.limit is None
     if stopped is not None and not endless:
         stopped.note = f"{_far(progress, frames)}; what they gave is whole"

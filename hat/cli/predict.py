@@ -13,6 +13,8 @@ DIR/000000_10.png. Test splits, which have no true flow, are evaluated in no oth
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -157,3 +159,10 @@ def show(content: dict[str, Any]) -> None:
         if rows:
             parts = ("all", *entry["subsets"]) if "subsets" in entry else ("value",)
             common.print_table(rows, ("metric", *parts))
+        error = entry["metrics"].get("EPE")
+        if error is not None and math.isnan(error):
+            print(
+                f"warning: {entry['data']}: EPE is no number: the true flow is unknown at every "
+                "pixel, or the network's is no number; is it the right data set?",
+                file=sys.stderr,
+            )
