@@ -146,12 +146,19 @@ def find_source(model: str, threads: int | None, folder: Path | None) -> Source:
     if not model:
         raise InputError(f"model: found '', expected {', '.join(shipped)}, or the path of a file")
     path = Path(os.path.expanduser(model))
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise InputError(
+            f"model {model!r}: cannot look for this file: {error.strerror}; expected "
+            f"{', '.join(shipped)}, or the path of a .hbm or .npz file"
+        ) from error
+    if is_folder:
         raise InputError(
             f"model {model!r}: is a folder; expected {', '.join(shipped)}, or the path of a .hbm "
             "or .npz file"
         )
-    if not path.is_file():
+    if not is_file:
         raise InputError(
             f"model {model!r}: no network of this name comes with the package, and there is no "
             f"such file; expected {', '.join(shipped)}, or the path of a .hbm or .npz file"
