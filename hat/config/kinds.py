@@ -1,6 +1,7 @@
 """What kind of value the keys of a config have that commands read, checked when it is read.
 
-The arguments of typed dicts are not here: the types themselves check those.
+The arguments of typed dicts are not here: the types themselves check those. Nor are the sections
+that a command reads by its own rules, which say more of them (:mod:`hat.cli.sections`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,6 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str | Path) and value != ""
 
 
-def _is_example(value: Any) -> bool:
-    return isinstance(value, list | tuple) or hasattr(value, "shape")
-
-
 DICT: Check = ("a dict", lambda value: isinstance(value, Mapping))
 TYPED: Check = ("a dict with a type", _is_typed)
 OBJECT: Check = ("a dict, or an object", _is_object)
@@ -42,10 +39,6 @@ MODEL: Check = (
 )
 PATH: Check = ("the path of a folder", _is_path)
 NUMBER: Check = ("a whole number", lambda value: isinstance(value, int))
-EXAMPLES: Check = (
-    "a dict of shapes or tensors by the names of the inputs",
-    lambda value: isinstance(value, Mapping) and all(map(_is_example, value.values())),
-)
 
 TRAINERS = (*(f"{stage}_trainer" for stage in STAGES), "int_trainer")
 PREDICTORS = (*(f"{stage}_predictor" for stage in STAGES), "align_bpu_predictor")
@@ -53,10 +46,9 @@ SECTIONS = ("calops_cfg", "infer_cfg", "onnx_cfg", "compile_cfg")
 KINDS: dict[str, Check] = {
     **dict.fromkeys(("ckpt_dir", "shipped_ckpt_dir"), PATH),
     **dict.fromkeys((*TRAINERS, *PREDICTORS), TYPED),
-    **dict.fromkeys((*SECTIONS, "data_loader", "val_data_loader"), DICT),
+    **dict.fromkeys(("data_loader", "val_data_loader"), DICT),
     **dict.fromkeys(("model", "deploy_model", "batch_processor", "val_batch_processor"), OBJECT),
     **{f"{section}.model": MODEL for section in (*SECTIONS, *TRAINERS, *PREDICTORS)},
-    "deploy_inputs": EXAMPLES,
     "onnx_cfg.out_dir": PATH,
     "onnx_cfg.opset_version": NUMBER,
 }

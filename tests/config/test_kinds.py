@@ -18,7 +18,6 @@ from tests.cli.tiny import write_config
     ("command", "key", "value", "expected"),
     [
         ("calops", "model", 5, "a dict, or an object"),
-        ("calops", "calops_cfg", "[1]", "a dict"),
         ("calops", "calops_cfg.model", "{}", "a dict with a type, or an object"),
         ("train --stage float", "ckpt_dir", 5, "the path of a folder"),
         ("train --stage float", "ckpt_dir", "''", "the path of a folder"),
@@ -28,7 +27,6 @@ from tests.cli.tiny import write_config
         ("export-onnx --stage float", "onnx_cfg.out_dir", 5, "the path of a folder"),
         ("export-onnx --stage float", "onnx_cfg.opset_version", "'new'", "a whole number"),
         ("export-onnx --stage float", "val_data_loader", "[]", "a dict"),
-        ("compile-perf", "deploy_inputs", "dict(img=5)", "a dict of shapes or tensors"),
     ],
 )
 def test_wrong_kinds_are_told_by_every_command(
