@@ -7,27 +7,33 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hat.errors import InputError
+from hat.file_kinds import FileKind
 from horizon.files import AnyPath, discard, is_device, temporary_path
 
 
 def check_outputs(
-    outputs: Iterable[AnyPath], inputs: Mapping[str, AnyPath | None], option: str
+    outputs: Iterable[AnyPath | tuple[AnyPath, FileKind]],
+    inputs: Mapping[str, AnyPath | None],
+    option: str,
 ) -> None:
-    """Refuse to write over what is read, and to compute what cannot be written.
+    """Refuse to write over what is read or of another kind, and to compute what cannot be written.
 
     Args:
         outputs: the files that the command will write. They, and their folders, may be missing.
+            With a kind: only a file of this kind is replaced.
         inputs: what it reads, files and folders, by what they are called in messages; None is
             left out. Links, hard ones too, are the file that they lead to.
         option: which gives the outputs another place, such as ``--out-dir``.
 
     Raises:
         InputError: an output is an input or a file in an input folder, two outputs are the same
-            file, or one cannot be written.
+            file, or one cannot be written, is a link, or is there and of another kind.
     """
     seen: dict[str, Path] = {}
     sources = _Sources(inputs)
-    for output in map(Path, outputs):
+    for given in outputs:
+        path, kind = given if isinstance(given, tuple) else (given, None)
+        output = Path(path)
         if is_device(output):
             continue
         name = sources.with_part(output)
@@ -43,7 +49,17 @@ def check_outputs(
                 f"another {option}"
             )
         seen[real] = output
+        if output.is_symlink():
+            raise InputError(
+                f"{output}: is a symbolic link ({os.readlink(output)}), which the result would "
+                f"replace; give {option} the file itself, or remove the link"
+            )
         check_writable(output, option)
+        if kind is not None and output.exists() and not kind.matches(output):
+            raise InputError(
+                f"{output}: is there already and is not {kind.name}; choose another {option}, or "
+                "remove this file"
+            )
 
 
 def check_writable(path: Path, option: str) -> None:

@@ -1,8 +1,10 @@
 """A command's files in a folder that holds files of others too: only its own are replaced.
 
 ``.hat-infer.json`` in the folder (of ``hat infer``) names what was made there, with size and time
-of change. A file that it does not name, or that has changed since, is somebody else's. Before files
-are made they are announced, so that a run which is killed leaves nothing behind that nobody owns.
+of change. A file that it does not name, or that has changed since, is somebody else's.
+
+During a run ``.hat-infer.journal`` gets a line for each group of files, before they get their
+names, so that a run which is killed leaves nothing behind that nobody owns, and owns nothing else.
 
 :mod:`hat.owned_folder` is for folders that belong to one run as a whole.
 """
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,6 +40,9 @@ class OwnFiles:
         self.made_by = made_by
         self.option = option
         self.manifest = folder / f".{made_by.replace(' ', '-')}.json"
+        self.journal = self.manifest.with_suffix(".journal")
+        self._lock = threading.Lock()
+        self._owned: dict[str, Any] = {}  # states by names, during :meth:`making`
 
     def check(self, patterns: Iterable[str]) -> None:
         """See that nothing of others' would be replaced; nothing is changed.
@@ -47,24 +54,16 @@ class OwnFiles:
             InputError: there is such a file already, and this command did not make it or it has
                 changed since; or the manifest cannot be read.
         """
-        content = self._read()
-        foreign = [path.name for path in self._matching(patterns) if not _own(path, content)]
-        if foreign:
-            more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
-            raise InputError(
-                f"{self.folder}: {', '.join(foreign[:SHOWN])}{more} would be overwritten, which "
-                f"{self.made_by} has not made or which has changed since; choose another "
-                f"{self.option}, or move these files away. Nothing was changed"
-            )
+        files = self._read()
+        self._refuse([path.name for path in self._matching(patterns) if not _own(path, files)])
 
     @contextlib.contextmanager
     def making(self, patterns: Iterable[str]) -> Iterator[None]:
-        """Own what the block makes, however it ends.
+        """Own what the block announces by :meth:`note`, however it ends.
 
         Raises:
             InputError: as :meth:`check`, or the folder cannot be made or written.
         """
-        patterns = list(patterns)
         self.check(patterns)
         new = not self.folder.exists()
         try:
@@ -74,26 +73,47 @@ class OwnFiles:
                 f"{self.folder}: cannot make this folder: {error.strerror}; choose another "
                 f"{self.option}"
             ) from error
-        content = self._read()
-        noted = {
-            path.name: _state(path)
-            for path in map(self.folder.joinpath, content.get("files", {}))
-            if path.is_file() and _own(path, content)
-        }
-        noted.update({path.name: _state(path) for path in self._matching(patterns)})
-        self._write(noted, patterns)
+        self._settle()
         try:
             yield
         finally:
-            noted.update({path.name: _state(path) for path in self._matching(patterns)})
             with contextlib.suppress(InputError):  # a full disk must not hide what went wrong
-                if noted:
-                    self._write(noted, [])
-                else:
-                    discard(self.manifest)
+                self._settle()
             if new:
                 with contextlib.suppress(OSError):  # unless something is in it
                     self.folder.rmdir()
+
+    def note(self, staging: Path) -> None:
+        """Own the files below ``staging``, which are finished and will now move into the folder.
+
+        Many threads may do so at the same time.
+
+        Raises:
+            InputError: one of them would replace a file that somebody else has put there meanwhile.
+            OSError: the journal cannot be written.
+        """
+        found = {
+            path.relative_to(staging).as_posix(): _state(path)
+            for path in staging.rglob("*")
+            if path.is_file()
+        }
+        with self._lock:
+            there = [name for name in found if os.path.lexists(self.folder / name)]
+            self._refuse(
+                [name for name in there if not _own(self.folder / name, self._owned, name)]
+            )
+            with open(self.journal, "a", encoding="utf-8") as journal:
+                journal.write(f"{json.dumps(found)}\n")
+            self._owned.update(found)
+
+    def _refuse(self, foreign: list[str]) -> None:
+        if foreign:
+            more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
+            raise InputError(
+                f"{self.folder}: {', '.join(foreign[:SHOWN])}{more} would be overwritten, which "
+                f"{self.made_by} has not made or which has changed since; choose another "
+                f"{self.option}, or move these files away. They were left as they are"
+            )
 
     def _matching(self, patterns: Iterable[str]) -> list[Path]:
         """Existing files with such names, in order."""
@@ -109,40 +129,43 @@ class OwnFiles:
             and (path.is_symlink() or path.is_file())
         )
 
-    def _write(self, files: dict[str, Any], making: list[str]) -> None:
-        write_json(
-            self.manifest,
-            {"made_by": self.made_by, "changed": clock(), "making": making, "files": files},
-        )
+    def _settle(self) -> None:
+        """Bring the journal into the manifest; what is gone or has changed is dropped."""
+        files = self._read()
+        self._owned = {
+            name: state for name, state in files.items() if _own(self.folder / name, files, name)
+        }
+        if self._owned:
+            content = {"made_by": self.made_by, "changed": clock(), "files": self._owned}
+            write_json(self.manifest, content)
+        else:
+            discard(self.manifest)
+        discard(self.journal)
 
     def _read(self) -> dict[str, Any]:
-        if not self.manifest.exists():
-            return {}
+        """States of the files by their names, of the manifest and of the journal."""
+        files: dict[str, Any] = {}
         try:
-            content = json.loads(self.manifest.read_text(encoding="utf-8"))
-            files, making = content["files"], content["making"]
-            if not isinstance(files, dict) or not isinstance(making, list):
-                raise TypeError("no list of files")
+            if self.manifest.exists():
+                files.update(json.loads(self.manifest.read_text(encoding="utf-8"))["files"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.manifest}: cannot be used ({error}); choose another {self.option}, or "
                 "remove this file"
             ) from error
-        content["since"] = self.manifest.stat().st_mtime_ns
-        return dict(content)
+        if self.journal.is_file():
+            for line in self.journal.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # cut off where the power failed
+                    files.update(json.loads(line))
+        return files
 
 
-def _own(path: Path, content: dict[str, Any]) -> bool:
-    if path.is_symlink() or not content:
+def _own(path: Path, files: dict[str, Any], name: str | None = None) -> bool:
+    """Whether the file is as it was noted under ``name``, by default its own."""
+    try:
+        return not path.is_symlink() and files.get(name or path.name) == _state(path)
+    except OSError:
         return False
-    if content["files"].get(path.name) == _state(path):
-        return True
-    announced = any(
-        path.name == pattern or fnmatchcase(path.name, str(pattern))
-        for pattern in content["making"]
-    )
-    # What is older than the announcement was there before.
-    return announced and path.stat().st_mtime_ns >= content["since"]
 
 
 def _state(path: Path) -> list[int]:

@@ -1,9 +1,11 @@
 """A folder of results that is known by its manifest: only what was made here is ever removed.
 
 ``.hat-manifest.json`` in the folder names every file that was made, with its SHA-256, by whom,
-when and with which versions. Before files are made it names them by patterns, so that a run which
-is killed in between leaves nothing behind that nobody owns. What it does not name, or what has
-changed since, belongs to somebody else: such a folder is refused, and nothing in it is touched.
+when and with which versions. What it does not name, or what has changed since, belongs to somebody
+else: such a folder is refused, and nothing in it is touched.
+
+Before files are made the manifest names them by patterns. Where a run was killed in between, nobody
+knows which of the files with such names it has made: the next run moves them to a folder beside.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -59,7 +63,11 @@ class OwnedFolder:
             raise InputError(f"{self.path}: is no folder; choose another {self.option}")
         manifest = self._read()
         files = manifest.get("files", {})
-        others = (path for path in _files_below(self.path) if not self._is_own(path, manifest))
+        others = (
+            path
+            for path in _files_below(self.path)
+            if not (self._is_own(path, manifest) or self._was_announced(path, manifest))
+        )
         # The first ones are enough: the folder may be somebody's whole disk.
         foreign = [str(path.relative_to(self.path)) for path in islice(others, SHOWN + 1)]
         if foreign:
@@ -85,7 +93,9 @@ class OwnedFolder:
             InputError: as :meth:`check`; the folder cannot be written.
         """
         self.check(overwrite)
-        self._remove(self._read())
+        manifest = self._read()
+        self._set_aside(manifest)
+        self._remove(manifest)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -145,11 +155,42 @@ class OwnedFolder:
         if name == MANIFEST or (name in files and _sha256(path) == files[name]):
             return True
         final = _final_name(name)
-        if final == MANIFEST:
-            return True  # of a run that was killed while it wrote it
+        if final == name:
+            return False
+        # A temporary name: of a file, or of the manifest, that a run was writing when it was killed
+        return final == MANIFEST or self._was_announced(path, manifest)
+
+    def _was_announced(self, path: Path, manifest: Mapping[str, Any]) -> bool:
+        """Whether a run that was killed may have made it: it has such a name and is not older."""
+        final = _final_name(path.relative_to(self.path).as_posix())
         announced = any(fnmatchcase(final, pattern) for pattern in manifest.get("making", []))
-        # What is older than the announcement was there before.
-        return announced and path.stat().st_mtime_ns >= (self.path / MANIFEST).stat().st_mtime_ns
+        if path.is_symlink() or not announced:
+            return False
+        return path.stat().st_mtime_ns >= (self.path / MANIFEST).stat().st_mtime_ns
+
+    def _set_aside(self, manifest: Mapping[str, Any]) -> None:
+        """Move what a killed run or somebody else may have made out of this folder."""
+        found = [path for path in _files_below(self.path) if not self._is_own(path, manifest)]
+        if not found:
+            return
+        folder = self.path.resolve()
+        try:
+            aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}-unfinished-", dir=folder.parent))
+            for path in found:
+                target = aside / path.relative_to(self.path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: holds files of an unfinished run that cannot be moved to a folder "
+                f"beside it: {error.strerror}; choose another {self.option}"
+            ) from error
+        print(
+            f"{len(found)} files that an unfinished run of {self.made_by}, or somebody else, has "
+            f"made in {self.path} are now in {aside}",
+            file=sys.stderr,
+        )
+        self._remove_empty_folders([path.relative_to(self.path).as_posix() for path in found])
 
     def _remove(self, manifest: Mapping[str, Any]) -> None:
         """Remove what the manifest names, and the folders that are empty then."""
@@ -158,7 +199,6 @@ class OwnedFolder:
             found = (path for path in _files_below(self.path) if self._is_own(path, manifest))
             names += [path.relative_to(self.path).as_posix() for path in found]
         names = [name for name in dict.fromkeys(names) if name != MANIFEST]
-        parents = {self.path / parent for name in names for parent in PurePosixPath(name).parents}
         for name in [*names, *([MANIFEST] if manifest else [])]:
             try:
                 (self.path / name).unlink(missing_ok=True)
@@ -167,6 +207,11 @@ class OwnedFolder:
                     f"{self.path / name}: cannot be removed: {error.strerror}; choose another "
                     f"{self.option}"
                 ) from error
+        self._remove_empty_folders(names)
+
+    def _remove_empty_folders(self, names: list[str]) -> None:
+        """Remove the folders of what was in them, as far as they are empty now."""
+        parents = {self.path / parent for name in names for parent in PurePosixPath(name).parents}
         for folder in sorted(parents - {self.path}, key=lambda one: len(one.parts), reverse=True):
             with contextlib.suppress(OSError):  # not empty, or gone
                 folder.rmdir()

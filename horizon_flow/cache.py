@@ -13,6 +13,7 @@ import functools
 import hashlib
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -41,13 +42,13 @@ def cache_folder(given: str | os.PathLike[str] | None = None) -> Path | None:
     caches: XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, LOCALAPPDATA on Windows.
 
     Raises:
-        InputError: ``given`` is no path.
+        InputError: the folder that is chosen is no path, or relative to nothing.
     """
     if given is not None and not isinstance(given, str | os.PathLike):
         raise InputError(f"cache_dir: found {given!r}, expected the path of a folder, or None")
     chosen = given if given is not None else os.environ.get(VARIABLE)
     if chosen:
-        return Path(os.path.expanduser(chosen)).absolute()
+        return _absolute(chosen, VARIABLE if given is None else "cache_dir")
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "")
         home = "~/AppData/Local"
@@ -58,6 +59,19 @@ def cache_folder(given: str | os.PathLike[str] | None = None) -> Path | None:
     if not os.path.isabs(base):  # by its specification, XDG_CACHE_HOME counts as unset then
         base = os.path.expanduser(home)
     return Path(base, "horizon-flow") if os.path.isabs(base) else None
+
+
+def _absolute(path: str | os.PathLike[str], name: str) -> Path:
+    folder = Path(os.path.expanduser(path))
+    if "\0" in str(folder):
+        raise InputError(f"{name}: found {str(folder)!r}, expected the path of a folder")
+    try:
+        return folder.absolute()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{name}: {folder} is relative, and the working directory has been removed; give an "
+            "absolute path, or change to a folder that exists"
+        ) from error
 
 
 def program_file(folder: Path, title: str, network: bytes) -> Path:
@@ -106,7 +120,8 @@ def load_or_make(
 def _load_file(path: Path, load: Callable[[Path | bytes], T]) -> T | None:
     """None if the file is missing, not to be read or damaged."""
     with contextlib.suppress(OSError, InputError):
-        path.stat()
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            return None
         loaded = load(path)
         with contextlib.suppress(OSError):  # the folder may be for reading only
             os.utime(path)  # those used last stay when the cache is pruned
@@ -123,6 +138,8 @@ def keep(path: Path | None, data: bytes) -> None:
         if path is None:
             raise InputError("there is no home folder")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no regular file")
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
         prune(path.parent)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import horizon.hbm
 import horizon.march
 from horizon.compiler import compile_program
 from horizon.compiler.verify import verify_program
+from horizon.errors import CapacityError, CompilerError
 from horizon.hbir import Graph, resized
 from horizon_flow.one_image import features_of, one_image_at_a_time
 
@@ -39,3 +42,33 @@ def compile_network(graph: Graph, size: tuple[int, int], video: bool = False) ->
     if size[0] * size[1] <= VERIFIED_PIXELS:
         verify_program(compiled)
     return horizon.hbm.to_bytes(compiled.program)
+
+
+def largest_size(
+    attempt: Callable[[tuple[int, int]], object], size: tuple[int, int], multiple: int
+) -> tuple[int, int] | None:
+    """The largest (H, W) of about the shape of ``size`` that ``attempt`` compiles.
+
+    Args:
+        attempt: compiles for a size; raises CapacityError or CompilerError if it is too large.
+        size: one that is too large; multiples of ``multiple``.
+
+    Returns:
+        Multiples of ``multiple``; None if not even the smallest size is compiled.
+    """
+
+    def reduced(steps: int) -> tuple[int, int]:
+        """``size`` times steps / longest, in multiples."""
+        height, width = (max(1, side // multiple * steps // longest) for side in size)
+        return height * multiple, width * multiple
+
+    longest = max(size) // multiple
+    good, bad = 0, longest
+    while bad - good > 1:  # images of this size take a tenth of a second: they are not verified
+        middle = (good + bad) // 2
+        try:
+            attempt(reduced(middle))
+            good = middle
+        except (CapacityError, CompilerError):
+            bad = middle
+    return reduced(good) if good else None

@@ -9,6 +9,7 @@ import numpy as np
 from horizon.errors import InputError
 
 PILLOW_MODES = ("RGB", "L")
+CHANNELS = (1, 3)
 FORMS = "uint8 (H, W, 3), grey (H, W), or a batch (N, H, W, 3)"
 
 
@@ -24,7 +25,8 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
         uint8 (N, H, W, 3) or (N, H, W), and whether a batch was given.
 
     Raises:
-        InputError: another type, another shape, no pixels.
+        InputError: another type, another shape, no pixels, a tensor whose channels may be its first
+            or its last side.
     """
     if isinstance(image, str | bytes) or hasattr(image, "__fspath__"):
         raise InputError(
@@ -45,7 +47,7 @@ def image_batch(image: Any, name: str) -> tuple[np.ndarray, bool]:
     tensor = hasattr(image, "detach") and hasattr(image, "cpu")
     if tensor:
         try:
-            array = _channels_last(image.detach().cpu().numpy())
+            array = _channels_last(image.detach().cpu().numpy(), name)
         except (NotImplementedError, RuntimeError, TypeError) as error:
             raise InputError(
                 f"{name}: found a tensor whose values numpy cannot have ({error}); expected {FORMS}"
@@ -84,11 +86,17 @@ def one_image(image: Any, name: str) -> np.ndarray:
     return images[0]
 
 
-def _channels_last(array: np.ndarray) -> np.ndarray:
+def _channels_last(array: np.ndarray, name: str) -> np.ndarray:
     """A tensor's array with its channels last: torch has them first."""
-    if array.ndim in (3, 4) and array.shape[-3] in (1, 3):
-        return np.moveaxis(array, -3, -1)
-    return array
+    if array.ndim not in (3, 4) or array.shape[-3] not in CHANNELS:
+        return array
+    if array.shape[-1] in CHANNELS:
+        raise InputError(
+            f"{name}: found a tensor of shape {array.shape}, whose channels may be the first or "
+            "the last side; hand over a numpy array, whose channels are last: image.cpu().numpy(), "
+            "or image.cpu().movedim(-3, -1).numpy() if they are first"
+        )
+    return np.moveaxis(array, -3, -1)
 
 
 def _remedy(array: np.ndarray, tensor: bool) -> str:

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from horizon.errors import InputError
+from horizon.errors import CapacityError, CompilerError, InputError
+from horizon.isa.bounds import MAX_SIDE
 from horizon_flow.cache import load_or_make, program_file
 from horizon_flow.caller import warn_caller
 from horizon_flow.network_file import FOLDER, SUFFIX, NetworkFile, shipped_networks
@@ -85,7 +86,12 @@ class CompiledNetwork:
         multiple = self._network.multiple
         padded = (-(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple)
         with self._lock:
-            program = self._programs.pop((kind, padded), None) or self._load(kind, padded)
+            program = self._programs.pop((kind, padded), None)
+            if program is None:
+                try:
+                    program = self._load(kind, padded)
+                except (CapacityError, CompilerError) as error:
+                    raise self._too_large(kind, size, padded, error) from error
             if program is None:
                 return None
             assert isinstance(program, kind)
@@ -109,6 +115,23 @@ class CompiledNetwork:
 
         return compile_network(self._network.graph(), size, video=kind is VideoProgram)
 
+    def _too_large(
+        self, kind: type[Program], size: Size, padded: Size, error: InputError
+    ) -> InputError:
+        """What to say of images that are too large; ``error`` itself if that is not the reason."""
+        from horizon_flow.compile import largest_size
+
+        if isinstance(error, CompilerError) and max(padded) <= MAX_SIDE:
+            return error
+        found = largest_size(lambda one: self._compile(kind, one), padded, self._network.multiple)
+        if found is None:
+            return error
+        return CapacityError(
+            f"images of {size[1]}x{size[0]} pixels are too large for {self._network.path.stem}; "
+            f"the largest of about this shape have {found[1]}x{found[0]} (width x height): scale "
+            "them down, or cut them into parts"
+        )
+
 
 def find_source(model: str, threads: int | None, folder: Path | None) -> Source:
     """The programs of a shipped network's name or of a path.
@@ -123,12 +146,19 @@ def find_source(model: str, threads: int | None, folder: Path | None) -> Source:
     if not model:
         raise InputError(f"model: found '', expected {', '.join(shipped)}, or the path of a file")
     path = Path(os.path.expanduser(model))
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise InputError(
+            f"model {model!r}: cannot look for this file: {error.strerror}; expected "
+            f"{', '.join(shipped)}, or the path of a .hbm or .npz file"
+        ) from error
+    if is_folder:
         raise InputError(
             f"model {model!r}: is a folder; expected {', '.join(shipped)}, or the path of a .hbm "
             "or .npz file"
         )
-    if not path.is_file():
+    if not is_file:
         raise InputError(
             f"model {model!r}: no network of this name comes with the package, and there is no "
             f"such file; expected {', '.join(shipped)}, or the path of a .hbm or .npz file"

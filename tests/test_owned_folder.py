@@ -127,6 +127,21 @@ def test_what_a_killed_run_has_made_is_its_own(killed: Path) -> None:
     assert state(killed).keys() == {MANIFEST, "report.html", "train/deep/a.txt"}
 
 
+def test_files_that_a_killed_run_or_the_user_has_made_are_moved_and_not_removed(
+    killed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (killed / "train" / "deep" / "a.txt").write_text("edited")
+    (killed / "train" / "mine.txt").write_text("mine")
+    make(killed, overwrite=True)
+    (aside,) = killed.parent.glob("out-unfinished-*")
+    assert state(aside) == {
+        "report.html": b"second",
+        "train/deep/a.txt": b"edited",
+        "train/mine.txt": b"mine",
+    }
+    assert f"are now in {aside}" in capsys.readouterr().err
+
+
 def test_a_killed_run_owns_nothing_else(killed: Path) -> None:
     before = (killed / MANIFEST).stat().st_mtime_ns
     others = ["train/notes.tex", "notes.txt", "train/old.txt", ".thesis.tex.1.0123abcd.tmp"]

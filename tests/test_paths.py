@@ -122,7 +122,7 @@ def test_home_folders_on_a_command_line(tmp_path, monkeypatch, capsys):
 def test_textures_and_photographs_beside_the_config(project):
     config_of(project, "a = 1\n")
     folder = project / "configs/task"
-    np.save(folder / "textures.npy", np.zeros((1, 2, 2, 3), np.uint8))
+    np.save(folder / "textures.npy", np.zeros((1, 640, 640, 3), np.uint8))
     assert TextureBank("textures.npy").path == folder.resolve() / "textures.npy"
     (folder / "photos").mkdir()
     with pytest.raises(InputError, match=f"^{folder.resolve()}/photos: no photographs"):

@@ -32,9 +32,9 @@ from hat.deploy.board_program import BoardProgram, program_file
 from hat.deploy.build import padded_size
 from hat.deploy.network_board_predictor import NetworkBoardPredictor
 from hat.errors import InputError
+from hat.file_kinds import ALIGNMENT
 from hat.outputs import check_outputs
 from hat.registry import Component, resolve
-from hat.visualize.flow_viz import make_folder
 from horizon.cpus import usable_cpus
 
 SECTION = "align_bpu_predictor"
@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
     file = program_file(args.model) if args.model else None
     path = Path(args.json or Path(config.section("ckpt_dir")) / "align_bpu-metrics.json")
-    check_outputs([path], reads(config, model=file, ckpt=args.ckpt, machine=args.march), "--json")
+    read = reads(config, model=file, ckpt=args.ckpt, machine=args.march)
+    check_outputs([(path, ALIGNMENT)], read, "--json")
     recipe: Component = resolve(config.section(SECTION), SECTION)
     resolve_checkpoints(recipe, config, "int_infer", args.ckpt)
     setup_logging(quiet=True)
@@ -98,7 +99,6 @@ def run(args: argparse.Namespace) -> int:
         data = str(getattr(loader.dataset, "data_path", index))
         show(result, program, workers, origin, f"{config.get('task_name')}, board: {data}")
         results.append({"data": data, "program": origin, "workers": workers, **asdict(result)})
-    make_folder(path.parent)
     write_json(path, {"task": config.get("task_name"), "data_sets": results})
     print(f"\nMetrics: {path}")
     return 1 if any(result["differing"] for result in results) else 0

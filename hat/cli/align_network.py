@@ -13,7 +13,6 @@ from hat.cli.compile_network import program_of_size
 from hat.config import Config
 from hat.data.files import write_json
 from hat.deploy.network_board_predictor import NetworkAlignment, NetworkBoardPredictor
-from hat.visualize.flow_viz import make_folder
 from horizon import runtime
 
 
@@ -37,7 +36,6 @@ def align(
             result = predictor.fit(program, index, args.num_pairs, bar.update)
         show(result, origin, f"{config.get('task_name')}, data set {index}")
         results.append({"program": origin, **asdict(result)})
-    make_folder(path.parent)
     write_json(path, {"task": config.get("task_name"), "data_sets": results})
     print(f"\nMetrics: {path}")
     return 1 if any(result["differing"] for result in results) else 0

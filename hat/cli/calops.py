@@ -20,6 +20,7 @@ from hat.cli.reads import reads
 from hat.cli.sections import build_model, read_section
 from hat.data.files import write_json
 from hat.errors import InputError
+from hat.file_kinds import COUNTS
 from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     config = common.load_config(args, "float")
     settings = read_section(config, "calops_cfg")
     if args.json:
-        check_outputs([args.json], reads(config), "--json")
+        check_outputs([(args.json, COUNTS)], reads(config), "--json")
     model = build_model(config, "calops_cfg")
     counts = count_ops(model, input_shapes(model, settings["input_shape"], args.input_shape))
     show(counts)

@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hat.config import Config, parse_opts
+from hat.errors import InputError
 from hat.migration import Kind
 from hat.stages import STAGES
 
@@ -85,6 +87,17 @@ def tell_of_translation(config: Config) -> None:
             f"lists the {len(config.notes)} places that are read in another way here",
             file=sys.stderr,
         )
+
+
+def name_for_file(config: Config, key: str, value: Any) -> str:
+    """The config's ``value`` as the name of a file; InputError if it cannot be one."""
+    name = str(value)
+    if not name or name != Path(name).name or not name.isprintable():
+        raise InputError(
+            f"{config.path}: {key} is {name!r}; expected a name that a file can have, without a "
+            "folder"
+        )
+    return name
 
 
 def print_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:

@@ -42,14 +42,14 @@ from hat.cli.compile_settings import (
 )
 from hat.cli.reads import reads
 from hat.cli.sections import read_section
-from hat.data.files import write_files, write_json
+from hat.data.files import make_folder, write_files, write_json
 from hat.deploy.build import INPUT_TYPES, OPT_LEVELS, sized_graph
 from hat.deploy.comparison import comparison_record, table
 from hat.deploy.estimate import Options, Result, compile_and_estimate, results
 from hat.deploy.estimate_rows import speed_line
 from hat.errors import InputError
+from hat.file_kinds import COMPARISON, ESTIMATE, GRAPH_TEXT, PAGE, PROGRAM, FileKind
 from hat.outputs import check_outputs
-from hat.visualize.flow_viz import make_folder
 from horizon.hbir import Graph
 from horizon.march import Machine
 
@@ -115,11 +115,11 @@ def run(args: argparse.Namespace) -> int:
     names = args.march or machine_names(config, settings)
     machines = load_machines(names)
     if len(machines) == 1:
-        outputs = list(file_paths(folder, hbm, name).values())
+        outputs = with_kinds(file_paths(folder, hbm, name))
     else:
         own = [folder / machine.name for machine in machines]
-        each = [file_paths(one, one / "model.hbm", name).values() for one in own]
-        outputs = [folder / "comparison.json", *itertools.chain(*each)]
+        each = [with_kinds(file_paths(one, one / "model.hbm", name)) for one in own]
+        outputs = [(folder / "comparison.json", COMPARISON), *itertools.chain(*each)]
     descriptions = {f"machine {machine}": machine for machine in names}
     check_outputs(outputs, {**reads(config, ckpt=args.ckpt), **descriptions}, "--out-dir")
     network = load_network(config, args.ckpt)
@@ -163,6 +163,12 @@ def file_paths(folder: Path, hbm: Path, name: str) -> dict[str, Path]:
         "html": folder / f"{name}.html",
         "json": folder / f"{name}.json",
     }
+
+
+def with_kinds(paths: dict[str, Path]) -> list[tuple[Path, FileKind]]:
+    """Files by kind as :func:`hat.outputs.check_outputs` takes them."""
+    kinds = {"hbm": PROGRAM, "hbir": GRAPH_TEXT, "html": PAGE, "json": ESTIMATE}
+    return [(path, kinds[kind]) for kind, path in paths.items()]
 
 
 def write(result: Result, folder: Path, hbm: Path, name: str) -> dict[str, Path]:
@@ -235,7 +241,6 @@ def compare(
         "weights": options.weights,
         "machines": comparison_record(found),
     }
-    make_folder(folder)
     write_json(folder / "comparison.json", record)
     print(f"{name}, images of {size[0]}x{size[1]} (height x width), {options.opt}\n")
     print(table(found))

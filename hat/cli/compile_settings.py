@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hat.cli.common import name_for_file
 from hat.config import Config
 from hat.deploy.build import OPT_LEVELS
 from hat.errors import InputError
@@ -72,13 +73,7 @@ def machine_names(config: Config, settings: Mapping[str, Any]) -> list[str]:
 
 def program_name(config: Config, settings: Mapping[str, Any]) -> str:
     """``compile_cfg.name``, which names the reports' files as well."""
-    name = str(settings["name"])
-    if not name or name != Path(name).name or not name.isprintable():
-        raise InputError(
-            f"{config.path}: compile_cfg.name is {name!r}; expected a name that a file can have, "
-            "without a folder"
-        )
-    return name
+    return name_for_file(config, "compile_cfg.name", settings["name"])
 
 
 def path_text(config: Config, settings: Mapping[str, Any], key: str) -> str:

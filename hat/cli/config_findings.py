@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,9 @@ def findings(config: Config) -> list[Finding]:
         if name in config:
             walk.value(config[name], name)
         elif name in USED_BY and not (name == "int_infer_trainer" and "int_trainer" in config):
-            walk.add(ABSENT, f"no section {name}: '{USED_BY[name]}' needs it")
+            walk.add(
+                ABSENT, f"no section {name}: '{USED_BY[name]}' needs it{_misspelt(name, config)}"
+            )
     if not any(name in config for name in (*MODELS, *USED_BY)):
         walk.add(ERROR, "no section that a command reads; expected a model and a trainer at least")
     if not walk.has(ERROR):  # else the same mistakes would be found once more
@@ -82,6 +85,13 @@ def findings(config: Config) -> list[Finding]:
     for key, path in _paths(config):
         walk.path(key, path)
     return walk.found
+
+
+def _misspelt(name: str, config: Config) -> str:
+    """The section that may have been meant to be ``name``, for a message."""
+    others = [key for key in config if key not in (*MODELS, *USED_BY)]
+    found = difflib.get_close_matches(name, others, n=1, cutoff=0.85)
+    return f"; is {found[0]} meant to be it?" if found else ""
 
 
 class _Walk:

@@ -15,12 +15,11 @@ import re
 from pathlib import Path
 
 from hat.config.source import config_files
-from hat.data.files import write_files
+from hat.data.files import make_folder, write_files
 from hat.errors import InputError
 from hat.outputs import check_outputs
 from hat.registry import nearest
 from hat.shipped import ROOTS, shipped_config, shipped_configs
-from hat.visualize.flow_viz import make_folder
 
 # The scripts of a checkout are commands of hat, too.
 SCRIPT = re.compile(r"python3 tools/(?:datasets/)?(\w+)\.py")

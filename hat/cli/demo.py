@@ -57,7 +57,7 @@ TRAINED = (
     *("{stage}-checkpoint-*.pth.tar", "{stage}-log.txt", "{stage}-log.jsonl", "{stage}-run.json"),
     *("tensorboard/{stage}/events.out.tfevents.*", "{stage}-pictures/pair*.jpg", "report.html"),
 )
-PICTURES = ("*.flo", "*_flow.png", "*_figure.png", "*_error.png", ".hat-infer.json")
+PICTURES = ("*.flo", "*_flow.png", "*_figure.png", "*_error.png", ".hat-infer.*")
 MACHINES = ("bayes", "bayes-e", "nash-e", "nash-m")
 SHOWN_METRICS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 Metrics = dict[str, float | None]  # None: not finite

@@ -17,10 +17,11 @@ from pathlib import Path
 from hat.cli import common
 from hat.cli.checkpoints import stage_checkpoint
 from hat.cli.reads import reads
+from hat.data.files import make_folder
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
+from hat.file_kinds import NETWORK
 from hat.outputs import check_outputs
-from hat.visualize.flow_viz import make_folder
 from horizon.files import atomic_path
 from horizon.hbir import Graph
 from horizon_flow.network_file import SUFFIX, network_bytes
@@ -38,10 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = common.load_config(args)
-    path = Path(args.output or f"{config.get('task_name', 'network')}{SUFFIX}")
+    name = config.get("task_name", "network")
+    path = Path(args.output or common.name_for_file(config, "task_name", name) + SUFFIX)
     if path.suffix != SUFFIX:
         raise InputError(f"--output {path}: expected a name that ends in {SUFFIX}")
-    check_outputs([path], reads(config, ckpt=args.ckpt), "--output")
+    check_outputs([(path, NETWORK)], reads(config, ckpt=args.ckpt), "--output")
     source = stage_checkpoint(config, "int_infer", args.ckpt)
     graph = LoadIntegerModel(source)().graph
     check_flow_network(graph, source)

@@ -30,19 +30,21 @@ import numpy as np
 import torch
 
 from hat.cli import common, onnx_of_network
-from hat.cli.reads import reads
+from hat.cli.reads import data_paths, reads
 from hat.cli.sections import build_model, read_section, trained_model, validation_loader
 from hat.config import Config
+from hat.data.files import make_folder
 from hat.engine.data_loading import batches
 from hat.errors import InputError
 from hat.export import check_onnx, export_onnx
 from hat.export.onnx_check import image_pairs
 from hat.export.onnx_export import DEFAULT_OPSET
 from hat.export.program_export import check_program, export_program
+from hat.file_kinds import ONNX
 from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
+from hat.paths import find_input
 from hat.registry import build_from_registry, resolve
-from hat.visualize.flow_viz import make_folder
 
 TOLERANCE = 0.001
 MEAN_TOLERANCE = 0.25
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output or Path(settings["out_dir"]) / f"{args.stage}.onnx")
     if args.random_weights and args.stage != "float":
         raise InputError(f"--random-weights: stage {args.stage} needs a checkpoint's scales")
-    check_outputs([path], reads(config, ckpt=args.ckpt), "--output")
+    check_outputs([(path, ONNX)], reads(config, ckpt=args.ckpt), "--output")
     if args.random_weights:
         model, source = build_model(config, "onnx_cfg"), "random"
     else:
@@ -163,11 +165,11 @@ def export_quantised(
         info = model.graph.tensors[model.output_name]
         metadata["img"] = "image 1 and 2 in YUV444 (BT.601 full range), value - 128"
         metadata["flow"] += "; steps of " + ", ".join(map(str, info.scales))
+    pairs, origin = check_pairs(config, tuple(args.size), args.num_pairs)
     graph, nodes = export_program(
         model, path, tuple(args.size), name=name, integer=integer, metadata=metadata
     )
     report(path, nodes, metadata["weights"])
-    pairs, origin = check_pairs(config, tuple(args.size), args.num_pairs)
     print(f"\nONNX Runtime against the {args.stage} model, on {origin}:\n")
     results = check_program(path, graph, model, pairs, integer=integer)
     rows = [
@@ -211,7 +213,8 @@ def check_pairs(
     """Image pairs of ``size`` as the network takes them, and where they come from."""
     section = config.get("val_data_loader") or {}
     dataset = section.get("dataset")
-    if dataset is None or not Path(str(dataset.get("data_path", ""))).exists():
+    paths = [str(path) for path in data_paths(dataset)]
+    if dataset is None or not all(find_input(path).exists() for path in paths):
         rng = np.random.default_rng(0)
         pairs = [(f"generated {i}", image_pairs(1, *size, rng)) for i in range(count)]
         return pairs, "generated pairs (the config's validation set is not there)"
@@ -225,4 +228,5 @@ def check_pairs(
             batch["img"] = resized.permute(2, 0, 1)[None]
         prepared = processor.prepare(batch, torch.device("cpu"))
         pairs.append((str(batch["img_name"][0]), prepared["img"].numpy()))
-    return pairs, f"{dataset['data_path']}, {size[0]}x{size[1]}"
+    origin = ", ".join(paths) or f"the config's {dataset.get('type', 'validation set')}"
+    return pairs, f"{origin}, {size[0]}x{size[1]}"

@@ -20,6 +20,7 @@ import horizon.march
 from hat.cli.common import print_table
 from hat.data.files import write_file
 from hat.errors import InputError
+from hat.file_kinds import DESCRIPTION
 from hat.host_fit import numbers
 from hat.host_fit.calibrate import KINDS, Residual, calibrate, residuals
 from hat.host_fit.description import description
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         f"{name}, a machine that comes along": FOLDER / f"{name}.toml"
         for name in horizon.march.available()
     }
-    check_outputs([out], own, "--out")
+    check_outputs([(out, DESCRIPTION)], own, "--out")
     base = horizon.march.load(BASE)
     graphs = probe_graphs(args.chains)
     programs = [compile_program(graph, base, opt="O1").program for graph in graphs]

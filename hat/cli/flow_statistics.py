@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from hat import interruption
 from hat.cli.flyingchairs_generator import named_weights
-from hat.data.files import write_json
+from hat.data.files import files_below, write_json
 from hat.data.flow_io import read_flow
 from hat.data.synthesis.drawing import Drawing, draw_scene
 from hat.data.synthesis.field_statistics import GRADIENT_LIMITS, FieldStatistics, unmatched
@@ -35,6 +35,7 @@ from hat.data.synthesis.scene import MAX_OBJECTS, MIN_OBJECTS
 from hat.data.synthesis.shape_kinds import SHAPES
 from hat.data.synthesis.statistics import SPEED_LIMITS
 from hat.errors import InputError
+from hat.file_kinds import FIGURES
 from hat.outputs import check_outputs
 
 __all__ = ["add_arguments", "run"]
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.json:
         folders = {f"--data {folder}": folder for folder in args.data}
-        check_outputs([args.json], folders, "--json")
+        check_outputs([(args.json, FIGURES)], folders, "--json")
     try:
         drawings = {
             name: Drawing(
@@ -137,7 +138,7 @@ def _drawn(name: str, drawing: Drawing, pairs: int, seed: int) -> dict[str, Any]
 def _flow_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"--data: {folder}: no such folder")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
     if not files:
         raise InputError(
             f"--data: {folder}: no flow files; expected files ending in "

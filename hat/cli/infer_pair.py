@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -80,6 +81,7 @@ def run_pair(args: argparse.Namespace) -> int:
             gt_valid=gt_valid,
             save_path=staging,
         )
+        own.note(staging)
     pictures = {kind: folder / path.relative_to(staging) for kind, path in drawn.items()}
     files = {"flo": folder / f"{name}.flo", **pictures}
     speed = np.hypot(flow[..., 0], flow[..., 1])
@@ -89,6 +91,8 @@ def run_pair(args: argparse.Namespace) -> int:
         metrics = Metrics()
         metrics.add(0, name, flow, *truth)
         print(errors(metrics.overall()))
+        if warning := metrics.warning():
+            print(warning, file=sys.stderr)
     for kind, path in files.items():
         print(f"{kind:7}{path}")
     return 0

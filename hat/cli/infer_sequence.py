@@ -17,7 +17,7 @@ from tqdm import tqdm
 from hat import interruption
 from hat.cli.common import print_table
 from hat.cli.infer import DEFAULT_MODEL, parse_model_inputs
-from hat.data.files import write_file
+from hat.data.files import staging_folder, write_file
 from hat.errors import InputError
 from hat.outputs import check_outputs
 from hat.own_files import OwnFiles
@@ -81,6 +81,7 @@ def run_sequence(args: argparse.Namespace) -> int:
         if planned.video
         else None,
         metrics,
+        own.note,
     )
     scale = Scale(args.max_flow)
     video = VideoFile(planned.video, frames.rate) if planned.video else None
@@ -100,15 +101,19 @@ def run_sequence(args: argparse.Namespace) -> int:
         except InputError as error:
             raise InputError(f"{error} ({_far(progress, frames)})") from error
         if video is not None:
-            video.publish()
+            video.publish(own.note)
         if metrics is not None and METRICS_FILE in planned.patterns:
-            write_file(planned.folder / METRICS_FILE, metrics.csv())
+            with staging_folder(planned.folder) as staging:
+                write_file(staging / METRICS_FILE, metrics.csv())
+                own.note(staging)
     seconds = time.perf_counter() - started
     _report(frames, estimate, planned, progress, seconds)
     if metrics is not None:
         from hat.sequences.metrics import COLUMNS
 
         print_table(metrics.table(), ("pair", *COLUMNS))
+        if warning := metrics.warning():
+            print(warning, file=sys.stderr)
     endless = isinstance(frames, Camera) and frames.limit is None
     if stopped is not None and not endless:
         stopped.note = f"{_far(progress, frames)}; what they gave is whole"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from hat import interruption
 from hat.errors import InputError
 from hat.library_advice import library_advice_logged
+from hat.os_errors import message_of
 from hat.paths import expand_arguments
 from hat.provenance import project_version
 from horizon.files import FULL_DISK
@@ -70,6 +71,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
 
     130 or 143 and one line for a command that Ctrl-C or SIGTERM has ended.
     """
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no UTF-8
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
@@ -79,19 +81,56 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
-    except OSError as error:
-        if error.errno not in FULL_DISK:
+    except (OSError, RuntimeError) as error:
+        message = message_of(error)
+        if message is None:
             raise
-        where = "standard output" if error.filename is None else error.filename
-        print(f"error: {where}: {error.strerror}; free some space and try again", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # not once more at the end
+        print(f"error: {message}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            _drop_output()  # not once more at the end
         return 2
     except interruption.Interrupted as error:
         words = ["interrupted", *filter(None, [error.note])]
         print(": ".join(words), file=sys.stderr)
         return error.exit_code
+
+
+def _open_standard_streams() -> None:
+    """Put a nowhere in place of those that were closed (``>&-``).
+
+    The next file that is opened would get the number of one that is closed, and with it all that
+    libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
+def _refuse_empty_words(words: Sequence[str]) -> None:
+    """InputError for an empty word, which as a path would be the current folder.
+
+    It comes from a variable of the shell that is not set. ``--opts`` may set a key to it.
+    """
+    option = "argument"
+    for word in words:
+        if word.startswith("-"):
+            option = word.partition("=")[0]
+        if option != "--opts" and (word == "" or (word.startswith("--") and word.endswith("="))):
+            raise InputError(
+                f"{option}: found an empty word, expected a value; is a variable of the shell not "
+                "set?"
+            )
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
@@ -103,6 +142,7 @@ def _run(name: str, argv: Sequence[str] | None, prog: str | None) -> int:
     )
     module.add_arguments(parser)
     args = parser.parse_args(argv)
+    _refuse_empty_words(sys.argv[1:] if argv is None else argv)
     expand_arguments(args)
     code = int(module.run(args))
     sys.stdout.flush()  # here, where a full disk behind it can be told

@@ -24,6 +24,7 @@ from hat.deploy.program_size import check_size
 from hat.deploy.random_program import build_network, random_program, unquantised_layers
 from hat.engine.convert import LoadIntegerModel
 from hat.errors import InputError
+from hat.file_kinds import FINDINGS
 from hat.outputs import check_outputs
 from hat.visualize.check_text import ops_table, overview, report, unquantised_text
 from horizon.compiler.check import Check, as_json, check_graph
@@ -60,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     opt = args.opt or opt_level(config, settings)
     if args.json:
         descriptions = {f"machine {machine}": machine for machine in args.march or ()}
-        check_outputs([args.json], {**reads(config, ckpt=args.ckpt), **descriptions}, "--json")
+        inputs = {**reads(config, ckpt=args.ckpt), **descriptions}
+        check_outputs([(args.json, FINDINGS)], inputs, "--json")
     graph, refused = program(config, args.ckpt)
     if graph is None:
         print(unquantised_text(refused))

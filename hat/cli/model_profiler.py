@@ -38,6 +38,7 @@ from hat.config import Config
 from hat.data.files import staging_folder, write_file, write_json
 from hat.engine import distributed
 from hat.errors import InputError
+from hat.file_kinds import PAGE, PROFILE, PROFILE_TABLE
 from hat.metrics import EndPointError
 from hat.models.tasks import NetworkTask
 from hat.outputs import check_outputs
@@ -124,7 +125,9 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.out_dir or default)
     functions = [name for name in FUNCTIONS if name in args.functions]
     names = [f"{name}.{kind}" for name in functions for kind in ("json", "csv")]
-    files = [folder / name for name in (*names, "profile.html")]
+    kinds = {"json": PROFILE, "csv": PROFILE_TABLE}
+    files = [(folder / name, kinds[name.rpartition(".")[2]]) for name in names]
+    files.append((folder / "profile.html", PAGE))
     check_outputs(files, inputs(config, args), "--out-dir")
     device = distributed.default_device()
     first, second = (load_stage(config, stage, ckpt, device) for stage, ckpt in chosen)

@@ -65,11 +65,11 @@ def export_quantised(
     _, height, width, _ = program.tensors[program.inputs[0]].shape
     size = tuple(args.size) if args.size else (height, width)
     check_size(program, size)
+    given, origin = _samples(config, task, args.num_pairs)
     graph, nodes = export_program(
         model, path, size, name=name, integer=integer, metadata=_described(metadata, task)
     )
     print(f"Wrote {path}: {nodes} nodes, weights: {metadata['weights']}")
-    given, origin = _samples(config, task, args.num_pairs)
     print(
         f"\nONNX Runtime against the {args.stage} model, on {origin}; differences are shares of "
         "the largest value:\n"

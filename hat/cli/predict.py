@@ -13,6 +13,8 @@ DIR/000000_10.png. Test splits, which have no true flow, are evaluated in no oth
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,10 +32,10 @@ from hat.engine.convert import LoadCheckpoint
 from hat.engine.predictor import Predictor
 from hat.engine.submission import Submission
 from hat.errors import InputError
+from hat.file_kinds import METRICS
 from hat.outputs import check_outputs
 from hat.registry import Component, resolve
 from hat.seeding import seed_everything
-from hat.visualize.flow_viz import make_folder
 from horizon.files import AnyPath
 from horizon.staging import is_staging
 
@@ -72,7 +74,7 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     if args.submission:
         check_new(Path(args.submission))
     if distributed.is_main():
-        check_outputs([path], reads(config, ckpt=args.ckpt), "--json")
+        check_outputs([(path, METRICS)], reads(config, ckpt=args.ckpt), "--json")
     if recipe.arguments.get("device") is None:
         recipe.arguments["device"] = device
     setup_logging(quiet=True)
@@ -106,7 +108,6 @@ def predict(device: torch.device, args: argparse.Namespace) -> int:
     if args.submission:
         print(f"\nSubmission: {args.submission}")
     if any(results) or args.json:  # else earlier metrics would be lost for none
-        make_folder(path.parent)
         write_json(path, content)
         print(f"\nMetrics: {path}")
     return 0
@@ -158,3 +159,10 @@ def show(content: dict[str, Any]) -> None:
         if rows:
             parts = ("all", *entry["subsets"]) if "subsets" in entry else ("value",)
             common.print_table(rows, ("metric", *parts))
+        error = entry["metrics"].get("EPE")
+        if error is not None and math.isnan(error):
+            print(
+                f"warning: {entry['data']}: EPE is no number: the true flow is unknown at every "
+                "pixel, or the network's is no number; is it the right data set?",
+                file=sys.stderr,
+            )

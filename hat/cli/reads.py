@@ -31,18 +31,18 @@ def reads(config: Config, **more: AnyPath | None) -> dict[str, AnyPath | None]:
                 folder = config[key] if key == "ckpt_dir" else find_input(config[key])
                 inputs[f"{stage} checkpoint of {key}"] = checkpoint_path(folder, stage)
     for key in LOADERS:
-        for index, path in enumerate(_data_paths(config.get(key))):
+        for index, path in enumerate(data_paths(config.get(key))):
             inputs[f"{key}'s data set" + (f" {index + 1}" if index else "")] = find_input(path)
     return inputs
 
 
-def _data_paths(loader: Any) -> Iterator[AnyPath]:
+def data_paths(loader: Any) -> Iterator[AnyPath]:
     """The ``data_path`` of the data set of a loader, and of the parts of a mixture."""
     if isinstance(loader, Mapping):
         if loader.get("data_path"):
             yield loader["data_path"]
         for value in loader.values():
-            yield from _data_paths(value)
+            yield from data_paths(value)
     elif isinstance(loader, list | tuple):
         for value in loader:
-            yield from _data_paths(value)
+            yield from data_paths(value)

@@ -14,6 +14,7 @@ from hat.cli import common
 from hat.cli.sections import build_model, trained_model
 from hat.config import Config
 from hat.engine.checkpoint import save_weights
+from hat.file_kinds import CHECKPOINT
 from hat.models.widen import widen_weights
 from hat.outputs import check_outputs
 
@@ -37,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     narrow = Config.fromfile(args.from_config)
     old, source = trained_model(narrow, "infer_cfg", "float", args.ckpt)
     output = Path(args.output)
-    check_outputs([output], {"config": config.path, "--ckpt": str(source)}, "--output")
+    check_outputs(
+        [(output, CHECKPOINT)], {"config": config.path, "--ckpt": str(source)}, "--output"
+    )
     new = build_model(config, "infer_cfg")
     save_weights(output, widen_weights(old, new))
     print(f"Weights of {source} in the network of {config.path}: {output}")

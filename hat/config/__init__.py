@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hat.config.kinds import KINDS, check_kinds
 from hat.config.overrides import Overrides
 from hat.config.reading import read_sections
 from hat.errors import InputError
@@ -59,6 +60,7 @@ class Config(Mapping[str, Any]):
         overrides.check_all_used(sections, str(path))
         search_inputs_from(path)
         translated, notes = translate(sections)
+        check_kinds(translated, str(path))
         return cls(translated, str(path), notes)
 
     def __getitem__(self, name: str) -> Any:
@@ -81,6 +83,10 @@ class Config(Mapping[str, Any]):
             raise InputError(
                 f"{self.path}: no section {name!r}{nearest(name, self._sections)}; "
                 f"it has: {', '.join(sorted(self._sections))}"
+            )
+        if self._sections[name] is None and name in KINDS:
+            raise InputError(
+                f"{self.path}: {name} is None, and this needs it; expected {KINDS[name][0]}"
             )
         return self._sections[name]
 

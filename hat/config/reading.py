@@ -45,7 +45,8 @@ def _run(source: Source, name: str, overrides: Overrides, below: set[str]) -> di
         exec(compile(source.tree, path, "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         modules.forget(name)
-        if isinstance(error, InputError) or not isinstance(error, Exception):
+        # a config that ends Python would end the command without a word
+        if isinstance(error, InputError) or not isinstance(error, Exception | SystemExit):
             raise
         # whatever a user's file raises is reported with its line
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hat.data.files import atomic_path
+from hat.engine.checkpoint_file import check_file
 from hat.errors import InputError
 from hat.registry import nearest
 from hat.stages import STAGES
@@ -114,13 +116,13 @@ def load_checkpoint(path: str | Path, hint: str = "") -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint{'; ' + hint if hint else ''}")
+    check_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: not a readable checkpoint ({reason}); it is damaged or holds more than "
-            "weights and plain values"
+            f"{path}: not a readable checkpoint ({_reason(error)}); it is damaged or holds more "
+            "than weights and plain values; save its state_dict alone with torch.save"
         ) from error
     if isinstance(content, dict) and content.get("format") == FORMAT:
         if content.get("version") != VERSION:
@@ -131,6 +133,16 @@ def load_checkpoint(path: str | Path, hint: str = "") -> dict[str, Any]:
     if isinstance(content, dict) and content and _all_tensors(content.values()):
         return {"state_dict": content}
     raise InputError(f"{path}: holds no 'state_dict'; found {_describe(content)}")
+
+
+def _reason(error: Exception) -> str:
+    """What torch has found, without its advice to run the code in the file."""
+    found = re.search(r"Unsupported (global: GLOBAL \S+|\w+ \S+)", str(error))
+    if found is not None:
+        return found[0]
+    if isinstance(error, pickle.UnpicklingError) or not str(error):
+        return type(error).__name__
+    return str(error).splitlines()[0]
 
 
 def _of_another_version(path: Path, content: dict[str, Any]) -> str:

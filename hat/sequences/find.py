@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".bmp", ".dib", ".tif", ".tiff", ".webp"}
 )
+CAMERA = re.compile(r"[0-9]{1,4}")
 SHOWN = 4  # names in a message
 
 
@@ -41,7 +43,7 @@ def find_frames(
     """
     if len(words) == 1 and not _is_pictures(words[0]):
         source: Frames
-        if words[0].isdigit() and not Path(words[0]).exists():
+        if CAMERA.fullmatch(words[0]) and not Path(words[0]).exists():
             if start:
                 raise InputError("--start with a camera: it has no frames to leave out")
             source = Camera(int(words[0]), limit, every)
@@ -79,6 +81,7 @@ def find_files(word: str, suffixes: Iterable[str], what: str) -> list[Path]:
     elif path.exists():
         found = [path]
     elif glob.has_magic(word):
+        _look_into(path)
         found = [Path(one) for one in glob.glob(word, recursive=True) if Path(one).is_file()]
         if not found:
             raise InputError(f"{word}: no file has a name like this")
@@ -107,6 +110,13 @@ def look_like_pairs(files: Sequence[Path]) -> bool:
     together = all(a[0] == b[0] for a, b in zip(firsts, seconds, strict=True))
     several = len({name for name, _ in firsts}) == len(firsts)
     return together and several and len(numbers) == 1
+
+
+def _look_into(pattern: Path) -> None:
+    """OSError if the last folder before the first star may not be looked into; glob is silent."""
+    folder = next(one for one in pattern.parents if not glob.has_magic(str(one)))
+    if folder.is_dir():
+        os.scandir(folder).close()
 
 
 def _is_pictures(word: str) -> bool:

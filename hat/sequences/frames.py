@@ -264,6 +264,8 @@ def open_capture(source: Path | int) -> cv2.VideoCapture:
         return capture
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")
+    with open(source, "rb"):  # OpenCV does not say that it may not be read
+        pass
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:  # the error below says more than OpenCV's own remark
         capture = cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG)

@@ -14,6 +14,7 @@ from hat.metrics import FlowMetrics
 
 COLUMNS = ("EPE", "1px", "3px", "5px", "Fl-all", "zero-flow EPE")
 ALL = "all"
+NAMED = 5  # pairs in a warning
 SHOWN = 20  # rows of a table on the terminal; of more pairs, those with the largest errors
 
 
@@ -46,6 +47,18 @@ class Metrics:
     def overall(self) -> dict[str, float]:
         """The metrics over all pairs."""
         return self._all.results()
+
+    def warning(self) -> str | None:
+        """What to say where a pair's true flow has no known pixel, so that it has no metrics."""
+        rows = [self._rows[number] for number in sorted(self._rows)]
+        names = [name for name, values in rows if np.isnan(values["EPE"])]
+        if not names:
+            return None
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return (
+            f"warning: the true flow of {', '.join(names[:NAMED])}{more} is unknown at every "
+            "pixel, so there is nothing to compare with; is it the right file?"
+        )
 
     def table(self) -> list[list[str | float]]:
         """Rows for the terminal under ``("pair", *COLUMNS)``; the last one is of all pairs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +65,7 @@ class Results:
         pictures: draws them.
         video: draws the frames of a video; None: there is none.
         metrics: gets the errors of pairs with true flow.
+        note: called with the folder that holds a pair's finished files, before they move.
     """
 
     def __init__(
@@ -74,9 +75,11 @@ class Results:
         pictures: FlowPainter,
         video: FlowPainter | None = None,
         metrics: Metrics | None = None,
+        note: Callable[[Path], None] | None = None,
     ) -> None:
         self.folder, self.kinds = folder, kinds
         self.pictures, self.video, self.metrics = pictures, video, metrics
+        self._note = note
         self._figure = threading.Lock()  # matplotlib shares its fonts
 
     def write(self, pair: Pair) -> np.ndarray | None:
@@ -97,6 +100,8 @@ class Results:
         if self.kinds:
             with staging_folder(self.folder) as staging:
                 self._write_files(staging, name, pair, truth)
+                if self._note is not None:
+                    self._note(staging)
         return None if self.video is None else self.video.paint(image, flow, pair.scale)
 
     def _write_files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -67,8 +67,11 @@ class VideoFile:
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self.frames += 1
 
-    def publish(self) -> None:
+    def publish(self, note: Callable[[Path], None] | None = None) -> None:
         """Close the video and give it its name; without a frame there is none.
+
+        Args:
+            note: called with the folder that holds the finished file, before it moves.
 
         Raises:
             InputError: the last frame cannot be read back, as on a full disk; the folder is gone.
@@ -80,6 +83,8 @@ class VideoFile:
         try:
             if not _has_frame(temporary, self.frames - 1):
                 raise OSError(0, "its last frame cannot be read back; is the disk full?")
+            if note is not None:
+                note(self._folder)
             os.replace(temporary, self.path)
         except OSError as error:
             raise InputError(f"{self.path}: cannot write this video: {error.strerror}") from error

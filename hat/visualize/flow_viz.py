@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hat.data.files import write_file
+from hat.data.files import make_folder, write_file
 from hat.data.image_io import write_png
-from hat.errors import InputError
 from hat.registry import OBJECT_REGISTRY
 from hat.visualize.colours import error_colours, flow_colours
 from hat.visualize.figure import Pair, error_picture, flow_picture, pair_figure
@@ -102,15 +101,3 @@ class FlowViz:
         if pair.gt_flow is None:
             return colour_scale(predicted)
         return colour_scale((pair.gt_flow, pair.gt_valid), predicted)
-
-
-def make_folder(path: str | Path) -> Path:
-    """Make a folder and its parents; InputError if that fails."""
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot make this folder: {error.strerror}; give another one"
-        ) from error
-    return folder

@@ -228,7 +228,7 @@ def test_other_networks_and_sizes(config: Path, tmp_path: Path, opts: list[str])
         (["--opts", "compile_cfg.layer_details", "2"], "layer_details is 2; expected True or"),
         (["--opts", "compile_cfg.march", "[]"], r"compile_cfg.march is \[\]; expected a machine"),
         (["--opts", "deploy_inputs", "7"], r"deploy_inputs: found 7; expected one tensor"),
-        (["--opts", "model", "7"], "model gives int; expected a network"),
+        (["--opts", "model", "7"], "model: found 7, expected a dict, or an object"),
         (["--opts", "model.head.use_rez", "1"], "model.head.use_rez: PwcnetHead has no argument"),
         (["--march", "bernoulli2"], "layer .*bernoulli2"),
     ],

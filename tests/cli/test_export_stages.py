@@ -92,3 +92,40 @@ def test_mistakes_exit_with_2(
     assert "--random-weights" in capsys.readouterr().err
     assert run_command("export_onnx", [*words, "--ckpt", str(tmp_path / "no.pth.tar")]) == 2
     assert not file.exists()
+
+
+DRAWN = """
+_base_ = {base!r}
+val_data_loader = dict(
+    dataset=dict(
+        type="GeneratedPairs",
+        textures=dict(type="TextureBank", path="{textures}", count=2),
+        length=2,
+        stages=[dict(motions={{"small": 1.0}}, size=(64, 128), objects=(0, 2))],
+        transforms=[dict(type="ToTensor", to_yuv=False)],
+        seed=1,
+        fixed=True,
+        _delete_=True,
+    ),
+)
+"""
+
+
+def test_pairs_that_are_drawn_and_have_no_file(
+    four_stages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "drawn.py"
+    config.write_text(DRAWN.format(base=str(four_stages), textures=tmp_path / "bank.npy"))
+    assert export(config, "int_infer", tmp_path / "a.onnx") == 0
+    printed = capsys.readouterr().out
+    assert "on the config's GeneratedPairs, 64x128" in printed
+    assert "Differing integers: ONNX Runtime 0, reference executor 0" in printed
+
+
+def test_nothing_is_written_before_the_pairs_are_there(
+    four_stages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--opts", "val_batch_processor.type", "Nothing"]
+    assert export(four_stages, "int_infer", tmp_path / "a.onnx", *words) == 2
+    assert "val_batch_processor" in capsys.readouterr().err
+    assert not (tmp_path / "a.onnx").exists()

@@ -96,6 +96,20 @@ def test_a_folder_with_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert all(name in table for name in ("frame_0001", "frame_0003", "all", "Fl-all", "5.0000"))
 
 
+def test_a_true_flow_that_is_unknown_everywhere_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path / "in", 3)
+    (tmp_path / "flow").mkdir()
+    for number in (1, 2):  # 1e9 and more stands for unknown
+        speed = 1.0 if number == 2 else 1e10
+        write_flo(tmp_path / "flow" / f"{number}.flo", np.full((*SIZE, 2), speed, np.float32))
+    assert infer(tmp_path / "in", "--truth", tmp_path / "flow", "-o", tmp_path / "out") == 0
+    error = capsys.readouterr().err
+    assert "warning: the true flow of frame_0001 is unknown at every pixel" in error
+    assert "frame_0002" not in error
+
+
 def test_every_format_holds_the_same_flow(tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", 3)
     kinds = ["flo", "kitti", "npz", "picture", "figure", "video"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import horizon.quantization
 from hat.cli import train as command
 from hat.cli.main import run_command
+from hat.cli.predict import show
 from hat.cli.sections import trained_model
 from hat.config import Config
 from hat.engine import distributed
@@ -304,3 +306,12 @@ def test_both_configs_have_every_stage(name: str) -> None:
         callbacks = config[f"{stage}_trainer"]["callbacks"]
         assert callbacks[-1]["name_prefix"] == f"{stage}-"
     assert config.qat_trainer["optimizer"]["lr"] in (1e-4, 2e-4)
+
+
+def test_metrics_without_a_known_pixel_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"data": "known", "samples": 1, "metrics": {"EPE": 1.0, "EPE s40+": math.nan}}
+    unknown = {"data": "unknown", "samples": 1, "metrics": {"EPE": math.nan}}
+    show({"task": "x", "stage": "float", "data_sets": [known, unknown]})
+    error = capsys.readouterr().err
+    assert error.startswith("warning: unknown: EPE is no number")
+    assert "known, " not in error

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -157,15 +160,44 @@ def test_checkpoints_never_hold_what_is_not_finite(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a readable checkpoint"),
-        (b"PK\x03\x04 rubbish", "not a readable checkpoint"),
+        (b"", "not a readable checkpoint: it is empty"),
+        (b"PK\x03\x04 rubbish", "not a readable checkpoint: it is damaged or incomplete"),
+        (b"PIEH" + bytes(60), r"not a readable checkpoint: it begins with b'PIEH"),
+        (pickle.dumps({"a": Path("b")}), "not a readable checkpoint"),
     ],
 )
 def test_rubbish_is_not_a_checkpoint(tmp_path, content, message):
     path = tmp_path / "bad.pth.tar"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         load_checkpoint(path)
+    assert "weights_only" not in str(error.value)
+
+
+def test_an_archive_of_another_kind_is_not_a_checkpoint(tmp_path):
+    np.savez(tmp_path / "a.npz", flow=np.zeros(3))
+    with pytest.raises(InputError, match=r"an archive of flow\.npy; expected a file that"):
+        load_checkpoint(tmp_path / "a.npz")
+
+
+def test_a_flipped_bit_in_a_weight_is_found(tmp_path):
+    path = tmp_path / "x.pth.tar"
+    save_checkpoint(path, {"state_dict": {"w": torch.arange(1000.0)}})
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(1000.0).numpy().tobytes()) + 2000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.pth\.tar: .*damaged, .*data/0 .*checksum"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_without_checksums_is_read(tmp_path):
+    path = tmp_path / "x.pth.tar"
+    torch.serialization.set_crc32_options(False)
+    try:
+        save_checkpoint(path, {"state_dict": {"w": torch.ones(2)}})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(load_checkpoint(path)["state_dict"]["w"], torch.ones(2))
 
 
 def test_a_checkpoint_with_code_in_it_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from horizon.errors import InputError
 from horizon_flow import FlowModel, cache
 from horizon_flow import compile as compiling
 from tests.conftest import ROOT
@@ -215,3 +216,31 @@ def test_warnings_are_no_errors_of_a_quiet_run(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FlowModel(cache_dir=tmp_path)(*PAIR)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_neither_read_nor_written(kind, tmp_path):
+    flow = FlowModel(cache_dir=tmp_path)(*PAIR)
+    (path,) = programs(tmp_path)
+    path.unlink()
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    with pytest.warns(UserWarning, match="cannot be kept.* is no regular file"):
+        found = FlowModel(cache_dir=tmp_path)(*PAIR)
+    np.testing.assert_array_equal(found, flow)
+    assert not path.is_file()
+
+
+def test_a_name_with_a_zero_byte_is_no_folder():
+    with pytest.raises(InputError, match=r"cache_dir: found 'a\\x00b', expected the path"):
+        FlowModel(cache_dir="a\0b")
+
+
+def test_a_relative_folder_without_a_working_directory(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv(cache.VARIABLE, "cache")
+    with pytest.raises(InputError, match="HORIZON_FLOW_CACHE: cache is relative, and the working"):
+        FlowModel()
+    FlowModel(cache_dir=tmp_path)

@@ -38,7 +38,6 @@ class LikePillow:
         (torch.from_numpy(BATCH), BATCH, True),
         (torch.from_numpy(GREY.copy()), GREY[None], False),
         (torch.from_numpy(GREY.copy())[None], GREY[None], False),
-        (torch.zeros(3, 4, 3, dtype=torch.uint8), np.zeros((1, 4, 3, 3), np.uint8), False),
     ],
 )
 def test_every_form_of_an_image(given, expected, batch):
@@ -85,3 +84,12 @@ def test_tensors_are_told_what_torch_can_do() -> None:
         image_batch(torch.zeros(3, 4, 5), "image1")
     with pytest.raises(InputError, match=r"image\.byte\(\)"):
         image_batch(torch.zeros(3, 4, 5, dtype=torch.int64), "image1")
+
+
+@pytest.mark.parametrize("shape", [(1, 500, 3), (3, 50, 3), (2, 3, 50, 3), (3, 500, 1), (1, 9, 1)])
+def test_a_tensor_that_can_be_read_both_ways_is_refused(shape: tuple[int, ...]) -> None:
+    tensor = torch.zeros(shape, dtype=torch.uint8)
+    with pytest.raises(InputError, match=r"image1: found a tensor of shape .* first or the last"):
+        image_batch(tensor, "image1")
+    found, _ = image_batch(tensor.numpy(), "image1")  # an array's channels are always last
+    assert found.shape[:3] == ((1, *shape) if len(shape) == 3 else shape)[:3]

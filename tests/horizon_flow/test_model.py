@@ -237,3 +237,8 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     for path in ("clip.mp4", tmp_path / "clip.mp4"):
         with pytest.raises(InputError, match=r"video: found the path '.*clip\.mp4'"):
             FlowModel(cache_dir=tmp_path).video(path)
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(InputError, match="cannot look for this file: File name too long; expected"):
+        FlowModel("a" * 300 + ".hbm")

@@ -89,3 +89,17 @@ def test_the_command_writes_the_shipped_file_again(tmp_path, capsys):
     for wrong, message in ((tmp_path / "a.txt", "ends in .npz"), (checkpoint, "ends in .npz")):
         assert main([*arguments, "--output", str(wrong)]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a/b", ""])
+def test_a_task_name_that_no_file_can_have(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-c", "pwcnet_lite_generated", "--opts", "task_name", name]
+    assert main(["export-network", *words]) == 2
+    assert f"task_name is {name!r}; expected a name that a file can have" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -96,6 +96,7 @@ def _images(root: Path, img1: str, img2: str | None) -> Iterator[tuple[Stars, st
 def _matching(root: Path, pattern: str) -> list[tuple[Stars, str]]:
     """The files below ``root`` that a pattern describes, in order, with what its stars are."""
     form = re.compile("([^/]*)".join(map(re.escape, pattern.split("*"))))
+    os.scandir(root).close()  # an error that glob would hide
     paths = (path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
     found = [one for one in map(form.fullmatch, paths) if one is not None]
     found.sort(key=lambda one: (os.path.dirname(one[0]), _natural(one[0])))

@@ -9,6 +9,7 @@ from collections import OrderedDict
 import cv2
 import numpy as np
 
+from hat.data.files import files_below
 from hat.data.image_io import read_image
 from hat.data.synthesis.textures import MAX_SIDE, MIN_SIDE, procedural_texture
 from hat.errors import InputError
@@ -43,7 +44,7 @@ class PhotographTextures:
             )
         self.files = sorted(
             path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
+            for path in files_below(self.folder)
             if path.suffix.lower() in SUFFIXES and path.is_file()
         )
         if not self.files:

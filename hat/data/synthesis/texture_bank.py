@@ -12,6 +12,7 @@ from hat.data.file_lock import lock_alone
 from hat.data.synthesis.photographs import PhotographTextures
 from hat.data.synthesis.spectra import spectral_texture
 from hat.data.synthesis.textures import procedural_texture
+from hat.errors import InputError
 from hat.paths import find_input
 from hat.registry import OBJECT_REGISTRY
 
@@ -38,7 +39,8 @@ class TextureBank:
         seed: of the textures.
 
     Raises:
-        InputError: no photographs in the folder, or another process is making the file.
+        InputError: no photographs in the folder, another process is making the file, or it holds
+            something else.
     """
 
     def __init__(
@@ -52,12 +54,13 @@ class TextureBank:
         self.photographs, self.seed = photographs, seed
         if not self.path.exists():
             self._make()
+        self._open()
         self._textures: np.ndarray | None = None
 
     def __call__(self, rng: np.random.Generator, side: int, background: bool) -> np.ndarray:
         """A texture source for :func:`~hat.data.synthesis.render.render_pair`."""
         if self._textures is None:  # opened in the process that reads
-            self._textures = np.load(self.path, mmap_mode="r")
+            self._textures = self._open()
         n = min(max(side, 32), SIDE)
         number, top, left = rng.integers((len(self._textures), SIDE - n + 1, SIDE - n + 1)).tolist()
         crop = np.ascontiguousarray(self._textures[number, top : top + n, left : left + n])
@@ -75,15 +78,33 @@ class TextureBank:
 
     def fingerprint(self) -> str:
         """Hex digest of the first and last textures: which bank this is."""
-        bank = np.load(self.path, mmap_mode="r")
+        bank = self._open()
         digest = hashlib.sha256(str(bank.shape).encode())
         for index in (0, -1):
             digest.update(np.ascontiguousarray(bank[index]).tobytes())
         return digest.hexdigest()
 
+    def _open(self) -> np.ndarray:
+        try:
+            with open(self.path, "rb") as file:
+                np.lib.format.read_magic(file)
+            bank: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise InputError(
+                f"{self.path}: no bank of textures ({error}); name another file: where there is "
+                "none, a bank is drawn"
+            ) from error
+        if bank.dtype != np.uint8 or bank.shape[1:] != (SIDE, SIDE, 3) or not len(bank):
+            raise InputError(
+                f"{self.path}: no bank of textures but an array of {bank.dtype} {bank.shape}; "
+                f"expected uint8 (count, {SIDE}, {SIDE}, 3): name another file: where there is "
+                "none, a bank is drawn"
+            )
+        return bank
+
     def _make(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path.with_suffix(".lock"), "w") as lock:
+        with open(self.path.with_suffix(".lock"), "a") as lock:
             lock_alone(
                 lock.fileno(), self.path, "another process is drawing this bank; wait for it"
             )

@@ -44,3 +44,27 @@ def test_photographs_are_among_the_textures(tmp_path: Path) -> None:
 def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no photographs"):
         TextureBank(tmp_path / "bank.npy", count=1, photographs=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"my notes", "no bank of textures"),
+        (b"", "no bank of textures"),
+        (np.zeros((2, 3, 3)), r"no bank of textures but an array of float64 \(2, 3, 3\)"),
+        (np.zeros((0, SIDE, SIDE, 3), np.uint8), "no bank"),
+        (np.array([{}]), "no bank"),
+    ],
+)
+def test_a_file_that_is_no_bank_is_refused(
+    tmp_path: Path, content: bytes | np.ndarray, message: str
+) -> None:
+    path = tmp_path / "bank.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=f"bank.npy: {message}"):
+        TextureBank(path)
+    assert path.read_bytes() == before
