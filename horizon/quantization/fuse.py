@@ -179,7 +179,10 @@ def _fused_conv(
     check_own_weight(conv, f"cannot fuse {shown}")
     bn = layers[1] if sequence[1] == "bn" else None
     if bn is not None and bn.running_mean is None:
-        raise InputError(f"cannot fuse {shown}: the batch normalisation has no running statistics")
+        raise InputError(
+            f"cannot fuse {shown}: the batch normalisation has no running statistics; expected "
+            "track_running_stats=True, with which it computes the same for every image"
+        )
     if bn is not None and bn.num_features != conv.out_channels:
         raise InputError(
             f"cannot fuse {shown}: the convolution has {conv.out_channels} output channels, the "

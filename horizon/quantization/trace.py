@@ -74,6 +74,10 @@ class Tracer:
                 f"trace: {len(output_names)} output names ({', '.join(output_names)}), and the "
                 f"network has {len(made)} outputs; name each once"
             )
+        if again := [name for name in names if names.count(name) > 1]:
+            raise InputError(
+                f"trace: several outputs are called {again[0]!r}; give each a name of its own"
+            )
         new = dict(zip(made, names, strict=True))
         for taken in set(new.values()) & set(self.tensors) - set(new):
             if taken in self.inputs:

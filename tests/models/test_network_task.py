@@ -46,6 +46,23 @@ def test_a_program_gives_the_outputs_as_its_network_does() -> None:
     assert torch.allclose(likely.sum(1), torch.ones(3))
 
 
+class Detector(nn.Module):
+    """What detectors give: lists of levels in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3, 2, 1) for _ in range(3)])
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        first, second, third = (conv(image) for conv in self.convs)
+        return {"boxes": [first, second], "scores": [third]}
+
+
+def test_outputs_in_lists_of_a_dict_have_its_keys_and_numbers() -> None:
+    model = integer_model(NetworkTask(Detector(), SHAPE))
+    assert model.graph.outputs == ("boxes_0", "boxes_1", "scores_0")
+
+
 def test_a_program_of_another_network_is_refused() -> None:
     graph = integer_model(NetworkTask(nn.Sequential(nn.Conv2d(3, 2, 1)), SHAPE)).graph
     with pytest.raises(InputError, match=r"outputs output; expected .* output1, output0"):

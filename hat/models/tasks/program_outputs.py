@@ -62,16 +62,28 @@ class ProgramTask(IntegerModel):
 def named_outputs(outputs: Any) -> list[tuple[str, Any]]:
     """The tensors, or nodes, that a network gives, each with a name.
 
-    That is its key in a dict, else its number; "output" where there is one alone.
+    That is its key in a dict, the key and its place (``boxes_0``) in a list of a dict, else its
+    number; "output" where there is one alone.
     """
     leaves, _ = tree_flatten_with_path(outputs)
     if len(leaves) == 1:
         return [(SINGLE, leaves[0][1])]
     keys = [getattr(path[-1], "key", None) for path, _ in leaves]
     names = [key for key in keys if isinstance(key, str)]
+    if len(set(names)) < len(leaves) and all(_in_dict(path) for path, _ in leaves):
+        names = ["_".join(str(_place(part)) for part in path) for path, _ in leaves]
     if len(set(names)) < len(leaves):
         names = [NUMBERED.format(number) for number in range(len(leaves))]
     return [(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
+
+
+def _place(part: Any) -> Any:
+    """The key or the number that leads to a part of nested dicts, lists and named tuples."""
+    return next(getattr(part, name) for name in ("key", "idx", "name") if hasattr(part, name))
+
+
+def _in_dict(path: Sequence[Any]) -> bool:
+    return isinstance(getattr(path[0], "key", None), str)
 
 
 def program_outputs(module: fx.GraphModule) -> list[tuple[str, fx.Node]]:

@@ -31,6 +31,8 @@ from horizon.quantization.qconfig import QConfig
 from horizon.quantization.qtensor import DTYPES, QTensor
 
 NEAR_INTEGER = 1e-6
+SIZE_ADVICE = "pad the input to a size that has one"
+FACTOR_ADVICE = "resize by another factor"
 AREA = "area"
 
 
@@ -152,7 +154,7 @@ def resizing_of(
             goal = f"size {out}" if out is not None else f"factor {scale:g}"
             raise InputError(
                 f"{layer}: {side} pixels resized by {goal}; expected an integer factor or one "
-                "over an integer; pad the input to a size that has it"
+                f"over an integer; {SIZE_ADVICE if out is not None else FACTOR_ADVICE}"
             )
         ups.append(up)
         downs.append(down)

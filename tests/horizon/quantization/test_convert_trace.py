@@ -286,6 +286,8 @@ def test_two_inputs_and_two_outputs():
     expected = reference.run(graph, given)
     for found, name in zip(output_integers(model, pair), ("one", "two"), strict=True):
         assert (to_nhwc(found) == expected[name]).all()
+    with pytest.raises(InputError, match="several outputs are called 'one'"):
+        trace(convert(model, pair), pair, output_names=["one", "one"])
 
 
 def test_models_at_the_wrong_stage_are_errors():
