@@ -7,6 +7,7 @@
 
 #include "executor/names.h"
 #include "tools/options.h"
+#include "tools/own_file.h"
 
 namespace horizon {
 namespace {
@@ -118,22 +119,26 @@ Bytes read_array(const std::string& path, const TensorRecord& tensor) {
   return file;
 }
 
+void check_array_file(const std::string& path, const TensorRecord& tensor) {
+  if (is_npy(path)) {
+    check_replaceable(path, {kNpyMagic, sizeof kNpyMagic});
+  } else {
+    check_replaceable(path, {}, bytes_of(tensor));
+  }
+}
+
 void write_array(const std::string& path, const TensorRecord& tensor, const Bytes& data) {
-  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
+  std::string content;
   if (is_npy(path)) {
     std::string header = npy_dictionary(tensor);
     header.append(kAlignment - (kNpyPrefix + header.size() + 1) % kAlignment, ' ');
     header += '\n';
-    stream.write(kNpyMagic, sizeof kNpyMagic);
     const char rest[] = {1, 0, static_cast<char>(header.size() % 256),
                          static_cast<char>(header.size() / 256)};
-    stream.write(rest, sizeof rest);
-    stream << header;
+    content.append(kNpyMagic, sizeof kNpyMagic).append(rest, sizeof rest).append(header);
   }
-  stream.write(reinterpret_cast<const char*>(data.data()),
-               static_cast<std::streamsize>(data.size()));
-  stream.close();
-  if (!stream) throw UsageError(path + ": cannot be written; check the directory and its space");
+  content.append(reinterpret_cast<const char*>(data.data()), data.size());
+  write_whole(path, content);
 }
 
 std::vector<Bytes> read_inputs(const std::string& list, const Program& program) {

@@ -16,6 +16,9 @@ using Bytes = std::vector<std::byte>;
 // shape.
 Bytes read_array(const std::string& path, const TensorRecord& tensor);
 
+// Throws UsageError if there is a file that write_array has not written for such a tensor.
+void check_array_file(const std::string& path, const TensorRecord& tensor);
+
 // Throws UsageError if the file cannot be written.
 void write_array(const std::string& path, const TensorRecord& tensor, const Bytes& data);
 

@@ -2,7 +2,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "tools/array_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/own_file.h"
 #include "tools/provenance.h"
 
 namespace horizon {
@@ -102,6 +102,16 @@ void infer(std::span<char* const> arguments) {
   warn_of_random_weights(program);
   const std::vector<Bytes> inputs = read_inputs(options.required("input_file"), program);
 
+  std::vector<std::string> paths;
+  if (directory) {
+    make_directory(*directory);
+    for (const TensorRecord& tensor : program.outputs()) {
+      paths.push_back(*directory + "/model_infer_output_" + std::to_string(paths.size()) + "_" +
+                      file_name(program.text(tensor.name)) + "." + format);
+      check_array_file(paths.back(), tensor);
+    }
+  }
+
   std::vector<const void*> in;
   for (const Bytes& input : inputs) in.push_back(input.data());
   std::vector<Bytes> outputs;
@@ -116,12 +126,8 @@ void infer(std::span<char* const> arguments) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     print_summary(program, i, outputs[i]);
     if (!directory) continue;
-    std::error_code error;  // if it cannot be made, writing the file fails with a message
-    std::filesystem::create_directories(*directory, error);
-    const std::string path = *directory + "/model_infer_output_" + std::to_string(i) + "_" +
-                             file_name(program.text(program.outputs()[i].name)) + "." + format;
-    write_array(path, program.outputs()[i], outputs[i]);
-    std::printf("  written to %s\n", path.c_str());
+    write_array(paths[i], program.outputs()[i], outputs[i]);
+    std::printf("  written to %s\n", paths[i].c_str());
   }
 }
 

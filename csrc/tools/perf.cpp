@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -17,6 +15,7 @@
 #include "tools/array_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/own_file.h"
 #include "tools/perf_result.h"
 #include "tools/provenance.h"
 
@@ -135,20 +134,20 @@ void perf(std::span<char* const> arguments) {
   warn_of_random_weights(program);
   const auto input_file = options.text("input_file");
   const std::vector<Bytes> inputs = input_file ? read_inputs(*input_file, program) : noise(program);
+  std::string profile_file;
+  if (profile_path) {
+    make_directory(*profile_path);
+    profile_file = *profile_path + "/profiler.log";
+    check_replaceable(profile_file, kProfileStart);
+  }
   if (core_id != 0) pin(core_id - 1);
 
   const PerfResult result =
       measure(program, inputs, frames, frames_in_flight, cores, profile_path.has_value());
   print(result);
   if (profile_path) {
-    std::error_code error;  // if it cannot be made, writing the file fails with a message
-    std::filesystem::create_directories(*profile_path, error);
-    const std::string path = *profile_path + "/profiler.log";
-    std::ofstream stream(path, std::ios::trunc);
-    stream << profile_json(program, result);
-    stream.close();
-    if (!stream) throw UsageError(path + ": cannot be written; check the directory and its space");
-    std::printf("Profile is in: %s\n", path.c_str());
+    write_whole(profile_file, profile_json(program, result));
+    std::printf("Profile is in: %s\n", profile_file.c_str());
   }
 }
 

@@ -93,8 +93,8 @@ void print(const PerfResult& result) {
 
 std::string profile_json(const Program& program, const PerfResult& result) {
   const std::size_t frames = result.latencies.size();
-  std::string text = "{\n";
-  text += "  \"model\": " + quoted(program.text(program.record().name)) + ",\n";
+  std::string text = kProfileStart;
+  text += quoted(program.text(program.record().name)) + ",\n";
   text += "  \"march\": " + quoted(program.text(program.record().march)) + ",\n";
   text += format(
       "  \"running_condition\": {\"thread_num\": %d, \"frame_count\": %zu, \"core_num\": %d, "

@@ -21,6 +21,9 @@ struct PerfResult {
 
 void print(const PerfResult& result);
 
+// The profile begins with it.
+inline constexpr char kProfileStart[] = "{\n  \"model\": ";
+
 // JSON with running_condition, perf_result, layers (sums of their instructions) and instructions.
 // Each layer and instruction has its time per frame, its share of all time, its LOAD and STORE
 // bytes and its multiply-accumulates per second.

@@ -214,6 +214,37 @@ def test_the_profile(files, tmp_path):
     assert 0 < total <= profile["perf_result"]["average_latency_ms"]
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("perf", "--frame_count=1", "--profile_path"), "profiler.log"),
+        (
+            ("infer", "--input_file", "{}/image.bin", "--output_dir"),
+            "model_infer_output_0_large.bin",
+        ),
+        (
+            ("infer", "--input_file", "{}/image.bin", "--dump_format=npy", "--output_dir"),
+            "model_infer_output_0_large.npy",
+        ),
+    ],
+)
+def test_results_replace_their_like_and_nothing_else(files, tmp_path, words, name):
+    words = [word.format(files) for word in words]
+    command = (*words, tmp_path, "--model_file", files / "model.hbm")
+    for _ in range(2):
+        assert run(*command).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / name).write_text("mine")
+    found = run(*command)
+    assert found.returncode == 2
+    assert f"{name}: exists and is not what this program writes there" in found.stderr
+    assert (tmp_path / name).read_text() == "mine"
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    assert run(*command).returncode == 2
+    assert not (tmp_path / "elsewhere").exists()
+
+
 MODEL = ("--model_file", "{}/model.hbm")
 
 
@@ -251,14 +282,14 @@ MODEL = ("--model_file", "{}/model.hbm")
         ),
         (
             ("infer", *MODEL, "--input_file", "{}/image.bin", "--dump_dir", "/dev/null/x"),
-            "cannot be written",
+            "cannot be made",
         ),
         (("perf", *MODEL, "--frame_count=0"), "--frame_count: found 0, expected a whole number"),
         (("perf", *MODEL, "--frame_count=2x"), "--frame_count: found 2x"),
         (("perf", *MODEL, "--thread_num=99999999999"), "--thread_num: found 99999999999"),
         (("perf", *MODEL, "--core_id=1", "--core_num=2"), "--core_id 1 is one core"),
         (("perf", *MODEL, "--core_id=1024"), "may not use core 1023"),
-        (("perf", *MODEL, "--profile_path", "/dev/null"), "cannot be written"),
+        (("perf", *MODEL, "--profile_path", "/dev/null"), "cannot be made"),
     ],
 )
 def test_mistakes_are_named_and_end_in_2(files, arguments, match):
