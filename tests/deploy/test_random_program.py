@@ -188,7 +188,8 @@ def test_a_network_of_another_kind(tmp_path: Path) -> None:
     [
         ("x = 1", "neither deploy_model nor model, so there is no network"),
         ("model = dict(type='Own', example=False)", r"Own has no example_input\(\)"),
-        ("model = 3", "model gives int; expected a network"),
+        ("model = 3", "model: found 3, expected a dict, or an object"),
+        ("model = dict(type=dict)", "model gives dict; expected a network"),
     ],
 )
 def test_configs_without_such_a_network(tmp_path: Path, text: str, message: str) -> None:
