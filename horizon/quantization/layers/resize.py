@@ -144,17 +144,19 @@ def resizing_of(
         up = down = 1
         if out is not None:
             up, down = max(out // side, 1), max(side // max(out, 1), 1)
+            known = True  # some size has an integer factor
             fits = out * down == side * up and 1 in (up, down)
         else:
             if scale is None or not scale > 0:
                 raise InputError(f"{layer}: neither a size nor a factor above 0; give one")
             up, down = max(round(scale), 1), max(round(1 / scale), 1)
-            fits = abs(scale * down - up) < NEAR_INTEGER and side >= down
+            known = abs(scale * down - up) < NEAR_INTEGER
+            fits = known and side >= down
         if not fits:
             goal = f"size {out}" if out is not None else f"factor {scale:g}"
             raise InputError(
                 f"{layer}: {side} pixels resized by {goal}; expected an integer factor or one "
-                f"over an integer; {SIZE_ADVICE if out is not None else FACTOR_ADVICE}"
+                f"over an integer; {SIZE_ADVICE if known else FACTOR_ADVICE}"
             )
         ups.append(up)
         downs.append(down)
