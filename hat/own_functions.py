@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ LIBRARIES = (
 """Folders of code that is not the user's."""
 
 
-def refusal(what: str, outputs: Any, targets: Any, error: Exception) -> str:
+def refusal(what: str, outputs: Any, targets: Any, names: Iterable[str], error: Exception) -> str:
     """That a function refuses a network's outputs and the targets, why, and in which line.
 
     Args:
         what: names the function.
+        names: of the targets.
         error: one of MISTAKES, as it was caught.
 
     Raises:
@@ -40,7 +42,8 @@ def refusal(what: str, outputs: Any, targets: Any, error: Exception) -> str:
     """
     return (
         f"{what} refuses the network's outputs ({shapes(outputs)}) and the targets "
-        f"({shapes(targets)}): {reason(error)}"
+        f"({shapes(targets)}): {reason(error)}; it is called with "
+        f"({', '.join(['outputs', *names])})"
     )
 
 

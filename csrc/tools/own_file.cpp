@@ -1,5 +1,7 @@
 #include "tools/own_file.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -41,7 +43,7 @@ void check_replaceable(const std::string& path, std::string_view start,
 }
 
 void write_whole(const std::string& path, std::string_view content) {
-  const std::string partial = path + ".partial";
+  const std::string partial = path + "." + std::to_string(getpid()) + ".partial";
   std::ofstream stream(partial, std::ios::binary | std::ios::trunc);
   stream.write(content.data(), static_cast<std::streamsize>(content.size()));
   stream.close();

@@ -21,7 +21,7 @@ def check_size(graph: Graph, size: tuple[int, int]) -> None:
     if "size_multiple" in graph.attributes:
         return
     try:
-        _check_flat_outputs(graph, resized(graph, 1, *size))
+        _check(graph, size)
     except InputError as error:
         if graph.attributes.get(ONE_SIZE):  # which has been told
             raise
@@ -46,18 +46,19 @@ def _advice(graph: Graph, size: tuple[int, int]) -> str:
 
 def _takes(graph: Graph, size: tuple[int, int]) -> bool:
     try:
-        _check_flat_outputs(graph, resized(graph, 1, *size))
+        _check(graph, size)
     except InputError:
         return False
     return True
 
 
-def _check_flat_outputs(graph: Graph, other: Graph) -> None:
-    """InputError if ``other``, of another size, gives maps where ``graph`` gives single numbers.
+def _check(graph: Graph, size: tuple[int, int]) -> None:
+    """InputError if two maps do not fit, or there are maps where ``graph`` gives single numbers.
 
     A linear layer is a convolution as large as its map. On a larger map it has several places,
     which the network itself, a plain one, has not.
     """
+    other = resized(graph, 1, *size)
     for name in graph.outputs:
         before, now = (each.tensors[name].shape[1:3] for each in (graph, other))
         if before == (1, 1) != now:

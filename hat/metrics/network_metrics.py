@@ -56,9 +56,8 @@ class NetworkMetrics(ResultMetric):
             try:
                 metric.update(outputs, *targets)
             except MISTAKES as error:
-                text = refusal(f"metric {name}", outputs, targets, error)
-                expected = ", ".join(["outputs", *self.targets])
-                raise InputError(f"{text}; it is called with ({expected})") from error
+                text = refusal(f"metric {name}", outputs, targets, self.targets, error)
+                raise InputError(text) from error
 
     def compute(self) -> dict[str, float]:
         """The values by name; of a metric with several, ``name/part``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -103,11 +103,8 @@ class NetworkTask(nn.Module):
         try:
             losses = self.loss(outputs, *targets)
         except MISTAKES as error:
-            expected = ", ".join(["outputs", *self.targets])
-            raise InputError(
-                f"{refusal('loss', outputs, targets, error)}; it is called with ({expected})"
-                f"{self._other_sizes(given)}"
-            ) from error
+            text = refusal("loss", outputs, targets, self.targets, error)
+            raise InputError(text + self._other_sizes(given)) from error
         return {"losses": _losses(losses), "outputs": outputs}
 
     def prepare(self, how: Callable[[nn.Module, Any], nn.Module]) -> NetworkTask:
@@ -193,24 +190,23 @@ class NetworkTask(nn.Module):
             foreign = not self._other_sizes(given) and not is_plain(self.network)
             if foreign or ONE_VALUE in str(error):
                 raise
-            found = ", ".join(
-                f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True)
-            )
             raise InputError(
-                f"{type(self.network).__name__} refuses {found}: {reason(error)}"
+                f"{type(self.network).__name__} refuses {self._sizes(given)}: {reason(error)}"
                 f"{self._other_sizes(given)}"
             ) from error
 
+    def _sizes(self, given: Iterable[Tensor]) -> str:
+        """The inputs' names with the shapes of ``given``."""
+        return ", ".join(f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True))
+
     def _other_sizes(self, given: Sequence[Tensor]) -> str:
         """What to do where a batch has other sizes than the example; else nothing."""
-        wanted = self.example.items()
-        if [x.shape[1:] for x in given] == [x.shape[1:] for _, x in wanted]:
+        wanted = self.example.values()
+        if [x.shape[1:] for x in given] == [x.shape[1:] for x in wanted]:
             return ""
-        found = ", ".join(f"{n} {tuple(x.shape)}" for n, x in zip(self.names, given, strict=True))
         return (
-            f"; found {found}; expected the sizes of deploy_inputs: "
-            f"{', '.join(f'{n} {tuple(x.shape)}' for n, x in wanted)}; resize the images of the "
-            "data set, or change deploy_inputs"
+            f"; found {self._sizes(given)}; expected the sizes of deploy_inputs: "
+            f"{self._sizes(wanted)}; resize the images of the data set, or change deploy_inputs"
         )
 
 

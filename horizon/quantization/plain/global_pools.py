@@ -29,7 +29,6 @@ def use_global_pools(module: fx.GraphModule) -> None:
                 if pixel is not None and shape_of(pixel)[2:] == SINGLE:
                     new = module.graph.call_function(torch.flatten, (pixel, 1))
         if new is not None:
-            new.meta["line"] = node.meta.get("line")
             replace(module, node, new)
 
 

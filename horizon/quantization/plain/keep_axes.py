@@ -40,7 +40,7 @@ def keep_axes(module: fx.GraphModule) -> None:
                 new = module.graph.call_function(torch.flatten, (kept, 1))
             else:
                 new = module.graph.call_function(torch.squeeze, (kept, gone))
-        kept.meta["line"] = new.meta["line"] = node.meta.get("line")
+        kept.meta["line"] = node.meta.get("line")
         replace(module, node, new)
         maps[new] = kept, left
 

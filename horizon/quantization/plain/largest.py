@@ -35,7 +35,6 @@ def use_clamps(module: fx.GraphModule) -> None:
         limits = (number, None) if node.target in LARGER else (None, number)
         with module.graph.inserting_before(node):
             new = module.graph.call_function(torch.clamp, (x, *limits))
-        new.meta["line"] = node.meta.get("line")
         replace(module, node, new)
 
 

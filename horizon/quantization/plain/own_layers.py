@@ -55,7 +55,9 @@ def own_layers(module: fx.GraphModule) -> None:
 
 
 def replace(module: fx.GraphModule, node: fx.Node, new: fx.Node) -> None:
+    """Put ``new``, with the value and the source line of ``node``, into its place."""
     new.meta["value"] = node.meta["value"]
+    new.meta.setdefault("line", node.meta.get("line"))
     node.replace_all_uses_with(new)
     module.graph.erase_node(node)
 

@@ -104,11 +104,10 @@ def quantisable(model: nn.Module, example: Any) -> fx.GraphModule:
     fix_output_sizes(module)
     use_clamps(module)
     use_layers(module)
-    take_constants(module)
     use_amax(module)
     use_global_pools(module)
     use_operands(module)
-    take_constants(module)  # of means
+    take_constants(module)
     keep_axes(module)
     own_layers(module)
     move_channels_first(module)
@@ -252,13 +251,12 @@ def _delete_unused(module: fx.GraphModule) -> None:
 
 def _give_qconfigs(module: fx.GraphModule) -> None:
     setattr(module, "qconfig", get_default_qat_qconfig())  # noqa: B010
-    stubs = {n for n in module.graph.nodes if isinstance(layer_of(module, n), DeQuantStub)}
-    leaving = {stub.args[0]: stub for stub in stubs}
-    inside = {
+    nodes = module.graph.nodes
+    leaving = {n.args[0] for n in nodes if isinstance(layer_of(module, n), DeQuantStub)}
+    inside = {  # layers whose results not only stubs read; a stub's value is not noted
         node.target
-        for node in module.graph.nodes
-        if node.op == "call_module"
-        and (node not in leaving or any(is_real(x) for x in node.users if x is not leaving[node]))
+        for node in nodes
+        if node.op == "call_module" and (node not in leaving or any(map(is_real, node.users)))
     }
     for node in leaving:
         layer = layer_of(module, node)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -29,21 +28,24 @@ def use_operands(module: fx.GraphModule) -> None:
         if axes[0] % len(shape_of(stack)) != axis_of(stack):
             continue
         parts = tensors_of(stack)
-
-        def join(one: fx.Node, other: fx.Node, node: fx.Node = node, name: str = name) -> fx.Node:
-            function = OF_TWO[name]
-            joined = module.graph.call_function(function, (one, other))
-            joined.meta["value"] = function(one.meta["value"], other.meta["value"])
-            joined.meta["line"] = node.meta.get("line")
-            return joined
-
         with module.graph.inserting_before(node):
-            new = functools.reduce(join, parts)
+            new = parts[0]
+            for part in parts[1:]:
+                new = _joined(module, node, OF_TWO[name], new, part)
             if name == "mean":
                 new = module.graph.call_function(torch.mul, (new, 1 / len(parts)))
-                new.meta["line"] = node.meta.get("line")
         if new in parts:  # a stack of one
             node.replace_all_uses_with(new)
             module.graph.erase_node(node)
         else:
             replace(module, node, new)
+
+
+def _joined(
+    module: fx.GraphModule, node: fx.Node, function: Any, one: fx.Node, other: fx.Node
+) -> fx.Node:
+    """A call of ``function`` with two tensors, from the line of ``node``."""
+    joined = module.graph.call_function(function, (one, other))
+    joined.meta["value"] = function(one.meta["value"], other.meta["value"])
+    joined.meta["line"] = node.meta.get("line")
+    return joined
