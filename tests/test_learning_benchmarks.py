@@ -17,6 +17,7 @@ from torch import nn
 from benchmarks import (
     average_weights,
     carry_over,
+    equalise_channels,
     flow_quality,
     flow_sets,
     flow_time,
@@ -24,6 +25,8 @@ from benchmarks import (
     runtime_speed,
     teach_levels,
 )
+from hat.cli.sections import trained_model
+from hat.config import Config
 from hat.engine.checkpoint import load_checkpoint, save_checkpoint
 from hat.models.backbones import MatchPyramid
 from horizon_flow.compile import compile_network
@@ -128,6 +131,31 @@ def test_what_a_narrower_network_has_learnt_is_carried_over(tmp_path: Path) -> N
     assert torch.allclose(after[changed.pop()], before["backbone.matches.1.bn.bias"] + 1)
 
 
+def test_an_equalised_checkpoint_computes_the_same(
+    tiny_config: Path, four_stages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = four_stages.parent / "ckpt/float-checkpoint-best.pth.tar"
+    output = tmp_path / "equalised.pth.tar"
+    words = ["--config", str(tiny_config), "--ckpt", str(ckpt), "--output", str(output)]
+    assert equalise_channels.main(words) == 0
+    layers = capsys.readouterr().out.split(" layers: ")[1].strip().split(", ")
+    before, after = (load_checkpoint(path)["state_dict"] for path in (ckpt, output))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    for layer in layers:
+        assert any(name.startswith(layer.removesuffix("conv")) for name in changed), layer
+    config = Config.fromfile(tiny_config)
+    image = torch.rand(1, 6, 64, 64, generator=torch.Generator().manual_seed(3)) - 0.5
+    flows = []
+    for path in (ckpt, output):
+        model = trained_model(config, "calibration_trainer", "float", path)[0]
+        with torch.no_grad():
+            flows.append(model({"img": image}))
+    torch.testing.assert_close(flows[0], flows[1], rtol=1e-3, atol=1e-4)
+    assert equalise_channels.main([*words[:-1], str(ckpt)]) == 2
+    assert "would overwrite the input" in capsys.readouterr().err
+
+
 def test_bad_files_are_told_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +171,7 @@ def test_bad_files_are_told_and_nothing_is_written(
         (average_weights.main, [str(damaged), lite], "damaged.pth.tar"),
         (carry_over.main, [*carry, "--ckpt", str(damaged)], "damaged.pth.tar"),
         (carry_over.main, [*carry, "--ckpt", lite], "backbone.matches.0"),
+        (equalise_channels.main, [*teach[:2], "--ckpt", str(damaged)], "damaged.pth.tar"),
         (teach_levels.main, [*teach, "--ckpt", str(damaged), "--teacher", lite], "damaged.pth.tar"),
         (teach_levels.main, [*teach, "--ckpt", lite, "--teacher", lite], "backbone.matches.0"),
     ):

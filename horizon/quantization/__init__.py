@@ -6,6 +6,7 @@ horizon.quantization.prepare_qat(model, inplace=True)
 """
 
 from horizon.quantization.convert import convert, output_integers
+from horizon.quantization.equalise import channel_ranges, equalise_channels
 from horizon.quantization.fuse import fuse_modules
 from horizon.quantization.layers.prepared import QATLayer
 from horizon.quantization.plain import quantisable
@@ -41,10 +42,12 @@ __all__ = [
     "QConfig",
     "QTensor",
     "WeightConfig",
+    "channel_ranges",
     "check_fusing",
     "check_prepared",
     "check_same_output",
     "convert",
+    "equalise_channels",
     "finish_calibration",
     "fuse_modules",
     "get_default_qat_out_qconfig",
