@@ -104,6 +104,11 @@ def test_stages_follow_the_progress_of_a_run() -> None:
 SMALL = {"motions": {"small": 1.0}, "size": (32, 32)}
 
 
+def test_textures_are_needed() -> None:
+    with pytest.raises(ValueError, match=r"textures is a texture source.* found None"):
+        GeneratedPairs(None, 4, [{"motions": {"small": 1.0}, "size": (32, 32)}])  # type: ignore
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [

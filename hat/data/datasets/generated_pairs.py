@@ -59,6 +59,9 @@ class GeneratedPairs(Dataset[Sample]):
         transforms: callables ``t(sample, rng) -> sample``, applied in order.
         seed: of everything.
         fixed: all epochs have the samples of epoch 0 (for validation).
+
+    Raises:
+        ValueError: no texture source, or stages that are wrong.
     """
 
     def __init__(
@@ -70,6 +73,10 @@ class GeneratedPairs(Dataset[Sample]):
         seed: int = 0,
         fixed: bool = False,
     ) -> None:
+        if not callable(textures):
+            raise ValueError(
+                f"textures is a texture source such as TextureBank, found {textures!r}"
+            )
         self.textures, self.length = textures, length
         self.stages = [Stage(**stage) for stage in stages]
         self._check_lengths()

@@ -14,9 +14,10 @@ all; the split file and ``generator.json`` come last. Until then the settings st
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,11 @@ def generate_data_set(
             to it, the disk is full or too small, a photograph is damaged, or a worker died.
     """
     paths = DataSetPaths(Path(target))
-    try:
-        paths.data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{paths.data}: cannot make this folder: {error.strerror}") from error
-    with _lock(paths.data):
+    with _folder(paths.data), _lock(paths.data):
         _check_earlier_run(paths, settings)
-        write_json(paths.under_way, {"settings": settings.as_dict()})
         _remove_leftovers(paths, settings)
         _check_space(paths, settings)
+        write_json(paths.under_way, {"settings": settings.as_dict()})
         statistics = workers.generate_pairs(paths, settings, textures, num_workers)
         split = "".join(f"{label}\n" for label in settings.split())
         write_file(paths.split, split.encode())
@@ -68,6 +65,30 @@ def generate_data_set(
         write_json(paths.summary, summary)
         paths.under_way.unlink(missing_ok=True)
     return summary
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make ``folder``; after an error, remove those of its folders that were made and are empty."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _remove_empty(missing)
+        raise InputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+    try:
+        yield
+    except InputError:
+        _remove_empty(missing)
+        raise
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, up to one that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            if os.path.exists(folder):
+                folder.rmdir()
 
 
 @contextmanager

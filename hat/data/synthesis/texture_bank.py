@@ -104,12 +104,12 @@ class TextureBank:
 
     def _make(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path.with_suffix(".lock"), "a") as lock:
+        with open(self.path.with_name(f".{self.path.name}.lock"), "a") as lock:
             lock_alone(
                 lock.fileno(), self.path, "another process is drawing this bank; wait for it"
             )
             photographs = None if self.photographs is None else PhotographTextures(self.photographs)
-            unfinished = self.path.with_suffix(".partial")
+            unfinished = self.path.with_name(f".{self.path.name}.partial")
             bank = np.lib.format.open_memmap(
                 unfinished, "w+", np.uint8, (self.count, SIDE, SIDE, 3)
             )

@@ -241,8 +241,18 @@ def test_a_disk_too_small_is_noticed_before_the_work(tmp_path, monkeypatch):
     usage = data_set.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(data_set.shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     with pytest.raises(InputError, match=r"9 pairs need 0\.00 GB, the disk has 0\.00 GB free"):
-        generate_data_set(tmp_path, SETTINGS)
-    assert not list(tmp_path.rglob("*.ppm"))
+        generate_data_set(tmp_path / "new" / "set", SETTINGS)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "old").mkdir()
+    with pytest.raises(InputError, match="the disk has"):
+        generate_data_set(tmp_path / "old", SETTINGS)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
+def test_a_folder_that_cannot_be_made_leaves_none(tmp_path):
+    with pytest.raises(InputError, match="cannot make this folder"):
+        generate_data_set(tmp_path / "new" / ("x" * 300), SETTINGS)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")

@@ -25,6 +25,14 @@ def test_it_is_drawn_once(bank: TextureBank) -> None:
     assert np.load(bank.path, mmap_mode="r").shape == (2, SIDE, SIDE, 3)
 
 
+def test_files_with_names_like_its_own_stay(tmp_path: Path) -> None:
+    for name in ("textures.partial", "textures.lock"):
+        (tmp_path / name).write_text("mine")
+    TextureBank(tmp_path / "textures.npy", count=1)
+    for name in ("textures.partial", "textures.lock"):
+        assert (tmp_path / name).read_text() == "mine"
+
+
 def test_crops_depend_on_the_generator_alone(bank: TextureBank) -> None:
     crops = [bank(np.random.default_rng(4), 50, False) for _ in range(2)]
     assert crops[0].shape == (50, 50, 3)
