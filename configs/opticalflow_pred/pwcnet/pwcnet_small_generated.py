@@ -28,5 +28,5 @@ easy_epochs = 0
 easy_stages = []
 freeze_bn_step = 0
 float_trainer = dict(num_steps=5000)
-qat_lr = 5e-6
-qat_trainer = dict(num_steps=120)
+qat_lr = 2e-5
+qat_trainer = dict(num_steps=160)
