@@ -30,6 +30,7 @@ QUANTIZATION_FLOORS = (
     ("prepare", "program"),
     ("convert",),
     ("trace", "unquantised"),
+    ("equalise",),
     ("__init__",),
     ("profiler",),
 )
