@@ -24,7 +24,7 @@ from horizon.hbir import Graph
 from horizon.quantization.convert import convert
 from horizon.quantization.layers.conv import QATConv
 from horizon.quantization.qtensor import QTensor
-from horizon.quantization.scales.observers import reduce_values
+from horizon.quantization.scales.observers import reduce_values, several_processes
 from horizon.quantization.states import prepared_layers
 from horizon.quantization.trace import trace
 
@@ -94,7 +94,7 @@ def _range(values: Tensor) -> Tensor:
 
 
 def _of_all_processes(ranges: Tensor) -> Tensor:
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not several_processes():
         return ranges
     return reduce_values(ranges.tolist(), dist.ReduceOp.MAX).to(ranges)
 
@@ -109,13 +109,12 @@ def _pairs(model: nn.Module, graph: Graph) -> Iterator[tuple[QATConv, list[QATCo
     """Convolutions whose channels may be scaled, and the convolutions that read them."""
     convs = {x.layer: x for _, x in prepared_layers(model) if isinstance(x, QATConv)}
     owners = collections.Counter(id(p) for conv in convs.values() for p in conv.parameters())
-    nodes = {node.output: node.name for node in graph.nodes}
     read: dict[str, list[tuple[str, int]]] = collections.defaultdict(list)
     for node in graph.nodes:
         for index, name in enumerate(node.inputs):
             read[name].append((node.name, index))
-    for output, name in nodes.items():
-        conv = convs.get(name)
+    for node in graph.nodes:
+        output, conv = node.output, convs.get(node.name)
         readers = [convs.get(reader) for reader, _ in read[output]]
         if conv is None or output in graph.outputs or not readers or not _may_scale(conv):
             continue

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from horizon.quantization.qtensor import LIMITS
-from horizon.quantization.scales.observers import reduce_values
+from horizon.quantization.scales.observers import reduce_values, several_processes
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class InputRange:
 
     def synchronize(self) -> None:
         """Give every process the counts of all; a collective operation, as for the observers."""
-        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if not several_processes():
             return
         counts = reduce_values([self.values, self.clipped], dist.ReduceOp.SUM).tolist()
         self.values, self.clipped = (int(count) for count in counts)

@@ -113,7 +113,7 @@ class Observer(nn.Module, ABC):
         whether they observed anything or not. Without torch.distributed it does nothing.
         Calling it again changes nothing; after further batches it counts each batch once.
         """
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if several_processes():
             self._merge()
             self._largest = float(reduce_values([self._largest], dist.ReduceOp.MAX)[0])
 
@@ -292,6 +292,11 @@ def make_observer(name: str, qmax: int, **arguments: Any) -> Observer:
 def _reduction_device() -> torch.device:
     """Where the process group's tensors must be."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+
+
+def several_processes() -> bool:
+    """Whether other processes observe as well, with which this one shares what it saw."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def reduce_values(values: list[float], operation: Any) -> Tensor:
