@@ -58,7 +58,7 @@ def sheet(cases: list[Case]) -> Figure:
     figure = Figure(figsize=(5 * WIDTH, 0.82 * WIDTH * len(cases)), dpi=75, layout="constrained")
     grid = figure.subplots(len(cases), 5, squeeze=False)
     for row, case in zip(grid, cases, strict=True):
-        first, _, truth = case.pair
+        first, _, truth, _ = case.pair
         scale = colour_scale((truth, None))
         error = np.linalg.norm(case.network - truth, axis=2)
         pictures = {

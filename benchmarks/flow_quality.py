@@ -4,19 +4,24 @@
 
 The sets are the real samples if they are at hand, held-out generated pairs of each distribution of
 motions and, with ``--data``, a packed or raw folder. All methods get the same images and the same
-metrics. The integer network gives the integers of the compiled program (``align_bpu_validation``).
+metrics. The columns ``s0-10`` ... have the error by the true speed in px (``--speeds``); the column
+``unmatched`` has that of the pixels that the second image does not show, if the pairs tell them.
+The integer network gives the integers of the compiled program (``align_bpu_validation``).
 ``--program`` also measures the time of that program and of DIS (:mod:`benchmarks.flow_time`).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +45,10 @@ from hat.registry import build_from_registry
 
 CONFIG = "configs/opticalflow_pred/pwcnet/pwcnet_lite_generated.py"
 CHECKPOINTS = "models/pwcnet_lite_generated"
-COLUMNS = ("EPE", "median", "1px", "3px", "EPE s0-10", "EPE s10-40", "EPE s40+")
+COLUMNS = ("EPE", "median", "1px", "3px")
+
+SPEEDS = (10.0, 40.0, 80.0, 160.0)
+UNMATCHED = "EPE unmatched"
 
 Method = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
@@ -90,20 +98,46 @@ def network_method(model: nn.Module, processor: BatchProcessor, enlarge: float =
     return evaluate if enlarge == 1.0 else enlarged
 
 
-def judge(pairs: Iterable[Pair], methods: dict[str, Method]) -> dict[str, dict[str, float]]:
-    """The metrics of every method over ``pairs``, and the median error of a pixel."""
+def judge(
+    pairs: Iterable[Pair], methods: dict[str, Method], speeds: Sequence[float] = SPEEDS
+) -> dict[str, dict[str, float]]:
+    """The metrics of every method over ``pairs``, and what :func:`error_statistics` adds."""
     metrics = {method: FlowMetrics() for method in methods}
     errors: dict[str, list[torch.Tensor]] = {method: [] for method in methods}
-    for first, second, flow in pairs:
+    true_speeds = []
+    for first, second, flow, hidden in pairs:
         truth = torch.from_numpy(flow).permute(2, 0, 1)[None]
+        occlusion = None if hidden is None else torch.from_numpy(hidden)[None]
+        true_speeds.append(truth.norm(dim=1).flatten())
         for method, function in methods.items():
             found = full_resolution(function(first, second), flow.shape[:2])
-            metrics[method].update(truth, found)
+            metrics[method].update(truth, found, occlusion=occlusion)
             errors[method].append((found - truth).norm(dim=1).flatten())
     return {
-        method: {**metric.results(), "median": float(torch.cat(errors[method]).nanmedian())}
+        method: {**metric.results(), **error_statistics(errors[method], true_speeds, speeds)}
         for method, metric in metrics.items()
     }
+
+
+def speed_classes(limits: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Names of the classes of true speed, such as "s10-40", and their bounds in px."""
+    bounds = [0.0, *limits, math.inf]
+    return {
+        f"s{low:g}-{high:g}" if high < math.inf else f"s{low:g}+": (low, high)
+        for low, high in itertools.pairwise(bounds)
+    }
+
+
+def error_statistics(
+    errors: Sequence[torch.Tensor], true_speeds: Sequence[torch.Tensor], speeds: Sequence[float]
+) -> dict[str, float]:
+    """The median error of a pixel, and the mean error of each class of true speed (NaN: none)."""
+    error, speed = torch.cat(list(errors)), torch.cat(list(true_speeds))
+    means = {
+        f"EPE {name}": float(error[(speed >= low) & (speed < high)].mean())
+        for name, (low, high) in speed_classes(speeds).items()
+    }
+    return {"median": float(error.nanmedian()), **means}
 
 
 def data_pairs(path: str, split_name: str | None) -> Iterator[Pair]:
@@ -122,6 +156,26 @@ def program_times(path: Path, threads: int, rounds: int, real: Path) -> dict[str
     return times
 
 
+def table(
+    results: dict[str, dict[str, float]], speeds: Sequence[float]
+) -> tuple[list[tuple[Any, ...]], tuple[str, ...]]:
+    """Rows and header of a set; classes that no pixel belongs to are left out."""
+    reference = results[REFERENCE]
+    classes = [f"EPE {name}" for name in speed_classes(speeds)]
+    columns = [*COLUMNS, *classes, UNMATCHED]
+    columns = [name for name in columns if not math.isnan(reference.get(name, math.nan))]
+    rows = [
+        (
+            method,
+            *(round(values[c], 3) for c in columns),
+            round(values["EPE"] / reference["EPE"], 3),
+        )
+        for method, values in results.items()
+    ]
+    short = [name.removeprefix("EPE ") for name in columns]
+    return rows, ("method", *short, f"EPE / {REFERENCE}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default=CONFIG)
@@ -134,6 +188,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=32, help="generated ones per distribution")
     parser.add_argument("--data", help="packed or raw folder of further pairs")
     parser.add_argument("--split-name", choices=("train", "val"), help="of a raw folder")
+    parser.add_argument(
+        "--speeds", nargs="+", type=float, default=SPEEDS, metavar="PX", help="limits of classes"
+    )
     parser.add_argument("--program", type=Path, help="model.hbm to be timed")
     parser.add_argument("--rounds", type=int, default=50, help="of timing")
     parser.add_argument("--threads", type=int, default=1)
@@ -158,14 +215,9 @@ def main() -> None:
 
     results = {}
     for name, pairs in sets.items():
-        results[name] = judge(pairs, methods)
-        reference = results[name][REFERENCE]["EPE"]
-        rows = [
-            (method, *(round(values[c], 3) for c in COLUMNS), round(values["EPE"] / reference, 3))
-            for method, values in results[name].items()
-        ]
+        results[name] = judge(pairs, methods, args.speeds)
         print(f"\n{name}")
-        print_table(rows, ("method", *COLUMNS, f"EPE / {REFERENCE}"))
+        print_table(*table(results[name], args.speeds))
     times = {}
     if args.program:
         times = program_times(args.program, args.threads, args.rounds, args.real)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,18 @@ from hat.data.flow_io import read_flo
 from hat.data.image_io import read_image
 from hat.data.synthesis.render import TextureSource
 
-Pair = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Image 1 and 2, uint8 RGB (H, W, 3), and the flow from 1 to 2, float32 (H, W, 2), px."""
+
+class Pair(NamedTuple):
+    """Image 1 and 2, uint8 RGB (H, W, 3), and the flow from 1 to 2, float32 (H, W, 2), px.
+
+    ``occlusion`` uint8 (H, W) is 1 where image 2 does not show what image 1 shows, if it is known.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    flow: np.ndarray
+    occlusion: np.ndarray | None = None
+
 
 REAL = Path("../shared/data")
 SINTEL = ("alley_1_clean", "medium_clean")
@@ -30,7 +41,7 @@ def real_sets(folder: Path = REAL) -> dict[str, list[Pair]]:
         for flow in sorted((folder / "sintel" / name).glob("frame_*.flo")):
             number = int(flow.stem.removeprefix("frame_"))
             frames = [flow.with_name(f"frame_{n:04d}.png") for n in (number, number + 1)]
-            pair = read_image(frames[0]), read_image(frames[1]), read_flo(flow)
+            pair = Pair(read_image(frames[0]), read_image(frames[1]), read_flo(flow))
             sets.setdefault(f"Sintel {name.removesuffix('_clean')}", []).append(pair)
     return sets
 
@@ -40,7 +51,7 @@ def generated_set(
 ) -> Iterator[Pair]:
     """``count`` held-out pairs with the motions ``motion``, always the same ones."""
     stage = {"motions": {motion: 1.0}, "size": size, "objects": (1, 16)}
-    pairs = GeneratedPairs(textures, count, [stage], seed=1_000_003, fixed=True)
+    pairs = GeneratedPairs(textures, count, [stage], seed=1_000_003, fixed=True, occlusion=True)
     for index in range(count):
         yield sample_pair(pairs[index])
 
@@ -48,4 +59,4 @@ def generated_set(
 def sample_pair(sample: dict) -> Pair:
     image = sample["img"]
     first, second = (np.ascontiguousarray(image[..., i : i + 3]) for i in (0, 3))
-    return first, second, sample["gt_flow"]
+    return Pair(first, second, sample["gt_flow"], sample.get("gt_occlusion"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,17 @@ def test_methods_are_judged_alike() -> None:
     moved = np.roll(texture, 3, axis=1)
     flow = np.zeros((96, 96, 2), np.float32)
     flow[..., 0] = 3
-    results = flow_quality.judge([(texture, moved, flow)], flow_quality.opencv_methods())
-    assert results["zero flow"]["EPE"] == pytest.approx(3.0)
-    assert results[flow_quality.REFERENCE]["EPE"] < 1.0
+    flow[:8, :, 0] = 30
+    hidden = (flow[..., 0] == 30).astype(np.uint8)
+    pair = flow_sets.Pair(texture, moved, flow, hidden)
+    results = flow_quality.judge([pair], flow_quality.opencv_methods(), [10, 25])
+    zero, found = results["zero flow"], results[flow_quality.REFERENCE]
+    assert zero["EPE s0-10"] == zero["median"] == pytest.approx(3.0)
+    assert zero["EPE s25+"] == zero["EPE unmatched"] == pytest.approx(30.0)
+    assert math.isnan(zero["EPE s10-25"])
+    assert found["EPE s0-10"] < 1.0
+    _, header = flow_quality.table(results, [10, 25])
+    assert header[-4:] == ("s0-10", "s25+", "unmatched", "EPE / DIS medium")
 
 
 def test_sets_that_are_not_there(tmp_path: Path) -> None:
@@ -68,6 +77,7 @@ def test_generated_sets_are_the_same_again() -> None:
         list(flow_sets.generated_set(learning.spectral, "small", 1, (48, 64))) for _ in range(2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+    assert 0 < first[0].occlusion.mean() < 0.5
 
 
 @pytest.mark.parametrize("real", [False, True])

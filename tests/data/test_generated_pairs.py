@@ -68,6 +68,19 @@ def test_the_second_image_moved_by_the_flow_is_the_first() -> None:
     assert error.mean() < 2.0
 
 
+def test_occlusion_is_where_a_surface_leaves_or_is_hidden() -> None:
+    data = GeneratedPairs(
+        texture, 1, [{"motions": {"spread": 1.0}, "size": (96, 128)}], fixed=True, occlusion=True
+    )
+    sample = data[0]
+    target = np.stack(np.meshgrid(np.arange(128), np.arange(96)), -1) + sample["gt_flow"]
+    outside = ((target < -0.5) | (target > (127.5, 95.5))).any(axis=2)
+    assert sample["gt_occlusion"].dtype == np.uint8
+    assert sample["gt_occlusion"][outside].all()
+    assert outside.mean() < sample["gt_occlusion"].mean() < 0.6
+    assert "gt_occlusion" not in pairs()[0]
+
+
 def test_stages_follow_each_other() -> None:
     data = GeneratedPairs(
         texture,

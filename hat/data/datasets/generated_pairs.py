@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from hat.data.synthesis.drawing import Drawing, draw_pair
+from hat.data.synthesis.field_statistics import unmatched
 from hat.data.synthesis.render import TextureSource
 from hat.registry import OBJECT_REGISTRY
 from hat.seeding import check_seed
@@ -59,6 +60,8 @@ class GeneratedPairs(Dataset[Sample]):
         transforms: callables ``t(sample, rng) -> sample``, applied in order.
         seed: of everything.
         fixed: all epochs have the samples of epoch 0 (for validation).
+        occlusion: samples have ``gt_occlusion``, uint8 (H, W), 1 where image 2 does not show the
+            surface of image 1; metrics then have ``EPE matched`` and ``EPE unmatched``.
 
     Raises:
         ValueError: no texture source, or stages that are wrong.
@@ -72,6 +75,7 @@ class GeneratedPairs(Dataset[Sample]):
         transforms: Sequence[Callable[..., Sample]] | None = None,
         seed: int = 0,
         fixed: bool = False,
+        occlusion: bool = False,
     ) -> None:
         if not callable(textures):
             raise ValueError(
@@ -82,6 +86,7 @@ class GeneratedPairs(Dataset[Sample]):
         self._check_lengths()
         self.transforms = list(transforms or ())
         self.seed, self.fixed = check_seed(seed), fixed
+        self.occlusion = occlusion
         # In shared memory: workers that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._progress = torch.zeros((), dtype=torch.float64).share_memory_()
@@ -135,6 +140,9 @@ class GeneratedPairs(Dataset[Sample]):
             "layout": "hwc",
             "color_space": "rgb",
         }
+        if self.occlusion:
+            hidden = unmatched(pair.flow, pair.labels1, pair.labels2)
+            sample["gt_occlusion"] = hidden.astype(np.uint8)
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
