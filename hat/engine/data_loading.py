@@ -119,6 +119,9 @@ def batches(loader: Iterable[Any]) -> Iterator[Any]:
             end_workers(iterator)
             _explain(loader, error, iterator)
             raise
+        except Exception:  # of any kind: it may be the data set's
+            end_workers(iterator)
+            raise
         yield batch
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import re
 import signal
 from collections.abc import Callable, Collection
+from multiprocessing.util import Finalize
 from typing import Any
 from weakref import WeakSet
 
@@ -151,12 +151,17 @@ def end_workers(iterator: Any) -> None:
 
 
 def end_at_exit(iterator: Any) -> None:
-    """Let the workers of ``iterator`` end with this process at the latest."""
+    """Let the workers of ``iterator`` end with this process at the latest.
+
+    A process that another Python process has started waits for its children before the functions
+    of ``atexit`` run; ``multiprocessing`` calls its own finalizers first, and this one before those
+    that close the queues by which workers are told (10).
+    """
     if getattr(iterator, "_workers", ()):
         _iterators.add(iterator)
+        Finalize(None, _end_all, exitpriority=100)
 
 
-@atexit.register
 def _end_all() -> None:
     for iterator in list(_iterators):
         end_workers(iterator)

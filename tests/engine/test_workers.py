@@ -132,6 +132,7 @@ def test_another_failure_stays_what_it_is():
 
 
 PROGRAM = """
+    import multiprocessing
     import sys
     from torch.utils.data import DataLoader
     from hat.engine.data_loading import batches, build_eval_loader
@@ -148,19 +149,36 @@ PROGRAM = """
         next(sys.kept)
         raise InputError("of the main process")
 
-    try:
-        run(InputError("of a worker") if sys.argv[1] == "worker" else None, sys.argv[2] == "True")
-    except InputError as error:
-        print(error)
-        sys.exit(2)
+    def main(where, persistent):
+        try:
+            run(KeyError("of a worker") if where == "worker" else None, persistent == "True")
+        except (InputError, KeyError) as error:
+            print(error, flush=True)
+            sys.exit(2)
+
+    if sys.argv[3] == "started":
+        process = multiprocessing.get_context("fork").Process(target=main, args=sys.argv[1:3])
+        process.start()
+        process.join()
+        sys.exit(process.exitcode)
+    main(*sys.argv[1:3])
 """
 
 
-@pytest.mark.parametrize("persistent", [False, True])
-@pytest.mark.parametrize("where", ["worker", "main process"])
-def test_a_failure_ends_the_process_and_its_workers(where, persistent):
+@pytest.mark.parametrize(
+    ("where", "persistent", "process"),
+    [
+        ("worker", False, "first"),
+        ("worker", True, "first"),
+        ("main process", False, "first"),
+        ("main process", True, "first"),
+        ("worker", False, "started"),  # by multiprocessing, as for each device
+        ("main process", True, "started"),
+    ],
+)
+def test_a_failure_ends_the_process_and_its_workers(where, persistent, process):
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), where, str(persistent)],
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), where, str(persistent), process],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         capture_output=True,
         text=True,
