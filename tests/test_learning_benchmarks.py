@@ -23,6 +23,7 @@ from benchmarks import (
     flow_sets,
     flow_time,
     learning,
+    match_quality,
     runtime_speed,
     teach_levels,
 )
@@ -213,3 +214,27 @@ def test_new_levels_learn_from_images_of_other_sizes() -> None:
             assert torch.equal(value, kept[name]), name
     assert not torch.equal(pupil.matches[0].conv.weight, kept["matches.0.conv.weight"])
     assert not torch.equal(pupil.matches[3].conv.weight, kept["matches.3.conv.weight"])
+
+
+def test_the_best_cost_is_that_of_the_shift_where_a_window_sums_enough() -> None:
+    torch.manual_seed(0)
+    first = torch.randn(1, 4, 16, 24)
+    second = first.roll((2, -3), dims=(2, 3)) + 1.6 * torch.randn(1, 4, 16, 24)
+    inner = slice(4, -4)
+    right = {}
+    for window in match_quality.WINDOWS:
+        best = match_quality.best_displacements(first, second, 4, window)[..., inner, inner]
+        right[window] = float((best == torch.tensor([-3, 2])[:, None, None]).all(1).float().mean())
+    assert right[1] < 0.5 < right[3] < right[5]
+    assert right[5] > 0.9
+
+
+def test_missed_pixels_are_told_from_found_ones() -> None:
+    features = {3: (torch.ones(1, 2, 8, 8), torch.ones(1, 2, 8, 8))}
+    flow = np.zeros((64, 64, 2), np.float32)
+    pair = flow_sets.Pair(flow, flow, flow, np.zeros((64, 64), np.uint8))
+    error = torch.zeros(64, 64)
+    error[:16] = 9.0
+    error[16:24] = 3.0
+    rows = list(match_quality.agreements(features, pair, error, 2))
+    assert [row[:4] for row in rows[:2]] == [(3, 1, "missed", 16), (3, 1, "found", 40)]

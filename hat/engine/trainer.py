@@ -25,6 +25,7 @@ from hat.engine.checkpoint import load_weights
 from hat.engine.convert import ModelConvertPipeline
 from hat.engine.data_loading import batches, build_train_loader, set_epoch
 from hat.engine.ema import averaged_model
+from hat.engine.frozen import batch_norms, freeze_layers
 from hat.engine.optimizer import build_optimizer, configured_groups, restore_optimizer
 from hat.engine.processors import BatchProcessor
 from hat.engine.run_length import RunLength
@@ -65,6 +66,7 @@ class DistributedDataParallelTrainer:
         freeze_bn_step: from this step on (a number below 1: this fraction of the run), batch
             normalisation uses its running statistics in training too, so that the weights settle
             for what evaluation will use.
+        frozen: names of modules that are not trained, their batch statistics included.
         max_skipped_steps: this many non-finite steps in a row end the training.
         channels_last: keep weights and activations in channels-last memory format.
         compile: run the network through ``torch.compile`` in training, which takes minutes first
@@ -95,6 +97,7 @@ class DistributedDataParallelTrainer:
         clip_grad_norm: float | None = None,
         ema_decay: float | None = None,
         freeze_bn_step: float | None = None,
+        frozen: Sequence[str] = (),
         max_skipped_steps: int = 5,
         channels_last: bool = False,
         compile: bool | str = False,
@@ -117,6 +120,7 @@ class DistributedDataParallelTrainer:
         if sync_bn and distributed.world_size() > 1:
             model = convert_sync_batchnorm(model, self.device)
         self.model = model
+        self._frozen_norms = freeze_layers(model, frozen)
         self.optimizer = build_optimizer(optimizer, model)
         self._configured = configured_groups(self.optimizer)
         self.settings: dict[str, str] = {}  # what a resumed run is compared by
@@ -128,9 +132,7 @@ class DistributedDataParallelTrainer:
             model.compile(dynamic=False, **backend)  # for each size of images anew
         self._replica = self._wrap(model)
         self.freeze_bn_step = freeze_bn_step
-        self._batch_norms = [
-            m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.SyncBatchNorm)
-        ]
+        self._batch_norms = batch_norms(model)
         self.seed = seed
         self.epoch = self.step = self.step_in_epoch = 0
         self.batch: dict[str, Any] = {}
@@ -306,9 +308,8 @@ class DistributedDataParallelTrainer:
 
     def _run_step(self, batch: Any) -> None:
         self._call("on_step_begin")
-        if self._bn_is_frozen():
-            for batch_norm in self._batch_norms:
-                batch_norm.eval()
+        for batch_norm in self._batch_norms if self._bn_is_frozen() else self._frozen_norms:
+            batch_norm.eval()
         self.batch, self.outputs = self.batch_processor.train(
             self._replica, batch, self.device, self.updater
         )

@@ -19,7 +19,7 @@ class ConvModule(nn.Module):
     output has the input's size divided by the stride, rounded up.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, dilation: as in ``torch.nn.Conv2d``.
+        in_channels, out_channels, kernel_size, stride, dilation, groups: as in ``torch.nn.Conv2d``.
         act_type: the activation. It is copied: a config hands the same object to every layer,
             and layers that shared it could not be fused one by one.
         use_bn: whether there is batch normalisation.
@@ -33,6 +33,7 @@ class ConvModule(nn.Module):
         kernel_size: int = 3,
         stride: int = 1,
         dilation: int = 1,
+        groups: int = 1,
         *,
         act_type: nn.Module,
         use_bn: bool = True,
@@ -41,14 +42,22 @@ class ConvModule(nn.Module):
         super().__init__()
         if not isinstance(act_type, nn.Module):
             raise ValueError(f"act_type must be a module such as nn.ReLU(), found {act_type!r}")
-        if dilation > 1 and stride > 1:
-            raise ValueError(f"no layer has both, found dilation={dilation}, stride={stride}")
+        if dilation > 1 and (stride > 1 or groups > 1):
+            raise ValueError(
+                f"a dilated layer has neither stride nor groups, found dilation={dilation}, "
+                f"stride={stride}, groups={groups}"
+            )
         self.conv: nn.Conv2d
         if dilation > 1:
             self.conv = DilatedConv2d(in_channels, out_channels, kernel_size, dilation)
         else:
             self.conv = nn.Conv2d(
-                in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride,
+                padding=kernel_size // 2,
+                groups=groups,
             )
         self.bn = nn.BatchNorm2d(out_channels, **(bn_kwargs or {})) if use_bn else None
         self.act = copy.deepcopy(act_type)

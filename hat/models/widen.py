@@ -56,10 +56,17 @@ def widen_weights(
             "channels, and at least as many levels"
         )
     inputs = concatenated_inputs(old, new, layers)
+    costs = aggregated_costs(old, new, layers)
     modules = dict(new.named_modules())
     for name, source in sources.items():
         value = before[source]
-        layer, _, _ = name.rpartition(".")
+        layer, _, kind = name.rpartition(".")
+        if layer in costs:
+            place, factor = costs[layer]
+            kept_costs = place >= 0
+            value = value * factor if kind == "weight" else value
+            after[name][place[kept_costs]] = value[kept_costs]
+            continue
         kept = list(value.shape)
         if layer in inputs and value.ndim == 4:
             kept[1] = int((inputs[layer][0] >= 0).sum())
@@ -88,7 +95,7 @@ def check_shared(new: nn.Module, weights: dict[str, Tensor]) -> None:
         if not torch.equal(weights[first], weights[name]):
             raise InputError(
                 f"{first} and {name} are one parameter in the wider network and two in the trained "
-                "one; expected levels that share it there too (at_zero_levels)"
+                "one; expected levels that share it there too (aggregate_levels)"
             )
 
 
@@ -111,9 +118,24 @@ def matching_layers(old: nn.Module, new: nn.Module) -> dict[str, str]:
                 source = few.pyr_lvls
             else:
                 source = min(source, few.pyr_lvls - 1)
+                if source != level and not _holds(few, source, many, level):
+                    continue
             layer = f"{layers}.{level - many.flow_pred_lvl}"
             found[layer] = f"{layers}.{source - few.flow_pred_lvl}"
     return found
+
+
+def _holds(few: Levels, source: int, many: Levels, level: int) -> bool:
+    """Whether the decoder of ``level`` has the channels that the decoder of ``source`` has."""
+    decoders = [
+        cast(ResidualHead, one).correctors[number - one.flow_pred_lvl]
+        for one, number in ((few, source), (many, level))
+    ]
+    widths = [
+        [cast(ConvModule, conv).conv.out_channels for conv in cast(FlowCorrector, decoder).convs]
+        for decoder in decoders
+    ]
+    return all(old <= new for old, new in zip(*widths, strict=True))
 
 
 def _levels(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, Levels, Levels]]:
@@ -169,37 +191,61 @@ def concatenated_inputs(
         features, of which the wider network has more.
     """
     found = {}
-    narrow = dict(old.named_modules())
-    for name, module in new.named_modules():
-        if not isinstance(module, FlowCorrector):
-            continue
-        one = cast(FlowCorrector, narrow[layers[name]])
-        reach, before = module.correlation.max_displacement, one.correlation.max_displacement
-        side = torch.arange(2 * before + 1) + reach - before
-        cost = (side[:, None] * (2 * reach + 1) + side).flatten()
-        if module.finest:
-            inside = (side >= 0) & (side <= 2 * reach)
-            cost[~(inside[:, None] & inside).flatten()] = -1
+    for name, one, module in _continued(old, new, layers):
+        cost = displacements(one, module)
         places, start = [cost], module.correlation.out_channels
         few_parts, many_parts = _parts(one), _parts(module)
         for few, many in zip(few_parts, many_parts, strict=True):
             places.append(torch.arange(few) + start)
             start += many
-        if one.at_zero and module.at_zero:
+        if one.aggregates and module.aggregates:
             places.append(cost + start)
         place = torch.cat(places)
         factor = torch.ones(len(place))
-        ratio = many_parts[0] / few_parts[0]
-        factor[: len(cost)] = ratio
-        factor[len(cost) + sum(few_parts) :] = ratio
+        factor[: len(cost)] = many_parts[0] / few_parts[0]
         found[f"{name}.convs.0.conv"] = place, factor
     return found
+
+
+def aggregated_costs(
+    old: nn.Module, new: nn.Module, layers: dict[str, str]
+) -> dict[str, tuple[Tensor, float]]:
+    """The same for the layers that aggregate costs: each old displacement's place, and a factor."""
+    return {
+        f"{name}.aggregate.conv": (displacements(one, module), _parts(module)[0] / _parts(one)[0])
+        for name, one, module in _continued(old, new, layers)
+        if one.aggregates and module.aggregates
+    }
+
+
+def _continued(
+    old: nn.Module, new: nn.Module, layers: dict[str, str]
+) -> Iterator[tuple[str, FlowCorrector, FlowCorrector]]:
+    """Decoders of ``new`` that continue one of ``old``: name, the old one, the new one."""
+    narrow = dict(old.named_modules())
+    for name, module in new.named_modules():
+        if isinstance(module, FlowCorrector) and name in layers:
+            yield name, cast(FlowCorrector, narrow[layers[name]]), module
+
+
+def displacements(one: FlowCorrector, module: FlowCorrector) -> Tensor:
+    """The place of each of ``one``'s displacements in the cost volume of ``module``.
+
+    It is -1 for those that a finest level leaves out.
+    """
+    reach, before = module.correlation.max_displacement, one.correlation.max_displacement
+    side = torch.arange(2 * before + 1) + reach - before
+    cost = (side[:, None] * (2 * reach + 1) + side).flatten()
+    if module.finest:
+        inside = (side >= 0) & (side <= 2 * reach)
+        cost[~(inside[:, None] & inside).flatten()] = -1
+    return cost
 
 
 def _parts(corrector: FlowCorrector) -> list[int]:
     """Channels of match features and, but for the coarsest level, of flow and hidden features."""
     first = cast(ConvModule, corrector.convs[0]).conv
-    costs = corrector.correlation.out_channels * (1 + corrector.at_zero)
+    costs = corrector.correlation.out_channels * (1 + corrector.aggregates)
     rest = first.in_channels - costs
     hidden = corrector.received
     return [rest - 2 - hidden, 2, hidden] if hidden else [rest]

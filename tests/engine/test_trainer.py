@@ -298,6 +298,22 @@ def test_frozen_statistics_stay_and_weights_go_on():
     assert all(not torch.equal(a, b) for a, b in itertools.pairwise(weights))
 
 
+def test_frozen_layers_stay_as_they_are():
+    trainer = tiny.build(tiny.trainer_config(frozen=["body.0", "body.1"]))
+    before = copy.deepcopy(trainer.model.state_dict())
+    trainer.fit()
+    for name, value in trainer.model.state_dict().items():
+        frozen = name.startswith(("body.0.", "body.1."))
+        assert torch.equal(value, before[name]) == frozen, name
+    held = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    assert len(held) == sum(p.requires_grad for p in trainer.model.parameters())
+
+
+def test_a_frozen_layer_that_is_not_there_is_told():
+    with pytest.raises(InputError, match=r"no module 'head'; expected names such as body"):
+        tiny.build(tiny.trainer_config(frozen=["head"]))
+
+
 def test_a_compiled_network_trains_alike():
     runs = []
     for compiled in (False, "aot_eager"):

@@ -78,6 +78,50 @@ def test_a_fine_level_may_have_a_small_cost_volume_and_features_of_its_own() -> 
     assert all(torch.equal(a, b) for a, b in zip(after[1:], before[1:], strict=True))
 
 
+COARSE = {"coarse_level": 3, "coarse_channels": (24, 16, 16), "coarse_md": 4}
+
+
+def test_coarse_levels_may_have_decoders_of_their_own() -> None:
+    model = network(**COARSE)
+    fine, coarse, coarsest = model.head.correctors
+    assert [one.correlation.out_channels for one in (fine, coarse, coarsest)] == [49, 81, 81]
+    widths = [[conv.conv.out_channels for conv in one.convs] for one in model.head.correctors]
+    assert widths == [[16, 16, 8], [24, 16, 16], [24, 16, 16]]
+    assert coarse.convs[1].conv.weight is coarsest.convs[1].conv.weight
+    flows = model({"img": shifted_pair(4, 2)}, all_levels=True)
+    assert [flow.shape[-1] for flow in flows] == [32, 16, 8]
+
+
+def test_aggregated_costs_are_sums_of_neighbours_above_a_threshold() -> None:
+    model = network(aggregate_levels=(2, 3))
+    fine, coarse, coarsest = model.head.correctors
+    assert (fine.aggregates, coarse.aggregates, coarsest.aggregates) == (True, True, False)
+    assert fine.aggregate.conv.weight is coarse.aggregate.conv.weight
+    seen = {}
+    fine.correlation.register_forward_hook(lambda module, given, costs: seen.update(costs=costs))
+    fine.aggregate.register_forward_hook(lambda module, given, sums: seen.update(sums=sums))
+    model({"img": shifted_pair(4, 2)})
+    kernel = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
+    blurred = nn.functional.conv2d(seen["costs"].transpose(0, 1), kernel[None, None], padding=1)
+    wanted = (blurred.transpose(0, 1) - 0.3).relu()
+    torch.testing.assert_close(seen["sums"], wanted, rtol=1e-4, atol=1e-5)
+    assert 0 < float((wanted > 0).float().mean()) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"aggregate_levels": (1,)}, "aggregate_levels: found 1, expected levels from 2 to 4"),
+        ({"coarse_level": 5}, "coarse_level: found 5, expected a level from 2 to 4"),
+        ({**COARSE, "coarse_channels": (24, 16)}, "one entry per convolution \\(2\\), found 3"),
+        ({"coarse_md": 4}, "coarse_md and coarse_channels need coarse_level"),
+    ],
+)
+def test_coarse_levels_that_do_not_fit_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        network(**wrong)
+
+
 @pytest.mark.parametrize("depths", [(1, 0, 0, 0), (-1,)])
 def test_match_depths_that_do_not_fit_are_refused(depths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"match_depths: expected at most 3 numbers"):
@@ -85,7 +129,13 @@ def test_match_depths_that_do_not_fit_are_refused(depths: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"finest": 1, "match_depths": (2,), "finest_md": 1}], ids=["quarter", "half"]
+    "arguments",
+    [
+        {},
+        {"finest": 1, "match_depths": (2,), "finest_md": 1},
+        {**COARSE, "aggregate_levels": (3, 4)},
+    ],
+    ids=["quarter", "half", "coarse"],
 )
 def test_it_becomes_integers_that_compute_the_same(arguments: dict[str, Any]) -> None:
     model = network(**arguments).eval()

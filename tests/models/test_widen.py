@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,10 +25,11 @@ def network(
     channels: tuple[int, ...] = (16, 16, 8),
     hidden: int = 3,
     pyr_lvls: int = 4,
-    at_zero: tuple[int, ...] = (),
+    aggregate: tuple[int, ...] = (),
     finest: int = 2,
     match_depths: tuple[int, ...] = (),
     finest_md: int | None = None,
+    **coarse: Any,
 ) -> tasks.PwcnetTask:
     torch.manual_seed(sum(levels))
     common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "act_type": nn.ReLU()}
@@ -43,8 +45,9 @@ def network(
             channels=channels,
             dilations=[1, 2, 1],
             hidden_channels=hidden,
-            at_zero_levels=at_zero,
+            aggregate_levels=aggregate,
             finest_md=finest_md,
+            **coarse,
             **common,
         ),
         losses.RobustFlowLoss(),
@@ -57,14 +60,14 @@ def network(
     return model.eval()
 
 
-def wide(at_zero: tuple[int, ...] = ()) -> tasks.PwcnetTask:
+def wide(aggregate: tuple[int, ...] = ()) -> tasks.PwcnetTask:
     width = {"match": 12, "md": 3, "channels": (24, 32, 16), "hidden": 5}
-    return network((8, 16, 24, 32), at_zero=at_zero, **width)
+    return network((8, 16, 24, 32), aggregate=aggregate, **width)
 
 
 @pytest.mark.parametrize(("few", "many"), [((), ()), ((), (2, 3)), ((3,), (3,))])
 def test_the_wider_network_computes_the_same(few: tuple[int, ...], many: tuple[int, ...]) -> None:
-    old, new = network(at_zero=few), wide(many)
+    old, new = network(aggregate=few), wide(many)
     batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
     with torch.no_grad():
         wanted, different = old(batch), new(batch)
@@ -120,9 +123,37 @@ def test_the_finest_level_may_be_left_out() -> None:
         torch.testing.assert_close(same, flow)
 
 
+COARSE = {"coarse_level": 3, "coarse_channels": (24, 32, 16), "coarse_md": 3}
+
+
+def test_coarse_levels_alone_may_become_wider() -> None:
+    old, new = network(), network(**COARSE)
+    with torch.no_grad():
+        new.load_state_dict(widen_weights(old, new))
+        batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
+        for wanted, found in zip(old(batch, True), new(batch, True), strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_coarse_levels_learn_alone_goes_back_into_the_whole() -> None:
+    whole, part = network(**COARSE), network(finest=3, **COARSE)
+    part.load_state_dict(widen_weights(whole, part))
+    begun = {name: value.clone() for name, value in whole.state_dict().items()}
+    again = widen_weights(part, whole)
+    # the finer decoder has too few channels to continue a coarse one, and stays as it was
+    for name, value in again.items():
+        if "matches.0." in name or "correctors.0." in name or ".1.up_feat." in name:
+            continue
+        assert torch.equal(value, begun[name]), name
+    name = "head.correctors.0.convs.0.conv.weight"
+    assert torch.equal(again[name], begun[name])
+
+
 def test_all_that_is_new_learns() -> None:
-    old, new = network(), wide(at_zero=(3,))
+    old, new = network(), wide(aggregate=(3,))
     new.load_state_dict(widen_weights(old, new))
+    with torch.no_grad():  # noise has no costs above its threshold
+        new.head.correctors[1].aggregate.conv.bias.zero_()
     before = {name: p.detach().clone() for name, p in new.named_parameters()}
     optimizer = torch.optim.SGD(new.train().parameters(), lr=1e-2)
     batch = {"img": torch.rand(2, 6, 64, 96) * 2 - 1}
@@ -150,8 +181,8 @@ def test_what_does_not_fit_is_refused(other: dict, message: str) -> None:
 
 
 def test_levels_that_begin_to_share_are_refused() -> None:
-    with pytest.raises(InputError, match=r"one parameter in the wider network.*at_zero_levels"):
-        widen_weights(network(at_zero=(3,)), wide(at_zero=(2, 3)))
+    with pytest.raises(InputError, match=r"one parameter in the wider network.*aggregate_levels"):
+        widen_weights(network(aggregate=(3,)), wide(aggregate=(2, 3)))
 
 
 def test_the_command(tmp_path: Path) -> None:

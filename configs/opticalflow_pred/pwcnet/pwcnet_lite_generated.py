@@ -52,7 +52,10 @@ finest_max_displacement = None
 predictor_channels = [32, 32, 32, 32, 16]
 dilations = [1, 1, 2, 4, 1]
 hidden_channels = 5
-at_zero_levels = []
+aggregate_levels = []  # that also see costs summed over 3x3 pixels
+coarse_level = None  # from this level on, to the coarsest, decoders have what follows
+coarse_channels = None
+coarse_max_displacement = None
 loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]
 
 model = dict(
@@ -82,8 +85,11 @@ model = dict(
         channels=predictor_channels,
         dilations=dilations,
         hidden_channels=hidden_channels,
-        at_zero_levels=at_zero_levels,
+        aggregate_levels=aggregate_levels,
         finest_md=finest_max_displacement,
+        coarse_level=coarse_level,
+        coarse_channels=coarse_channels,
+        coarse_md=coarse_max_displacement,
         _delete_=True,
     ),
     loss=dict(type="RobustFlowLoss", power=0.9, epsilon=0.1, _delete_=True),

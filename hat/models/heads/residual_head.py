@@ -23,6 +23,8 @@ from horizon.quantization import QConfig
 
 MATCHER_GAIN = 0.1
 """Level pixels per unit of the cost volume's centre of mass, at first."""
+THRESHOLD = 0.3
+"""Of aggregated costs, at first; match features have unit variance, so that equal ones cost 1."""
 
 
 class FlowCorrector(nn.Module):
@@ -42,17 +44,18 @@ class FlowCorrector(nn.Module):
         *,
         coarsest: bool,
         finest: bool,
-        at_zero: bool,
+        aggregate: bool,
         **layer: Any,
     ) -> None:
         super().__init__()
         self.correlation = Correlation(md)
         self.concat = FloatFunctional()
-        before = self.correlation.out_channels + match_channels
-        self.at_zero = at_zero
-        if at_zero:
-            self.correlation_at_zero = Correlation(md)
-            before += self.correlation_at_zero.out_channels
+        costs = self.correlation.out_channels
+        before = costs + match_channels
+        self.aggregates = aggregate
+        if aggregate:
+            self.aggregate = ConvModule(costs, costs, groups=costs, **layer)
+            before += costs
         if not coarsest:
             self.warp_scale = FloatFunctional()
             self.warp = GridSample()
@@ -92,8 +95,8 @@ class FlowCorrector(nn.Module):
             offset = self.warp_scale.mul_scalar(widen(up_flow), scale)
             cost = self.correlation(first, self.warp(second, offset))
             known = [cost, first, up_flow.to(cost.dtype), up_feat.to(cost.dtype)]
-            if self.at_zero:
-                known.append(self.correlation_at_zero(first, second))
+        if self.aggregates:
+            known.append(self.aggregate(known[0]))
         x = self.concat.cat(known)
         for conv in self.convs:
             x = conv(x)
@@ -128,12 +131,16 @@ class ResidualHead(nn.Module):
             channels (the coarsest sees no flow); they become layers of their own when the network
             is quantised.
         finest_md: ``md`` of the finest level, where the flow so far is off by little.
-        at_zero_levels: levels that also see a cost volume around zero flow, not only around that of
-            the level before. A small thing that moves far is not there at coarser levels; without
-            it, the level where it appears looks for it in the wrong place.
+        coarse_level, coarse_channels, coarse_md: from this level on, to the coarsest, decoders have
+            these ``channels`` and this ``md`` (None: those of the others). There are few pixels, so
+            they cost little.
+        aggregate_levels: levels that also see each displacement's costs summed over 3x3 pixels (a
+            depthwise convolution) behind a threshold (a ReLU). One pixel's cost is noise; the first
+            of ``channels`` can only tell the best displacement from many good ones if the sum over
+            neighbours comes before the sum over displacements.
 
     Raises:
-        ValueError: levels that are not there, or the coarsest, which has no other cost volume.
+        ValueError: levels that are not there, or channels that are not one for each dilation.
     """
 
     def __init__(
@@ -149,34 +156,54 @@ class ResidualHead(nn.Module):
         dilations: Sequence[int],
         hidden_channels: int,
         shared: bool = True,
-        at_zero_levels: Sequence[int] = (),
+        aggregate_levels: Sequence[int] = (),
         finest_md: int | None = None,
+        coarse_level: int | None = None,
+        coarse_channels: Sequence[int] | None = None,
+        coarse_md: int | None = None,
     ) -> None:
         super().__init__()
+        coarse_channels = channels if coarse_channels is None else coarse_channels
         check_channels("channels", channels)
+        check_channels("coarse_channels", coarse_channels)
         check_channels("dilations", dilations)
-        if len(channels) != len(dilations):
+        for each in (channels, coarse_channels):
+            if len(each) != len(dilations):
+                raise ValueError(
+                    f"dilations needs one entry per convolution ({len(each)}), "
+                    f"found {len(dilations)}: {list(dilations)}"
+                )
+        if coarse_level is None:
+            if coarse_md is not None or coarse_channels is not channels:
+                raise ValueError("coarse_md and coarse_channels need coarse_level, found None")
+            coarse_level = pyr_lvls + 1
+        elif not flow_pred_lvl <= coarse_level <= pyr_lvls:
             raise ValueError(
-                f"dilations needs one entry per convolution ({len(channels)}), "
-                f"found {len(dilations)}: {list(dilations)}"
+                f"coarse_level: found {coarse_level}, expected a level from {flow_pred_lvl} to "
+                f"{pyr_lvls}"
             )
-        if wrong := [level for level in at_zero_levels if not flow_pred_lvl <= level < pyr_lvls]:
+        reach = dict.fromkeys(range(flow_pred_lvl, pyr_lvls + 1), md)
+        if coarse_md is not None:
+            reach.update({level: coarse_md for level in reach if level >= coarse_level})
+        if finest_md is not None:
+            reach[flow_pred_lvl] = finest_md
+        if wrong := [level for level in aggregate_levels if not flow_pred_lvl <= level <= pyr_lvls]:
             raise ValueError(
-                f"at_zero_levels: found {wrong[0]}, expected levels from {flow_pred_lvl} to "
-                f"{pyr_lvls - 1}"
+                f"aggregate_levels: found {wrong[0]}, expected levels from {flow_pred_lvl} to "
+                f"{pyr_lvls}"
             )
         self.pyr_lvls = pyr_lvls
         self.flow_pred_lvl = flow_pred_lvl
         self.correctors = nn.ModuleList(
             FlowCorrector(
                 match_channels,
-                md if finest_md is None or level > flow_pred_lvl else finest_md,
-                channels,
+                reach[level],
+                channels if level < coarse_level else coarse_channels,
                 dilations,
                 hidden_channels,
                 coarsest=level == pyr_lvls,
                 finest=level == flow_pred_lvl,
-                at_zero=level in at_zero_levels,
+                aggregate=level in aggregate_levels,
                 use_bn=use_bn,
                 bn_kwargs=bn_kwargs,
                 act_type=act_type,
@@ -232,6 +259,11 @@ def start_as_matcher(corrector: FlowCorrector) -> None:
             (side.repeat(2 * md + 1), side.repeat_interleave(2 * md + 1))
         ):
             core[axis, : len(distance)] = distance[:, None, None] * window * MATCHER_GAIN
+    if corrector.aggregates:
+        with torch.no_grad():
+            conv = corrector.aggregate.conv
+            conv.weight.copy_(window.expand_as(conv.weight) / window.sum())
+            cast(Tensor, conv.bias).fill_(-THRESHOLD)
     set_values(first, core, paired_input=False)
     for conv in convs[1:]:
         start_linear(conv, paired_input=True, kept=2)
