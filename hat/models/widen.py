@@ -198,7 +198,7 @@ def concatenated_inputs(
         for few, many in zip(few_parts, many_parts, strict=True):
             places.append(torch.arange(few) + start)
             start += many
-        if one.aggregates and module.aggregates:
+        if len(one.aggregate) and len(module.aggregate):
             places.append(cost + start)
         place = torch.cat(places)
         factor = torch.ones(len(place))
@@ -212,9 +212,12 @@ def aggregated_costs(
 ) -> dict[str, tuple[Tensor, float]]:
     """The same for the layers that aggregate costs: each old displacement's place, and a factor."""
     return {
-        f"{name}.aggregate.conv": (displacements(one, module), _parts(module)[0] / _parts(one)[0])
+        f"{name}.aggregate.{number}.conv": (
+            displacements(one, module),
+            1.0 if number else _parts(module)[0] / _parts(one)[0],
+        )
         for name, one, module in _continued(old, new, layers)
-        if one.aggregates and module.aggregates
+        for number in range(len(one.aggregate))
     }
 
 
@@ -245,7 +248,7 @@ def displacements(one: FlowCorrector, module: FlowCorrector) -> Tensor:
 def _parts(corrector: FlowCorrector) -> list[int]:
     """Channels of match features and, but for the coarsest level, of flow and hidden features."""
     first = cast(ConvModule, corrector.convs[0]).conv
-    costs = corrector.correlation.out_channels * (1 + corrector.aggregates)
+    costs = corrector.correlation.out_channels * (2 if len(corrector.aggregate) else 1)
     rest = first.in_channels - costs
     hidden = corrector.received
     return [rest - 2 - hidden, 2, hidden] if hidden else [rest]

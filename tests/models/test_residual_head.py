@@ -95,16 +95,21 @@ def test_coarse_levels_may_have_decoders_of_their_own() -> None:
 def test_aggregated_costs_are_sums_of_neighbours_above_a_threshold() -> None:
     model = network(aggregate_levels=(2, 3))
     fine, coarse, coarsest = model.head.correctors
-    assert (fine.aggregates, coarse.aggregates, coarsest.aggregates) == (True, True, False)
-    assert fine.aggregate.conv.weight is coarse.aggregate.conv.weight
+    assert [len(one.aggregate) for one in (fine, coarse, coarsest)] == [2, 2, 0]
+    assert fine.aggregate[0].conv.weight is coarse.aggregate[0].conv.weight
     seen = {}
     fine.correlation.register_forward_hook(lambda module, given, costs: seen.update(costs=costs))
-    fine.aggregate.register_forward_hook(lambda module, given, sums: seen.update(sums=sums))
+    fine.convs[0].register_forward_hook(lambda module, given, output: seen.update(read=given[0]))
     model({"img": shifted_pair(4, 2)})
     kernel = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
-    blurred = nn.functional.conv2d(seen["costs"].transpose(0, 1), kernel[None, None], padding=1)
-    wanted = (blurred.transpose(0, 1) - 0.3).relu()
-    torch.testing.assert_close(seen["sums"], wanted, rtol=1e-4, atol=1e-5)
+
+    def blurred(costs: torch.Tensor) -> torch.Tensor:
+        summed = nn.functional.conv2d(costs.transpose(0, 1), kernel[None, None], padding=1)
+        return summed.transpose(0, 1)
+
+    wanted = blurred((blurred(seen["costs"]) - 0.3).relu())
+    torch.testing.assert_close(seen["read"][:, -49:], wanted, rtol=1e-4, atol=1e-5)
+    assert torch.equal(seen["read"][:, :49], seen["costs"])
     assert 0 < float((wanted > 0).float().mean()) < 0.5
 
 

@@ -153,7 +153,7 @@ def test_all_that_is_new_learns() -> None:
     old, new = network(), wide(aggregate=(3,))
     new.load_state_dict(widen_weights(old, new))
     with torch.no_grad():  # noise has no costs above its threshold
-        new.head.correctors[1].aggregate.conv.bias.zero_()
+        new.head.correctors[1].aggregate[0].conv.bias.zero_()
     before = {name: p.detach().clone() for name, p in new.named_parameters()}
     optimizer = torch.optim.SGD(new.train().parameters(), lr=1e-2)
     batch = {"img": torch.rand(2, 6, 64, 96) * 2 - 1}

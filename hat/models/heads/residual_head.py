@@ -23,6 +23,8 @@ from horizon.quantization import QConfig
 
 MATCHER_GAIN = 0.1
 """Level pixels per unit of the cost volume's centre of mass, at first."""
+AGGREGATIONS = 2
+"""Depthwise convolutions that aggregate costs: over 5x5 pixels."""
 THRESHOLD = 0.3
 """Of aggregated costs, at first; match features have unit variance, so that equal ones cost 1."""
 
@@ -52,9 +54,11 @@ class FlowCorrector(nn.Module):
         self.concat = FloatFunctional()
         costs = self.correlation.out_channels
         before = costs + match_channels
-        self.aggregates = aggregate
+        aggregations = range(AGGREGATIONS if aggregate else 0)
+        self.aggregate = nn.Sequential(
+            *(ConvModule(costs, costs, groups=costs, **layer) for _ in aggregations)
+        )
         if aggregate:
-            self.aggregate = ConvModule(costs, costs, groups=costs, **layer)
             before += costs
         if not coarsest:
             self.warp_scale = FloatFunctional()
@@ -95,7 +99,7 @@ class FlowCorrector(nn.Module):
             offset = self.warp_scale.mul_scalar(widen(up_flow), scale)
             cost = self.correlation(first, self.warp(second, offset))
             known = [cost, first, up_flow.to(cost.dtype), up_feat.to(cost.dtype)]
-        if self.aggregates:
+        if len(self.aggregate):
             known.append(self.aggregate(known[0]))
         x = self.concat.cat(known)
         for conv in self.convs:
@@ -134,10 +138,9 @@ class ResidualHead(nn.Module):
         coarse_level, coarse_channels, coarse_md: from this level on, to the coarsest, decoders have
             these ``channels`` and this ``md`` (None: those of the others). There are few pixels, so
             they cost little.
-        aggregate_levels: levels that also see each displacement's costs summed over 3x3 pixels (a
-            depthwise convolution) behind a threshold (a ReLU). One pixel's cost is noise; the first
-            of ``channels`` can only tell the best displacement from many good ones if the sum over
-            neighbours comes before the sum over displacements.
+        aggregate_levels: levels that also see each displacement's costs summed over neighbours,
+            above a threshold (depthwise convolutions with ReLUs). One pixel's cost is mostly noise,
+            and a convolution over all displacements at once adds up the noise of all of them.
 
     Raises:
         ValueError: levels that are not there, or channels that are not one for each dilation.
@@ -230,13 +233,17 @@ class ResidualHead(nn.Module):
         return flows
 
 
-def share_weights(correctors: Sequence[nn.Module]) -> None:
-    """Give all levels the convolutions of the finest one that has them in the same shape."""
-    first: dict[tuple[str, torch.Size], nn.Conv2d] = {}
+def share_weights(correctors: Sequence[FlowCorrector]) -> None:
+    """Give all levels the convolutions of the finest one that has them in the same shape.
+
+    Levels that aggregate costs share with each other alone: others read something else.
+    """
+    first: dict[tuple[int, str, torch.Size], nn.Conv2d] = {}
     for corrector in correctors:
         for name, layer in corrector.named_modules():
             if isinstance(layer, nn.Conv2d):
-                one = first.setdefault((name, layer.weight.shape), layer)
+                key = len(corrector.aggregate), name, layer.weight.shape
+                one = first.setdefault(key, layer)
                 layer.weight, layer.bias = one.weight, one.bias
 
 
@@ -259,11 +266,11 @@ def start_as_matcher(corrector: FlowCorrector) -> None:
             (side.repeat(2 * md + 1), side.repeat_interleave(2 * md + 1))
         ):
             core[axis, : len(distance)] = distance[:, None, None] * window * MATCHER_GAIN
-    if corrector.aggregates:
+    for number, module in enumerate(corrector.aggregate):
+        conv = cast(ConvModule, module).conv
         with torch.no_grad():
-            conv = corrector.aggregate.conv
             conv.weight.copy_(window.expand_as(conv.weight) / window.sum())
-            cast(Tensor, conv.bias).fill_(-THRESHOLD)
+            cast(Tensor, conv.bias).fill_(0.0 if number else -THRESHOLD)
     set_values(first, core, paired_input=False)
     for conv in convs[1:]:
         start_linear(conv, paired_input=True, kept=2)
