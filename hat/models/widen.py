@@ -10,6 +10,7 @@ levels of the trained one.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator
 from typing import cast
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from hat.errors import InputError
 from hat.models.backbones.match_pyramid import MatchFeatures, MatchPyramid
 from hat.models.conv_module import ConvModule
-from hat.models.heads.residual_head import FlowCorrector, ResidualHead
+from hat.models.heads.flow_corrector import FlowCorrector
+from hat.models.heads.residual_head import ResidualHead
 
 NEW_MATCH = 0.05
 """Size of new match features, over that of the old ones. With 0 they would stay at 0: the gradient
@@ -95,7 +97,7 @@ def check_shared(new: nn.Module, weights: dict[str, Tensor]) -> None:
         if not torch.equal(weights[first], weights[name]):
             raise InputError(
                 f"{first} and {name} are one parameter in the wider network and two in the trained "
-                "one; expected levels that share it there too (aggregate_levels)"
+                "one; expected levels that share it there too (decoders)"
             )
 
 
@@ -135,7 +137,7 @@ def _holds(few: Levels, source: int, many: Levels, level: int) -> bool:
         [cast(ConvModule, conv).conv.out_channels for conv in cast(FlowCorrector, decoder).convs]
         for decoder in decoders
     ]
-    return all(old <= new for old, new in zip(*widths, strict=True))
+    return len(widths[0]) == len(widths[1]) and all(map(operator.le, *widths))
 
 
 def _levels(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, Levels, Levels]]:

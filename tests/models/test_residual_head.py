@@ -58,13 +58,20 @@ def test_levels_share_their_convolutions() -> None:
     assert finest.convs[0].conv.weight is not coarsest.convs[0].conv.weight
 
 
+def test_levels_with_other_dilations_share_nothing_there() -> None:
+    model = network(decoders={2: {"dilations": (1, 1, 1)}})
+    fine, coarse = model.head.correctors[:2]
+    shared = [a.conv.weight is b.conv.weight for a, b in zip(fine.convs, coarse.convs, strict=True)]
+    assert shared == [True, False, True]
+
+
 def test_channels_and_dilations_go_together() -> None:
     with pytest.raises(ValueError, match=r"one entry per convolution \(3\), found 1"):
         network(dilations=[1])
 
 
 def test_a_fine_level_may_have_a_small_cost_volume_and_features_of_its_own() -> None:
-    model = network(finest=1, match_depths=(2,), finest_md=1)
+    model = network(finest=1, match_depths=(2,), decoders={1: {"md": 1}})
     fine, next_one = model.head.correctors[:2]
     assert (fine.correlation.out_channels, next_one.correlation.out_channels) == (9, 49)
     assert fine.convs[1].conv.weight is next_one.convs[1].conv.weight
@@ -78,11 +85,11 @@ def test_a_fine_level_may_have_a_small_cost_volume_and_features_of_its_own() -> 
     assert all(torch.equal(a, b) for a, b in zip(after[1:], before[1:], strict=True))
 
 
-COARSE = {"coarse_level": 3, "coarse_channels": (24, 16, 16), "coarse_md": 4}
+WIDE = {"channels": (24, 16, 16), "md": 4}
 
 
 def test_coarse_levels_may_have_decoders_of_their_own() -> None:
-    model = network(**COARSE)
+    model = network(decoders={3: WIDE, 4: WIDE})
     fine, coarse, coarsest = model.head.correctors
     assert [one.correlation.out_channels for one in (fine, coarse, coarsest)] == [49, 81, 81]
     widths = [[conv.conv.out_channels for conv in one.convs] for one in model.head.correctors]
@@ -93,7 +100,7 @@ def test_coarse_levels_may_have_decoders_of_their_own() -> None:
 
 
 def test_aggregated_costs_are_sums_of_neighbours_above_a_threshold() -> None:
-    model = network(aggregate_levels=(2, 3))
+    model = network(decoders={level: {"aggregate": True} for level in (2, 3)})
     fine, coarse, coarsest = model.head.correctors
     assert [len(one.aggregate) for one in (fine, coarse, coarsest)] == [2, 2, 0]
     assert fine.aggregate[0].conv.weight is coarse.aggregate[0].conv.weight
@@ -116,15 +123,15 @@ def test_aggregated_costs_are_sums_of_neighbours_above_a_threshold() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"aggregate_levels": (1,)}, "aggregate_levels: found 1, expected levels from 2 to 4"),
-        ({"coarse_level": 5}, "coarse_level: found 5, expected a level from 2 to 4"),
-        ({**COARSE, "coarse_channels": (24, 16)}, "one entry per convolution \\(2\\), found 3"),
-        ({"coarse_md": 4}, "coarse_md and coarse_channels need coarse_level"),
+        ({1: {"md": 1}}, "decoders: found level 1, expected levels from 2 to 4"),
+        ({3: {"chanels": (8,)}}, "decoders: found 'chanels', expected md, channels, dilations"),
+        ({3: {"channels": (24, 16)}}, r"one entry per convolution \(2\), found 3"),
+        ({3: {"channels": (24, 16, 0)}}, "channels"),
     ],
 )
-def test_coarse_levels_that_do_not_fit_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_decoders_that_do_not_fit_are_refused(wrong: dict[int, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        network(**wrong)
+        network(decoders=wrong)
 
 
 @pytest.mark.parametrize("depths", [(1, 0, 0, 0), (-1,)])
@@ -137,8 +144,8 @@ def test_match_depths_that_do_not_fit_are_refused(depths: tuple[int, ...]) -> No
     "arguments",
     [
         {},
-        {"finest": 1, "match_depths": (2,), "finest_md": 1},
-        {**COARSE, "aggregate_levels": (3, 4)},
+        {"finest": 1, "match_depths": (2,), "decoders": {1: {"md": 1}}},
+        {"decoders": {level: {**WIDE, "aggregate": True} for level in (3, 4)}},
     ],
     ids=["quarter", "half", "coarse"],
 )

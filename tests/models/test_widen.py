@@ -28,8 +28,7 @@ def network(
     aggregate: tuple[int, ...] = (),
     finest: int = 2,
     match_depths: tuple[int, ...] = (),
-    finest_md: int | None = None,
-    **coarse: Any,
+    decoders: dict[int, Any] | None = None,
 ) -> tasks.PwcnetTask:
     torch.manual_seed(sum(levels))
     common = {"bn_kwargs": {}, "pyr_lvls": pyr_lvls, "act_type": nn.ReLU()}
@@ -45,9 +44,7 @@ def network(
             channels=channels,
             dilations=[1, 2, 1],
             hidden_channels=hidden,
-            aggregate_levels=aggregate,
-            finest_md=finest_md,
-            **coarse,
+            decoders=decoders or {level: {"aggregate": True} for level in aggregate},
             **common,
         ),
         losses.RobustFlowLoss(),
@@ -94,7 +91,7 @@ def test_a_coarser_level_continues_the_coarsest_decoder() -> None:
 
 
 def test_a_finer_level_continues_the_finest_decoder() -> None:
-    old, new = network(), network(finest=1, match_depths=(2,), finest_md=1)
+    old, new = network(), network(finest=1, match_depths=(2,), decoders={1: {"md": 1}})
     weights = widen_weights(old, new)
     new.load_state_dict(weights)
     before = old.state_dict()
@@ -114,7 +111,7 @@ def test_a_finer_level_continues_the_finest_decoder() -> None:
 
 
 def test_the_finest_level_may_be_left_out() -> None:
-    old, new = network(finest=1, match_depths=(2,), finest_md=1), network()
+    old, new = network(finest=1, match_depths=(2,), decoders={1: {"md": 1}}), network()
     with torch.no_grad():
         new.load_state_dict(widen_weights(old, new))
         batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
@@ -123,11 +120,11 @@ def test_the_finest_level_may_be_left_out() -> None:
         torch.testing.assert_close(same, flow)
 
 
-COARSE = {"coarse_level": 3, "coarse_channels": (24, 32, 16), "coarse_md": 3}
+WIDE = {level: {"channels": (24, 32, 16), "md": 3} for level in (3, 4)}
 
 
 def test_coarse_levels_alone_may_become_wider() -> None:
-    old, new = network(), network(**COARSE)
+    old, new = network(), network(decoders=WIDE)
     with torch.no_grad():
         new.load_state_dict(widen_weights(old, new))
         batch = {"img": torch.rand(1, 6, 64, 96) * 2 - 1}
@@ -136,7 +133,7 @@ def test_coarse_levels_alone_may_become_wider() -> None:
 
 
 def test_what_coarse_levels_learn_alone_goes_back_into_the_whole() -> None:
-    whole, part = network(**COARSE), network(finest=3, **COARSE)
+    whole, part = network(decoders=WIDE), network(finest=3, decoders=WIDE)
     part.load_state_dict(widen_weights(whole, part))
     begun = {name: value.clone() for name, value in whole.state_dict().items()}
     again = widen_weights(part, whole)
@@ -181,7 +178,7 @@ def test_what_does_not_fit_is_refused(other: dict, message: str) -> None:
 
 
 def test_levels_that_begin_to_share_are_refused() -> None:
-    with pytest.raises(InputError, match=r"one parameter in the wider network.*aggregate_levels"):
+    with pytest.raises(InputError, match=r"one parameter in the wider network.*decoders"):
         widen_weights(network(aggregate=(3,)), wide(aggregate=(2, 3)))
 
 

@@ -48,14 +48,10 @@ depths = [1, 2, 2, 2, 2, 2, 2]
 match_channels = 24
 match_depths = []  # convolutions that only the match features see
 max_displacement = 3
-finest_max_displacement = None
 predictor_channels = [32, 32, 32, 32, 16]
 dilations = [1, 1, 2, 4, 1]
 hidden_channels = 5
-aggregate_levels = []  # that also see costs summed over 5x5 pixels
-coarse_level = None  # from this level on, to the coarsest, decoders have what follows
-coarse_channels = None
-coarse_max_displacement = None
+decoders = {}  # by level: what is not as above
 loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]
 
 model = dict(
@@ -85,11 +81,7 @@ model = dict(
         channels=predictor_channels,
         dilations=dilations,
         hidden_channels=hidden_channels,
-        aggregate_levels=aggregate_levels,
-        finest_md=finest_max_displacement,
-        coarse_level=coarse_level,
-        coarse_channels=coarse_channels,
-        coarse_md=coarse_max_displacement,
+        decoders=decoders,
         _delete_=True,
     ),
     loss=dict(type="RobustFlowLoss", power=0.9, epsilon=0.1, _delete_=True),

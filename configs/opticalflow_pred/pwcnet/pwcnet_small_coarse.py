@@ -17,7 +17,7 @@ shipped_ckpt_dir = None
 # What lies before these levels stays as it is: that of 1/4 and 1/2 depends on it.
 flow_pred_lvl = 3
 match_depths = []
-finest_max_displacement = None
+decoders = {"_delete_": True}
 train_scales = [8, 16, 32, 64, 128]
 loss_weights = [1.0, 0.7, 0.5, 0.4, 0.3]
 train_size = (384, 512)  # crops show few large motions

@@ -17,7 +17,7 @@ shipped_ckpt_dir = "./models/pwcnet_small_generated"
 # finest level, whatever that level is.
 flow_pred_lvl = 1
 match_depths = [2]
-finest_max_displacement = 2
+decoders = {1: {"md": 2}}
 train_scales = [2, 4, 8, 16, 32, 64, 128]
 loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]
 
