@@ -1,18 +1,18 @@
 """Whether the features of a level tell where a pixel went, also for those that the network misses.
 
     python -m benchmarks.match_quality --config FILE --ckpt FLOAT.pth.tar --textures BANK
-        [--motion chairs] [--levels 3 4] [--radius 8] [--pairs 16]
+        [--motion chairs] [--levels 3 4] [--radius 8] [--windows 1 3 5] [--pairs 16]
 
 For each visible pixel of a level, the displacement of the highest cost within the radius is
 compared with the true one. A row has the share of pixels where they agree within one pixel of the
-level. Costs are those of one pixel, or sums over windows of 3x3 and 5x5 pixels. "missed" are pixels
-at which the network's flow is wrong by more than 5 px, "found" those wrong by less than 2 px.
+level. Costs are those of one pixel, or sums over windows of pixels. "missed" are pixels at which
+the network's flow is wrong by more than 5 px, "found" those wrong by less than 2 px.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,7 +60,11 @@ def best_displacements(first: Tensor, second: Tensor, radius: int, window: int) 
 
 
 def agreements(
-    features: dict[int, tuple[Tensor, Tensor]], pair: Pair, error: Tensor, radius: int
+    features: dict[int, tuple[Tensor, Tensor]],
+    pair: Pair,
+    error: Tensor,
+    radius: int,
+    windows: Sequence[int] = WINDOWS,
 ) -> Iterator[tuple[int, int, str, int, int]]:
     """Level, window, kind of pixels, how many there are, and at how many the best cost is right.
 
@@ -77,7 +81,7 @@ def agreements(
         wanted = truth[:, :, centre, centre] / step
         inside = wanted.abs().amax(1)[0] <= radius - 0.5
         rows, columns = inside.shape  # the network pads images to multiples
-        for window in WINDOWS:
+        for window in windows:
             best = best_displacements(first, second, radius, window)[..., :rows, :columns]
             right = ((best - wanted).abs().amax(1) <= 1)[0]
             for name, chosen in kinds.items():
@@ -86,7 +90,12 @@ def agreements(
 
 
 def measure(
-    model: nn.Module, processor: Any, pairs: Iterable[Pair], levels: list[int], radius: int
+    model: nn.Module,
+    processor: Any,
+    pairs: Iterable[Pair],
+    levels: Sequence[int],
+    radius: int,
+    windows: Sequence[int] = WINDOWS,
 ) -> list[Row]:
     """Rows with the shares of all pairs."""
     head = cast(Any, model).head
@@ -104,7 +113,7 @@ def measure(
         truth = torch.from_numpy(pair.flow).permute(2, 0, 1)[None]
         found = full_resolution(method(pair.first, pair.second), pair.flow.shape[:2])
         error = (found - truth).norm(dim=1)[0]
-        for *key, pixels, right in agreements(features, pair, error, radius):
+        for *key, pixels, right in agreements(features, pair, error, radius, windows):
             total = sums.setdefault(cast(Any, tuple(key)), [0, 0])
             total[0] += pixels
             total[1] += right
@@ -124,14 +133,19 @@ def main() -> None:
     parser.add_argument("--motion", choices=list(MOTIONS), default="chairs")
     parser.add_argument("--levels", nargs="+", type=int, default=[3, 4], help="3 is 1/8")
     parser.add_argument("--radius", type=int, default=8, help="pixels of a level")
+    parser.add_argument(
+        "--windows", nargs="+", type=int, default=WINDOWS, help="sides, odd, pixels of a level"
+    )
     parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if even := [side for side in args.windows if side % 2 == 0]:
+        parser.error(f"--windows: found {even[0]}, expected odd sides")
     config = Config.fromfile(args.config)
     processor = build_from_registry(config.val_batch_processor, "val_batch_processor")
     model = trained_model(config, "infer_cfg", "float", args.ckpt)[0]
     pairs = generated_set(TextureBank(args.textures), args.motion, args.pairs)
-    rows = measure(model, processor, pairs, args.levels, args.radius)
+    rows = measure(model, processor, pairs, args.levels, args.radius, args.windows)
     print_table([tuple(row.values()) for row in rows], tuple(rows[0]))
     if args.json:
         write_json(args.json, {"rows": rows})
