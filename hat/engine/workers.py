@@ -6,10 +6,10 @@ import logging
 import os
 import re
 import signal
+import weakref
 from collections.abc import Callable, Collection
 from multiprocessing.util import Finalize
 from typing import Any
-from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -28,7 +28,6 @@ SHARED_MEMORY = "/dev/shm"
 AMPLE = 2**30  # bytes free; with less, it is estimated what the batches in flight need
 AMPLE_PAIR = 2**21  # bytes of a sample that is larger than most; many workers and large batches
 REMEDY = "give a container more (docker run --shm-size=2g), or set num_workers=0"
-_iterators: WeakSet[Any] = WeakSet()  # those that may have workers
 
 
 def choose_workers(arguments: dict[str, Any], path: str, sample: Callable[[], Any]) -> int:
@@ -158,10 +157,8 @@ def end_at_exit(iterator: Any) -> None:
     that close the queues by which workers are told (10).
     """
     if getattr(iterator, "_workers", ()):
-        _iterators.add(iterator)
-        Finalize(None, _end_all, exitpriority=100)
+        Finalize(iterator, _end, args=(weakref.ref(iterator),), exitpriority=100)
 
 
-def _end_all() -> None:
-    for iterator in list(_iterators):
-        end_workers(iterator)
+def _end(iterator: weakref.ref[Any]) -> None:
+    end_workers(iterator())
