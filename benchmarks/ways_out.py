@@ -182,7 +182,8 @@ def session_of(
 def measure(name: str, pairs: list[Pair], folder: Path) -> Iterator[dict[str, Any]]:
     """A row for each file and runtime."""
     network = Network(name, folder)
-    images = [board_image(np.concatenate(pair[:2], axis=2))[None] for pair in pairs]
+    stacked = [np.concatenate((pair.first, pair.second), axis=2) for pair in pairs]
+    images = [board_image(stack)[None] for stack in stacked]
     wanted = [network.integers(image) for image in images]
     floats = [network.float_flow(image) for image in images]
     yield row(
@@ -219,9 +220,10 @@ def row(
         mean = float(np.mean(differences))
         largest = float(max(d.max() for d in differences))
     errors = []
-    for flow, (_, _, truth) in zip(flows, pairs, strict=True):
-        whole = full_resolution(torch.from_numpy(flow.astype(np.float32)), truth.shape[:2])
-        errors.append((whole - torch.from_numpy(truth).permute(2, 0, 1)[None]).norm(dim=1).mean())
+    for flow, pair in zip(flows, pairs, strict=True):
+        whole = full_resolution(torch.from_numpy(flow.astype(np.float32)), pair.flow.shape[:2])
+        truth = torch.from_numpy(pair.flow).permute(2, 0, 1)[None]
+        errors.append((whole - truth).norm(dim=1).mean())
     values = sum(flow.size for flow in flows)
     cells = (network, file, runtime, values, differing, mean, largest, float(np.mean(errors)))
     return dict(zip(COLUMNS, cells, strict=True))

@@ -26,6 +26,7 @@ from benchmarks import (
     match_quality,
     runtime_speed,
     teach_levels,
+    ways_out,
 )
 from hat.cli.sections import trained_model
 from hat.config import Config
@@ -71,6 +72,15 @@ def test_methods_are_judged_alike() -> None:
 
 def test_sets_that_are_not_there(tmp_path: Path) -> None:
     assert flow_sets.real_sets(tmp_path) == {}
+
+
+def test_a_file_is_judged_by_the_true_flow_of_each_pair() -> None:
+    pairs = list(flow_sets.generated_set(learning.spectral, "small", 2, (48, 64)))
+    flows = [pair.flow.transpose(2, 0, 1)[None] for pair in pairs]
+    wrong = [flow + 3 for flow in flows]
+    found = ways_out.row("network", "file", "runtime", 0, wrong, pairs, flows)
+    assert found["EPE"] == pytest.approx(18**0.5, rel=1e-4)
+    assert found["mean px"] == pytest.approx(3, rel=1e-4)
 
 
 def test_generated_sets_are_the_same_again() -> None:
