@@ -17,8 +17,6 @@ shipped_ckpt_dir = None
 # What lies before these levels stays as it is: that of 1/4 and 1/2 depends on it.
 flow_pred_lvl = 3
 match_depths = []
-coarse_decoder = dict(channels=[80, 64, 48, 32, 32], md=4, aggregate=True)
-decoders = {"_delete_": True, **dict.fromkeys(range(3, 8), coarse_decoder)}
 train_scales = [8, 16, 32, 64, 128]
 loss_weights = [1.0, 0.7, 0.5, 0.4, 0.3]
 train_size = (384, 512)  # crops show few large motions

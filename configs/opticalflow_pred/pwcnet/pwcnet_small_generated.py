@@ -19,11 +19,12 @@ shipped_ckpt_dir = "./models/pwcnet_small_generated"
 flow_pred_lvl = 1
 match_depths = [2]
 coarse_decoder = dict(channels=[80, 64, 48, 32, 32], md=4, aggregate=True)
-decoders = {
+every_decoder = {
     1: dict(channels=[32, 32, 16], dilations=[1, 2, 1], md=2),
     2: dict(aggregate=True),
     **dict.fromkeys(range(3, 8), coarse_decoder),
 }
+decoders = {level: one for level, one in every_decoder.items() if level >= flow_pred_lvl}
 train_scales = [2, 4, 8, 16, 32, 64, 128]
 loss_weights = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]
 
